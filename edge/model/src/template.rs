@@ -1,0 +1,168 @@
+//! The chat template step: a conversation becomes the prompt its model was trained on.
+//!
+//! A template is a program in Jinja2 that ships with the model. It is compiled once, when the model
+//! appears, and must give byte for byte what the reference (Jinja2 as Hugging Face sets it up, behind
+//! vLLM's request handling) gives. It is also somebody else's program: it reaches nothing but the
+//! conversation, and its work, depth and output are bounded.
+
+mod clock;
+mod content_format;
+mod continuation;
+mod conversation;
+mod environment;
+mod error;
+mod generation;
+mod limits;
+mod python;
+mod value;
+
+pub use clock::CivilTime;
+pub use conversation::Conversation;
+pub use error::{CompileError, RenderError};
+
+use std::error::Error as _;
+use std::io;
+
+use minijinja::{Environment, ErrorKind, Value};
+
+use content_format::ContentFormat;
+
+const NAME: &str = "chat_template";
+
+/// A model's template as its tokenizer's configuration gives it.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    pub template: &'a str,
+    pub bos_token: Option<&'a str>,
+    pub eos_token: Option<&'a str>,
+}
+
+/// A compiled template. It is shared by all requests for its model.
+#[derive(Debug)]
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    content_format: ContentFormat,
+    knows_developer: bool,
+    bos_token: Option<String>,
+    eos_token: Option<String>,
+}
+
+impl ChatTemplate {
+    /// Compiles a template, or says what is wrong with it and where.
+    pub fn compile(source: &Source<'_>) -> Result<ChatTemplate, CompileError> {
+        let bytes = source.template.len();
+        if bytes > limits::TEMPLATE_BYTES {
+            return Err(CompileError::TooLarge { bytes, limit: limits::TEMPLATE_BYTES });
+        }
+        let text = generation::without_generation_tags(source.template);
+        let mut environment = environment::environment().map_err(syntax_error)?;
+        environment.add_template_owned(NAME, text.to_string()).map_err(syntax_error)?;
+        Ok(ChatTemplate {
+            content_format: content_format::detect(&text, environment.syntax().clone()),
+            environment,
+            knows_developer: ["\"developer\"", "'developer'"].iter().any(|role| text.contains(role)),
+            bos_token: source.bos_token.map(str::to_owned),
+            eos_token: source.eos_token.map(str::to_owned),
+        })
+    }
+
+    /// The prompt of a conversation. `now` is the time that the template may print.
+    pub fn render(&self, conversation: &Conversation, now: CivilTime) -> Result<String, RenderError> {
+        if conversation.continue_final_message && conversation.add_generation_prompt {
+            return Err(RenderError::CannotContinue(
+                "`continue_final_message` and `add_generation_prompt` exclude each other",
+            ));
+        }
+        let mut messages =
+            conversation::template_messages(&conversation.messages, self.content_format, self.knows_developer)?;
+        if conversation.continue_final_message {
+            continuation::mark(&mut messages)?;
+        }
+        let tools = conversation.tools.as_deref().map(conversation::template_tools).transpose()?;
+        let variables = self.variables(conversation, messages, tools, now);
+        let prompt = self.run(variables)?;
+        if conversation.continue_final_message { continuation::cut(prompt) } else { Ok(prompt) }
+    }
+
+    /// Whether a rendered prompt already begins with the model's first token, so that an engine which
+    /// adds that token itself must be told not to: twice makes most models stumble.
+    pub fn starts_with_bos(&self, prompt: &str) -> bool {
+        self.bos_token.as_deref().is_some_and(|bos| !bos.is_empty() && prompt.starts_with(bos))
+    }
+
+    fn variables(
+        &self,
+        conversation: &Conversation,
+        messages: Vec<serde_json::Map<String, serde_json::Value>>,
+        tools: Option<Vec<serde_json::Value>>,
+        now: CivilTime,
+    ) -> Value {
+        let list = |items: Option<Vec<serde_json::Value>>| {
+            items.map_or(Value::from(()), |items| value::from_json(items.into()))
+        };
+        let tokens = [("bos_token", &self.bos_token), ("eos_token", &self.eos_token)];
+        let tokens = tokens.into_iter().filter_map(|(name, token)| Some((name, Value::from(token.as_deref()?))));
+        let effort = conversation.reasoning_effort.as_deref().into_iter().flat_map(|effort| {
+            [("reasoning_effort", Value::from(effort)), ("enable_thinking", Value::from(effort != "none"))]
+        });
+        let kwargs = conversation.kwargs.iter().map(|(name, value)| (name.as_str(), value::from_json(value.clone())));
+        let fixed = [
+            ("messages", messages.into_iter().map(value::from_object).collect::<Vec<_>>().into()),
+            ("tools", list(tools)),
+            ("documents", list(conversation.documents.clone())),
+            ("add_generation_prompt", conversation.add_generation_prompt.into()),
+            ("strftime_now", Value::from_function(move |pattern: &str| now.format(pattern))),
+        ];
+        // The later of two with the same name wins.
+        Value::from_pairs(tokens.chain(effort).chain(kwargs).chain(fixed))
+    }
+
+    fn run(&self, variables: Value) -> Result<String, RenderError> {
+        let template = self.environment.get_template(NAME).map_err(render_error)?;
+        let mut output = BoundedOutput(Vec::new());
+        template.render_captured_to(variables, &mut output).map_err(render_error)?;
+        // The engine writes nothing but text.
+        String::from_utf8(output.0).map_err(|error| RenderError::Failed { line: None, message: error.to_string() })
+    }
+}
+
+/// Takes a prompt up to the longest allowed.
+struct BoundedOutput(Vec<u8>);
+
+impl io::Write for BoundedOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len().saturating_add(bytes.len()) > limits::OUTPUT_BYTES {
+            return Err(io::Error::other(limits::TooLong));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn syntax_error(error: minijinja::Error) -> CompileError {
+    let message = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    CompileError::Syntax { line: error.line().unwrap_or(1), message }
+}
+
+fn render_error(error: minijinja::Error) -> RenderError {
+    if error.kind() == ErrorKind::OutOfFuel {
+        return RenderError::TooMuchWork;
+    }
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(raised) = inner.downcast_ref::<environment::Raised>() {
+            return RenderError::Raised(raised.0.clone());
+        }
+        if inner.downcast_ref::<limits::TooLong>().is_some() || inner.is::<io::Error>() {
+            return RenderError::TooLong { limit: limits::OUTPUT_BYTES };
+        }
+        cause = inner.source();
+    }
+    let message =
+        error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
+    RenderError::Failed { line: error.line(), message }
+}

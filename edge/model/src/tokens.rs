@@ -1,0 +1,10 @@
+//! The token counting step: what a text is worth in the tokens that OpenAI's tools count.
+//!
+//! These are the counts shown to clients, so that they agree with what a client computes from the same
+//! text. What fits into a model's context is judged by the engine's own tokens, not by these.
+
+mod chat;
+mod encoding;
+
+pub use chat::chat_prompt;
+pub use encoding::{DecodeError, Encoding, UnknownEncoding, count, decode};

@@ -1,0 +1,212 @@
+//! The one error of this crate: a client's mistake, in OpenAI's words.
+//!
+//! Clients match on these texts, so they are kept to the letter. What a client
+//! wrote is repeated in them only up to a bound.
+
+use std::fmt::Display;
+
+/// A request that cannot be served as it is, and what to change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Invalid {
+    /// For the person who reads the error.
+    pub message: String,
+    /// The parameter to blame, as a path into the request.
+    pub param: Option<String>,
+    /// For the program that reads the error.
+    pub code: Option<&'static str>,
+}
+
+impl Invalid {
+    /// The prompt of a chat does not fit. `completion` is what the client asked for on top of it.
+    pub fn chat_context_length(limit: u64, prompt: u64, completion: Option<u64>) -> Self {
+        let message = match completion {
+            None => format!(
+                "This model's maximum context length is {limit} tokens. However, your messages resulted in {prompt} tokens. \
+                 Please reduce the length of the messages."
+            ),
+            Some(completion) => format!(
+                "This model's maximum context length is {limit} tokens. However, you requested {total} tokens ({prompt} in the \
+                 messages, {completion} in the completion). Please reduce the length of the messages or completion.",
+                total = prompt.saturating_add(completion)
+            ),
+        };
+        Self::new(message).param("messages").code("context_length_exceeded")
+    }
+
+    /// The prompt of a completion or the input of an embedding does not fit.
+    pub fn prompt_context_length(limit: u64, prompt: u64, completion: u64) -> Self {
+        let total = prompt.saturating_add(completion);
+        Self::new(format!(
+            "This model's maximum context length is {limit} tokens, however you requested {total} tokens ({prompt} in your \
+             prompt; {completion} for the completion). Please reduce your prompt; or completion length."
+        ))
+    }
+
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), param: None, code: None }
+    }
+
+    pub(crate) fn param(mut self, param: impl Display) -> Self {
+        self.param = Some(param.to_string());
+        self
+    }
+
+    pub(crate) fn code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    pub(crate) fn malformed() -> Self {
+        Self::new(
+            "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library \
+             correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON. If you have trouble \
+             figuring out how to fix this, please contact us through our help center at help.openai.com.)",
+        )
+    }
+
+    pub(crate) fn missing(path: impl Display) -> Self {
+        Self::new(format!("Missing required parameter: '{path}'.")).param(path).code("missing_required_parameter")
+    }
+
+    pub(crate) fn wrong_type(path: impl Display, expected: &str, got: &str) -> Self {
+        Self::new(format!("Invalid type for '{path}': expected {expected}, but got {got} instead."))
+            .param(path)
+            .code("invalid_type")
+    }
+
+    pub(crate) fn wrong_value(path: impl Display, got: &str, supported: &[&str]) -> Self {
+        Self::new(format!("Invalid value: '{}'. Supported values are: {}.", shorten(got), listed(supported)))
+            .param(path)
+            .code("invalid_value")
+    }
+
+    pub(crate) fn empty_array(path: impl Display) -> Self {
+        Self::new(format!(
+            "Invalid '{path}': empty array. Expected an array with minimum length 1, but got an empty array instead."
+        ))
+        .param(path)
+        .code("empty_array")
+    }
+
+    pub(crate) fn empty_string(path: impl Display) -> Self {
+        Self::new(format!(
+            "Invalid '{path}': empty string. Expected a string with minimum length 1, but got an empty string instead."
+        ))
+        .param(path)
+        .code("empty_string")
+    }
+
+    pub(crate) fn array_too_long(path: impl Display, most: usize, got: usize) -> Self {
+        Self::new(format!(
+            "Invalid '{path}': array too long. Expected an array with maximum length {most}, but got an array with length \
+             {got} instead."
+        ))
+        .param(path)
+        .code("array_above_max_length")
+    }
+
+    pub(crate) fn string_too_long(path: impl Display, most: usize, got: usize) -> Self {
+        Self::new(format!(
+            "Invalid '{path}': string too long. Expected a string with maximum length {most}, but got a string with length \
+             {got} instead."
+        ))
+        .param(path)
+        .code("string_above_max_length")
+    }
+
+    pub(crate) fn too_many_properties(path: impl Display, most: usize, got: usize) -> Self {
+        Self::new(format!(
+            "Invalid '{path}': too many properties. Expected an object with at most {most} properties, but got an object with \
+             {got} properties instead."
+        ))
+        .param(path)
+        .code("object_above_max_properties")
+    }
+
+    pub(crate) fn pattern(path: impl Display, pattern: &str) -> Self {
+        Self::new(format!(
+            "Invalid '{path}': string does not match pattern. Expected a string that matches the pattern '{pattern}'."
+        ))
+        .param(path)
+        .code("invalid_value")
+    }
+
+    pub(crate) fn integer_below(path: impl Display, least: i64, got: impl Display) -> Self {
+        Self::new(format!(
+            "Invalid '{path}': integer below minimum value. Expected a value >= {least}, but got {got} instead."
+        ))
+        .param(path)
+        .code("integer_below_min_value")
+    }
+
+    pub(crate) fn integer_above(path: impl Display, most: i64, got: impl Display) -> Self {
+        Self::new(format!(
+            "Invalid '{path}': integer above maximum value. Expected a value <= {most}, but got {got} instead."
+        ))
+        .param(path)
+        .code("integer_above_max_value")
+    }
+
+    pub(crate) fn decimal_below(path: impl Display, least: impl Display, got: impl Display) -> Self {
+        Self::new(format!("Invalid '{path}': decimal below minimum value. Expected a value {least}, but got {got} instead."))
+            .param(path)
+            .code("decimal_below_min_value")
+    }
+
+    pub(crate) fn decimal_above(path: impl Display, most: f64, got: impl Display) -> Self {
+        Self::new(format!("Invalid '{path}': decimal above maximum value. Expected a value <= {most}, but got {got} instead."))
+            .param(path)
+            .code("decimal_above_max_value")
+    }
+
+    /// A top-level argument that no endpoint of this kind has.
+    pub(crate) fn unrecognized(name: &str) -> Self {
+        Self::new(format!("Unrecognized request argument supplied: {}", shorten(name)))
+    }
+
+    /// A field inside an argument that does not belong there.
+    pub(crate) fn unknown(path: impl Display) -> Self {
+        Self::new(format!("Unknown parameter: '{path}'.")).param(path).code("unknown_parameter")
+    }
+
+    /// An argument that exists and that the gateway cannot honour. `hint` says what to do instead.
+    pub(crate) fn unsupported(path: impl Display, hint: &str) -> Self {
+        let gap = if hint.is_empty() { "" } else { " " };
+        Self::new(format!("Unsupported parameter: '{path}' is not supported with this model.{gap}{hint}"))
+            .param(path)
+            .code("unsupported_parameter")
+    }
+
+    /// An argument that is supported, with a value that is not. `hint` says what to do instead.
+    pub(crate) fn unsupported_value(path: impl Display, value: impl Display, hint: &str) -> Self {
+        let value = value.to_string();
+        let gap = if hint.is_empty() { "" } else { " " };
+        Self::new(format!("Unsupported value: '{path}' does not support {} with this model.{gap}{hint}", shorten(&value)))
+            .param(path)
+            .code("unsupported_value")
+    }
+}
+
+/// The beginning of a client's own words: an error repeats no megabyte.
+pub(crate) fn shorten(text: &str) -> &str {
+    const MOST_CHARS: usize = 100;
+    text.char_indices().nth(MOST_CHARS).map_or(text, |(end, _)| &text[..end])
+}
+
+fn listed(values: &[&str]) -> String {
+    let mut text = String::new();
+    for (position, value) in values.iter().enumerate() {
+        let last = position + 1 == values.len();
+        text.push_str(match (position, last) {
+            (0, _) => "",
+            (1, true) => " and ",
+            (_, true) => ", and ",
+            (_, false) => ", ",
+        });
+        text.push('\'');
+        text.push_str(value);
+        text.push('\'');
+    }
+    text
+}

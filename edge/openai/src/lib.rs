@@ -1,0 +1,37 @@
+//! What OpenAI clients speak: their requests read and checked, their answers
+//! written, streamed or whole.
+//!
+//! A pure crate: bytes and values in, bytes and values out. It knows no HTTP
+//! status, no socket, no clock and no engine; ids, times and randomness come in
+//! from outside.
+
+pub mod chat;
+pub mod completions;
+pub mod embeddings;
+pub mod ids;
+pub mod models;
+
+mod constraint;
+mod error;
+mod invalid;
+mod json;
+mod logprobs;
+mod obfuscation;
+mod piece;
+mod prompt;
+mod reader;
+mod sampling;
+mod strict;
+mod stream;
+mod unsupported;
+mod usage;
+
+pub use constraint::Constraint;
+pub use error::{error_body, error_event};
+pub use invalid::Invalid;
+pub use logprobs::{TokenLogprob, TopLogprob};
+pub use piece::{FinishReason, Head, Piece};
+pub use prompt::PromptInput;
+pub use sampling::Sampling;
+pub use stream::StreamOptions;
+pub use usage::Usage;

@@ -1,0 +1,99 @@
+//! Short ways to write and to read the events of a generation.
+
+use crate::v1::{ErrorCode, Failed, Finished, GenerateEvent, Started, generate_event::Event};
+
+impl Failed {
+    /// A failure that repeating the same request elsewhere would not mend.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code: code.into(),
+            message: message.into(),
+            ..Self::default()
+        }
+    }
+
+    /// A failure of the place, not of the request: elsewhere or later it may succeed.
+    pub fn retryable(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            retryable: true,
+            ..Self::new(code, message)
+        }
+    }
+
+    /// Names the request's parameter that is to blame.
+    pub fn with_param(mut self, param: impl Into<String>) -> Self {
+        self.param = param.into();
+        self
+    }
+}
+
+impl From<Failed> for GenerateEvent {
+    fn from(failed: Failed) -> Self {
+        Self {
+            event: Some(Event::Failed(failed)),
+        }
+    }
+}
+
+impl From<Started> for GenerateEvent {
+    fn from(started: Started) -> Self {
+        Self {
+            event: Some(Event::Started(started)),
+        }
+    }
+}
+
+impl From<crate::v1::Delta> for GenerateEvent {
+    fn from(delta: crate::v1::Delta) -> Self {
+        Self {
+            event: Some(Event::Delta(delta)),
+        }
+    }
+}
+
+impl From<Finished> for GenerateEvent {
+    fn from(finished: Finished) -> Self {
+        Self {
+            event: Some(Event::Finished(finished)),
+        }
+    }
+}
+
+impl GenerateEvent {
+    /// Whether nothing may follow this event.
+    pub fn is_last(&self) -> bool {
+        matches!(self.event, Some(Event::Finished(_) | Event::Failed(_)))
+    }
+
+    /// About how many bytes this event occupies while it waits.
+    pub fn weight(&self) -> usize {
+        const EMPTY: usize = 64;
+        EMPTY
+            + match &self.event {
+                Some(Event::Delta(delta)) => {
+                    delta.text.len()
+                        + delta.token_ids.len() * size_of::<u32>()
+                        + delta
+                            .logprobs
+                            .iter()
+                            .map(|entry| EMPTY * (1 + entry.top.len()))
+                            .sum::<usize>()
+                }
+                Some(Event::Failed(failed)) => failed.message.len(),
+                _ => 0,
+            }
+    }
+
+    /// Appends `next` to this event when both are deltas; else gives it back.
+    pub fn merge(&mut self, next: GenerateEvent) -> Option<GenerateEvent> {
+        match (&mut self.event, next.event) {
+            (Some(Event::Delta(held)), Some(Event::Delta(more))) => {
+                held.token_ids.extend(more.token_ids);
+                held.text.push_str(&more.text);
+                held.logprobs.extend(more.logprobs);
+                None
+            }
+            (_, event) => Some(GenerateEvent { event }),
+        }
+    }
+}

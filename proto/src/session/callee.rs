@@ -1,0 +1,267 @@
+//! The serving end of a session, without I/O: frames go in, requests to start and to stop come out; events go in,
+//! frames come out.
+
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+};
+
+use bytes::BytesMut;
+use prost::Message;
+
+use super::{MESSAGE_BYTES, OPEN_REQUESTS, REQUEST_BYTES};
+use crate::v1::{
+    DownEvent, ErrorCode, Failed, GenerateEvent, GenerateRequest, Piece, SessionDown, SessionUp, up_frame::Frame,
+};
+
+/// From this many waiting events on, deltas of the same request merge: the other end is not reading.
+const MERGE_FROM: usize = 8 * 1024;
+
+/// What may wait for an other end that does not read, in bytes; beyond it the session is broken off.
+const PENDING_BYTES: usize = 64 * 1024 * 1024;
+
+/// What half-arrived requests may occupy together, in bytes.
+const ASSEMBLING_BYTES: usize = 4 * REQUEST_BYTES;
+
+/// What the serving end has to do.
+#[derive(Debug)]
+pub enum Action {
+    /// Run this request.
+    Start(u64, Box<GenerateRequest>),
+    /// Its caller has gone: drop it.
+    Stop(u64),
+}
+
+/// The other end broke the session's rules, or does not read. The session is over.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProtocolError {
+    /// Ids rise and are never used twice.
+    #[error("request id {id} was used again or is not above {last_id}")]
+    IdNotRising { id: u64, last_id: u64 },
+    /// The pieces made no request.
+    #[error("the pieces of request {0} are not a GenerateRequest")]
+    BadPieces(u64),
+    /// Events pile up.
+    #[error("{0} bytes of events wait and the peer does not read")]
+    NotReading(usize),
+}
+
+/// The serving end.
+#[derive(Debug, Default)]
+pub struct Callee {
+    last_id: u64,
+    open: HashSet<u64>,
+    assembling: HashMap<u64, BytesMut>,
+    assembling_bytes: usize,
+    pending: Vec<DownEvent>,
+    pending_bytes: usize,
+    /// The length of `pending` at which deltas are merged next.
+    merge_at: usize,
+    drain: Drain,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Drain {
+    #[default]
+    No,
+    ToTell,
+    Told,
+}
+
+impl Callee {
+    /// Takes a message of the other end.
+    pub fn receive(&mut self, message: SessionUp) -> Result<Vec<Action>, ProtocolError> {
+        let mut actions = Vec::with_capacity(message.frames.len());
+        for up in message.frames {
+            match up.frame {
+                Some(Frame::Open(request)) => {
+                    self.claim(up.id)?;
+                    actions.extend(self.start(up.id, request));
+                }
+                Some(Frame::Piece(piece)) => {
+                    if let Some(request) = self.assemble(up.id, &piece)? {
+                        actions.extend(self.start(up.id, request));
+                    }
+                }
+                Some(Frame::Cancel(_)) => {
+                    self.forget_pieces(up.id);
+                    if self.open.remove(&up.id) {
+                        actions.push(Action::Stop(up.id));
+                    }
+                }
+                // A frame of a newer version.
+                None => {}
+            }
+        }
+        Ok(actions)
+    }
+
+    /// Takes an event of a running request. Events of requests that have ended or were given up are dropped.
+    pub fn push(&mut self, id: u64, event: GenerateEvent) -> Result<(), ProtocolError> {
+        if event.is_last() {
+            if !self.open.remove(&id) {
+                return Ok(());
+            }
+        } else if !self.open.contains(&id) {
+            return Ok(());
+        }
+        self.queue(id, event);
+        if self.pending.len() >= self.merge_at.max(MERGE_FROM) {
+            self.merge_pending();
+        }
+        if self.pending_bytes > PENDING_BYTES {
+            return Err(ProtocolError::NotReading(self.pending_bytes));
+        }
+        Ok(())
+    }
+
+    /// The request's stream ended. One that did not say how is failed here, so that no caller waits for ever.
+    pub fn ended(&mut self, id: u64) -> Result<(), ProtocolError> {
+        if !self.open.contains(&id) {
+            return Ok(());
+        }
+        let failed = Failed::retryable(ErrorCode::Internal, "the generation ended without a result");
+        self.push(id, failed.into())
+    }
+
+    /// From now on nothing new is taken, and the other end is told.
+    pub fn drain(&mut self) {
+        if self.drain == Drain::No {
+            self.drain = Drain::ToTell;
+        }
+    }
+
+    /// Whether there is nothing left to do on a draining session.
+    pub fn is_drained(&self) -> bool {
+        self.drain == Drain::Told && self.open.is_empty() && self.assembling.is_empty() && self.pending.is_empty()
+    }
+
+    /// Whether [`Callee::transmit`] has something to give.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty() || self.drain == Drain::ToTell
+    }
+
+    /// The next message to send: everything that waits, up to [`MESSAGE_BYTES`].
+    pub fn transmit(&mut self) -> Option<SessionDown> {
+        if !self.has_pending() {
+            return None;
+        }
+        if self.drain == Drain::ToTell {
+            self.drain = Drain::Told;
+        }
+        let events = if self.pending_bytes <= MESSAGE_BYTES {
+            self.pending_bytes = 0;
+            mem::take(&mut self.pending)
+        } else {
+            self.take_one_message()
+        };
+        self.merge_at = 0;
+        Some(SessionDown {
+            events,
+            draining: self.drain != Drain::No,
+        })
+    }
+
+    /// How many requests are open.
+    pub fn open_requests(&self) -> usize {
+        self.open.len()
+    }
+
+    fn claim(&mut self, id: u64) -> Result<(), ProtocolError> {
+        if id <= self.last_id {
+            let last_id = self.last_id;
+            return Err(ProtocolError::IdNotRising { id, last_id });
+        }
+        self.last_id = id;
+        Ok(())
+    }
+
+    fn start(&mut self, id: u64, request: GenerateRequest) -> Option<Action> {
+        let refusal = if self.drain != Drain::No {
+            Failed::retryable(ErrorCode::ShuttingDown, "this process is stopping; try another")
+        } else if self.open.len() >= OPEN_REQUESTS {
+            Failed::retryable(ErrorCode::Overloaded, "too many requests are open on this session")
+        } else {
+            self.open.insert(id);
+            return Some(Action::Start(id, Box::new(request)));
+        };
+        self.queue(id, refusal.into());
+        None
+    }
+
+    fn assemble(&mut self, id: u64, piece: &Piece) -> Result<Option<GenerateRequest>, ProtocolError> {
+        if !self.assembling.contains_key(&id) {
+            if id <= self.last_id {
+                // Refused below for its size: the rest of its pieces was on the way.
+                return Ok(None);
+            }
+            self.claim(id)?;
+            self.assembling.insert(id, BytesMut::new());
+        }
+        let Some(held) = self.assembling.get_mut(&id) else { return Ok(None) };
+        held.extend_from_slice(&piece.data);
+        self.assembling_bytes += piece.data.len();
+        if held.len() > REQUEST_BYTES || self.assembling_bytes > ASSEMBLING_BYTES {
+            self.forget_pieces(id);
+            let failed = Failed::retryable(ErrorCode::Overloaded, "too many large requests arrive at once");
+            self.queue(id, failed.into());
+            return Ok(None);
+        }
+        if !piece.last {
+            return Ok(None);
+        }
+        let whole = self.forget_pieces(id).unwrap_or_default();
+        GenerateRequest::decode(whole.freeze())
+            .map(Some)
+            .map_err(|_| ProtocolError::BadPieces(id))
+    }
+
+    fn forget_pieces(&mut self, id: u64) -> Option<BytesMut> {
+        let held = self.assembling.remove(&id)?;
+        self.assembling_bytes -= held.len();
+        Some(held)
+    }
+
+    fn queue(&mut self, id: u64, event: GenerateEvent) {
+        self.pending_bytes += event.weight();
+        self.pending.push(DownEvent { id, event: Some(event) });
+    }
+
+    /// Leaves at most a start, one delta and an ending per request. Runs when the other end does not read.
+    fn merge_pending(&mut self) {
+        let mut last_of: HashMap<u64, usize> = HashMap::new();
+        let mut merged: Vec<DownEvent> = Vec::new();
+        for mut down in mem::take(&mut self.pending) {
+            if let Some(&index) = last_of.get(&down.id)
+                && let Some(held) = &mut merged[index].event
+                && let Some(event) = down.event.take()
+            {
+                match held.merge(event) {
+                    None => continue,
+                    Some(separate) => down.event = Some(separate),
+                }
+            }
+            last_of.insert(down.id, merged.len());
+            merged.push(down);
+        }
+        self.pending = merged;
+        self.pending_bytes = self.pending.iter().filter_map(|down| down.event.as_ref()).map(GenerateEvent::weight).sum();
+        // Merging again only after as many more have come keeps the work per event constant.
+        self.merge_at = self.pending.len() * 2;
+    }
+
+    fn take_one_message(&mut self) -> Vec<DownEvent> {
+        let mut bytes = 0;
+        let fits = self.pending.iter().take_while(|down| {
+            let before = bytes;
+            bytes += down.event.as_ref().map_or(0, GenerateEvent::weight);
+            before < MESSAGE_BYTES
+        });
+        let count = fits.count();
+        let rest = self.pending.split_off(count);
+        let events = mem::replace(&mut self.pending, rest);
+        let taken: usize = events.iter().filter_map(|down| down.event.as_ref()).map(GenerateEvent::weight).sum();
+        self.pending_bytes = self.pending_bytes.saturating_sub(taken);
+        events
+    }
+}

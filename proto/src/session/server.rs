@@ -1,0 +1,156 @@
+//! The serving half: runs the requests of one session and sends their events, batched.
+
+use std::{collections::HashMap, sync::Arc};
+
+use futures_util::{
+    FutureExt, StreamExt,
+    stream::{self, AbortHandle, Abortable, BoxStream, SelectAll},
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Status, Streaming};
+use tracing::warn;
+
+use super::{Action, Callee, ProtocolError};
+use crate::v1::{GenerateEvent, GenerateRequest, SessionDown, SessionUp};
+
+/// Messages handed to tonic ahead of the network. What waits behind them still merges.
+const MESSAGES_AHEAD: usize = 2;
+
+/// How many events are gathered before a message is sent: keeps one turn of the loop short.
+const EVENTS_A_TURN: usize = 4096;
+
+/// The events of one generation, as whoever runs it makes them. Dropping it ends the work.
+pub type EventStream = BoxStream<'static, GenerateEvent>;
+
+/// Runs generations: the router's relay, the sidecar's engine.
+pub trait Generate: Send + Sync + 'static {
+    /// Starts `request`. The stream ends after its `Finished` or `Failed`.
+    fn generate(self: Arc<Self>, request: GenerateRequest) -> EventStream;
+}
+
+/// How a server half stops.
+#[derive(Debug, Clone, Default)]
+pub struct Stopping {
+    /// Take nothing new, tell the peers, let what runs finish.
+    pub drain: CancellationToken,
+    /// End now.
+    pub kill: CancellationToken,
+}
+
+/// The answer to `Inference.Session`.
+pub type Down = ReceiverStream<Result<SessionDown, Status>>;
+
+/// Serves one session on a task of its own, owned by `tasks`.
+pub fn serve(
+    up: Streaming<SessionUp>,
+    runs: Arc<impl Generate>,
+    tasks: &TaskTracker,
+    stopping: Stopping,
+) -> Down {
+    let (down, messages) = mpsc::channel(MESSAGES_AHEAD);
+    tasks.spawn(async move {
+        let kill = stopping.kill.clone();
+        let serving = run(up, runs, down.clone(), stopping.drain);
+        tokio::select! {
+            // The peer has gone: everything it asked for is dropped here.
+            () = down.closed() => {}
+            () = kill.cancelled() => {}
+            ended = serving => if let Err(error) = ended {
+                warn!(%error, "session broken off");
+                let _ = down.try_send(Err(Status::aborted(error.to_string())));
+            }
+        }
+    });
+    ReceiverStream::new(messages)
+}
+
+async fn run(
+    mut up: Streaming<SessionUp>,
+    runs: Arc<impl Generate>,
+    down: mpsc::Sender<Result<SessionDown, Status>>,
+    drain: CancellationToken,
+) -> Result<(), ProtocolError> {
+    let mut callee = Callee::default();
+    let mut running = Running::default();
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            message = up.message() => {
+                // A peer that has closed or broken its side asks for nothing any more.
+                let Ok(Some(message)) = message else { return Ok(()) };
+                for action in callee.receive(message)? {
+                    match action {
+                        Action::Start(id, request) => running.start(id, runs.clone().generate(*request)),
+                        Action::Stop(id) => running.stop(id),
+                    }
+                }
+            }
+            Some(event) = running.next(), if !running.is_empty() => {
+                running.take(event, &mut callee)?;
+                // What else is ready belongs to the same engine step and leaves in the same message.
+                for _ in 0..EVENTS_A_TURN {
+                    let Some(Some(event)) = running.next().now_or_never() else { break };
+                    running.take(event, &mut callee)?;
+                }
+            }
+            permit = down.reserve(), if callee.has_pending() => {
+                let Ok(permit) = permit else { return Ok(()) };
+                if let Some(message) = callee.transmit() {
+                    permit.send(Ok(message));
+                }
+            }
+            () = drain.cancelled(), if !draining => {
+                draining = true;
+                callee.drain();
+            }
+        }
+        if callee.is_drained() {
+            return Ok(());
+        }
+    }
+}
+
+/// An event and the request it belongs to; none: that request's stream has ended.
+type Tagged = (u64, Option<GenerateEvent>);
+
+/// The generations of one session, polled together: dropping one ends its work.
+#[derive(Default)]
+struct Running {
+    streams: SelectAll<BoxStream<'static, Tagged>>,
+    handles: HashMap<u64, AbortHandle>,
+}
+
+impl Running {
+    fn start(&mut self, id: u64, events: EventStream) {
+        let (handle, registration) = AbortHandle::new_pair();
+        self.handles.insert(id, handle);
+        let events = events.map(move |event| (id, Some(event))).chain(stream::once(async move { (id, None) }));
+        self.streams.push(Abortable::new(events, registration).boxed());
+    }
+
+    fn stop(&mut self, id: u64) {
+        if let Some(handle) = self.handles.remove(&id) {
+            handle.abort();
+        }
+    }
+
+    async fn next(&mut self) -> Option<Tagged> {
+        self.streams.next().await
+    }
+
+    fn take(&mut self, (id, event): Tagged, callee: &mut Callee) -> Result<(), ProtocolError> {
+        match event {
+            Some(event) => callee.push(id, event),
+            None => {
+                self.handles.remove(&id);
+                callee.ended(id)
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+}

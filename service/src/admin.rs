@@ -1,0 +1,73 @@
+//! The admin port: `/livez`, `/readyz` and `/metrics`, apart from the port that clients use.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use prometheus_client::{encoding::text, registry::Registry};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::ready::Readiness;
+
+/// The content type of the OpenMetrics text that is served.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The admin port cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on the admin address {address}: {source}")]
+pub struct AdminError {
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+/// Opens the admin port and returns its server, to be run on a task.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub async fn bind(
+    address: SocketAddr,
+    ready: Readiness,
+    metrics: Registry,
+    end: CancellationToken,
+) -> Result<impl Future<Output = ()>, AdminError> {
+    let failed = |source| AdminError { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    info!(address = %bound, "admin port open");
+    let routes = Router::new()
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(readyz).with_state(ready))
+        .route("/metrics", get(show_metrics).with_state(Arc::new(metrics)));
+    Ok(async move {
+        let serving = axum::serve(listener, routes).with_graceful_shutdown(end.clone().cancelled_owned());
+        // A scraper that keeps its connection open does not hold up the end.
+        tokio::select! {
+            _ = serving => {}
+            () = end.cancelled() => {}
+        }
+    })
+}
+
+async fn readyz(State(ready): State<Readiness>) -> impl IntoResponse {
+    let waits_for = ready.waits_for();
+    if waits_for.is_empty() {
+        (StatusCode::OK, "ready\n".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", waits_for.join(", ")))
+    }
+}
+
+async fn show_metrics(State(metrics): State<Arc<Registry>>) -> impl IntoResponse {
+    let mut out = String::new();
+    match text::encode(&mut out, &metrics) {
+        Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], out),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONTENT_TYPE, OPEN_METRICS)], String::new()),
+    }
+}

@@ -1,0 +1,12 @@
+//! What edge, router and sidecar do alike: read a configuration, listen and dial, log, say whether they are ready,
+//! answer on an admin port, and stop in order.
+//!
+//! Nothing here knows what a service does.
+
+pub mod address;
+pub mod admin;
+pub mod config;
+pub mod grpc;
+pub mod logs;
+pub mod ready;
+pub mod stop;

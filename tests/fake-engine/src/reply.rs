@@ -1,0 +1,106 @@
+//! What a dialect decides about a call: an answer that is ready, or work that takes its time.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::Value;
+
+use crate::choice::{Choice, Sampling};
+use crate::events::Events;
+use crate::json;
+use crate::orders::Orders;
+
+/// A request as it came in.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) method: http::Method,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) request_id: Option<String>,
+    /// HTTP/1.1 or later: the response may be sent in chunks and the connection used again.
+    pub(crate) persistent: bool,
+    pub(crate) body: bytes::Bytes,
+}
+
+pub(crate) enum Reply {
+    Ready(Whole),
+    Work(Box<Work>),
+}
+
+/// A response that is sent in one piece.
+#[derive(Debug, Clone)]
+pub(crate) struct Whole {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: &'static str,
+    pub(crate) body: Vec<u8>,
+}
+
+/// A generation or an embedding: it takes a place in the engine, takes time, and may fail.
+pub(crate) struct Work {
+    pub(crate) orders: Orders,
+    pub(crate) prompt_tokens: u64,
+    pub(crate) task: Task,
+    pub(crate) dialect: Box<dyn Format>,
+}
+
+pub(crate) enum Task {
+    Generate { choices: Vec<Choice>, sampling: Arc<Sampling>, stream: bool },
+    Embed(Whole),
+}
+
+/// A token that was just emitted, or `id: None` for an end without one.
+pub(crate) struct Token<'a> {
+    pub(crate) choice: &'a Choice,
+    pub(crate) id: Option<u32>,
+    pub(crate) text: &'a str,
+}
+
+/// A whole answer, as a response that is not streamed holds it.
+#[derive(Debug, Default)]
+pub(crate) struct Collected {
+    pub(crate) ids: Vec<u32>,
+    pub(crate) text: String,
+}
+
+/// How a dialect words the parts of a generation.
+pub(crate) trait Format: Send {
+    /// What comes before the first token.
+    fn open(&mut self, events: &mut Events, choices: &[Choice]);
+    fn token(&mut self, events: &mut Events, token: &Token<'_>);
+    /// What comes after the last token.
+    fn close(&mut self, events: &mut Events, choices: &[Choice]);
+    /// The engine has failed in the middle of a stream.
+    fn broken(&mut self, events: &mut Events);
+    /// The response when it is not streamed.
+    fn whole(&mut self, choices: &[Choice], collected: &[Collected]) -> Whole;
+    /// The response of an engine that refuses or fails the request with this status.
+    fn failure(&self, status: StatusCode) -> Whole;
+}
+
+impl Whole {
+    pub(crate) fn json(status: StatusCode, value: &Value) -> Self {
+        Self { status, content_type: "application/json", body: json::to_bytes(value) }
+    }
+
+    pub(crate) fn ok(value: &Value) -> Self {
+        Self::json(StatusCode::OK, value)
+    }
+
+    pub(crate) fn text(text: String) -> Self {
+        Self {
+            status: StatusCode::OK,
+            content_type: "text/plain; version=0.0.4; charset=utf-8",
+            body: text.into_bytes(),
+        }
+    }
+
+    pub(crate) fn empty(status: StatusCode) -> Self {
+        Self { status, content_type: "text/plain", body: Vec::new() }
+    }
+}
+
+impl From<Whole> for Reply {
+    fn from(whole: Whole) -> Self {
+        Self::Ready(whole)
+    }
+}
