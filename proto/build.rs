@@ -4,11 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 3] = [
-    "cloudach/v1/inference.proto",
-    "cloudach/v1/catalog.proto",
-    "cloudach/v1/fleet.proto",
-];
+const FILES: [&str; 3] = ["cloudach/v1/inference.proto", "cloudach/v1/catalog.proto", "cloudach/v1/fleet.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     for file in FILES {
@@ -18,8 +14,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     // Kept for gRPC reflection.
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure()
-        .bytes(".cloudach.v1.Piece")
-        .compile_fds(descriptors)?;
+    tonic_prost_build::configure().bytes(".cloudach.v1.Piece").compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,0 +1,121 @@
+//! The edge: everything that OpenAI clients see, and nothing that a GPU sees.
+//!
+//! It keeps no state that a restart would lose. HTTP statuses and error bodies are decided in [`error`] alone.
+
+pub mod access;
+mod answer;
+pub mod catalog;
+pub mod config;
+mod error;
+mod generations;
+mod http;
+mod metrics;
+mod prompt;
+mod sse;
+mod tokens;
+mod upstream;
+mod usage;
+
+use std::{ops::Deref, sync::Arc};
+
+use cloudach_proto::v1::RequestContext;
+use cloudach_service::{
+    admin::{self, AdminError},
+    grpc::GrpcError,
+    stop::{Running, Stop},
+};
+
+use crate::{
+    access::{admission::Admission, caller::Caller, keys::Keys},
+    catalog::Catalog,
+    config::Config,
+    http::{
+        accept::{self, ListenError},
+        arrival::Arrival,
+    },
+    metrics::Metrics,
+    upstream::Upstream,
+};
+
+/// Why the edge could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    #[error(transparent)]
+    Grpc(#[from] GrpcError),
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error("the configuration names no router")]
+    NoRouter,
+}
+
+/// What every request of this edge may use. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Edge(Arc<Parts>);
+
+/// See [`Edge`].
+#[derive(Debug)]
+pub struct Parts {
+    keys: Keys,
+    admission: Admission,
+    catalog: Catalog,
+    upstream: Upstream,
+    metrics: Metrics,
+    config: Config,
+    running: Running,
+}
+
+impl Deref for Edge {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl Edge {
+    /// What travels with a request to the engine.
+    fn context(&self, arrival: &Arrival, caller: &Caller) -> RequestContext {
+        RequestContext {
+            traceparent: arrival.traceparent.clone(),
+            tracestate: arrival.tracestate.clone(),
+            tenant: caller.tenant.clone(),
+            timeout_ms: u64::try_from(self.config.limits.request_time.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// Runs an edge until `stop`.
+///
+/// # Errors
+/// When an address cannot be listened on or dialled.
+pub async fn run(config: Config, stop: Stop) -> Result<(), EdgeError> {
+    if config.routers.is_empty() {
+        return Err(EdgeError::NoRouter);
+    }
+    let running = Running::default();
+    let listener = accept::bind(config.listen).await?;
+    let upstream = Upstream::connect(&config.routers, &running)?;
+    let catalog = Catalog::follow(&config.routers, &running)?;
+    let (metrics, registry) = Metrics::new();
+    if let Some(address) = config.admin {
+        let admin = admin::bind(address, running.ready.clone(), registry, running.kill.clone()).await?;
+        running.background.spawn(admin);
+    }
+    // Loading the token tables takes a fifth of a second; the first request need not wait for it.
+    running.background.spawn_blocking(tokens::preload);
+
+    let edge = Edge(Arc::new(Parts {
+        keys: Keys::new(&config.keys),
+        admission: Admission::new(config.limits.requests),
+        catalog,
+        upstream,
+        metrics,
+        config,
+        running: running.clone(),
+    }));
+    running.background.spawn(accept::serve(listener, edge.clone()));
+    running.until(&stop, &edge.config.drain).await;
+    Ok(())
+}

@@ -5,19 +5,12 @@ use crate::v1::{ErrorCode, Failed, Finished, GenerateEvent, Started, generate_ev
 impl Failed {
     /// A failure that repeating the same request elsewhere would not mend.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            code: code.into(),
-            message: message.into(),
-            ..Self::default()
-        }
+        Self { code: code.into(), message: message.into(), ..Self::default() }
     }
 
     /// A failure of the place, not of the request: elsewhere or later it may succeed.
     pub fn retryable(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            retryable: true,
-            ..Self::new(code, message)
-        }
+        Self { retryable: true, ..Self::new(code, message) }
     }
 
     /// Names the request's parameter that is to blame.
@@ -29,33 +22,25 @@ impl Failed {
 
 impl From<Failed> for GenerateEvent {
     fn from(failed: Failed) -> Self {
-        Self {
-            event: Some(Event::Failed(failed)),
-        }
+        Self { event: Some(Event::Failed(failed)) }
     }
 }
 
 impl From<Started> for GenerateEvent {
     fn from(started: Started) -> Self {
-        Self {
-            event: Some(Event::Started(started)),
-        }
+        Self { event: Some(Event::Started(started)) }
     }
 }
 
 impl From<crate::v1::Delta> for GenerateEvent {
     fn from(delta: crate::v1::Delta) -> Self {
-        Self {
-            event: Some(Event::Delta(delta)),
-        }
+        Self { event: Some(Event::Delta(delta)) }
     }
 }
 
 impl From<Finished> for GenerateEvent {
     fn from(finished: Finished) -> Self {
-        Self {
-            event: Some(Event::Finished(finished)),
-        }
+        Self { event: Some(Event::Finished(finished)) }
     }
 }
 
@@ -73,11 +58,7 @@ impl GenerateEvent {
                 Some(Event::Delta(delta)) => {
                     delta.text.len()
                         + delta.token_ids.len() * size_of::<u32>()
-                        + delta
-                            .logprobs
-                            .iter()
-                            .map(|entry| EMPTY * (1 + entry.top.len()))
-                            .sum::<usize>()
+                        + delta.logprobs.iter().map(|entry| EMPTY * (1 + entry.top.len())).sum::<usize>()
                 }
                 Some(Event::Failed(failed)) => failed.message.len(),
                 _ => 0,

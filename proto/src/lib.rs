@@ -4,14 +4,11 @@
 //! Nothing here knows HTTP, OpenAI or an engine.
 
 pub mod event;
+pub mod inference;
 pub mod session;
 
 /// Messages, clients and servers of `cloudach.v1`, generated from `proto/cloudach/v1/*.proto`.
-#[expect(
-    clippy::large_enum_variant,
-    clippy::doc_markdown,
-    reason = "generated code"
-)]
+#[expect(clippy::large_enum_variant, clippy::doc_markdown, reason = "generated code")]
 pub mod v1 {
     tonic::include_proto!("cloudach.v1");
 }

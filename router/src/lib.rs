@@ -1,0 +1,88 @@
+//! The router: owns the catalogue and the fleet, picks a replica for every request and carries its stream.
+//!
+//! It knows nothing of OpenAI or HTTP: requests and events are those of the contract.
+
+mod attach;
+pub mod catalogue;
+pub mod config;
+mod fleet;
+mod metrics;
+mod pick;
+mod relay;
+mod watch;
+
+use std::sync::{Arc, atomic::AtomicUsize};
+
+use cloudach_proto::{
+    DESCRIPTORS, inference,
+    session::server::Stopping,
+    v1::{catalog_server::CatalogServer, fleet_server::FleetServer},
+};
+use cloudach_service::{
+    admin::{self, AdminError},
+    grpc::{self, GrpcError, Listener},
+    stop::{Running, Stop},
+};
+use tracing::info;
+
+use crate::{
+    attach::Attach,
+    catalogue::{CatalogueError, Names},
+    config::Config,
+    fleet::Fleet,
+    metrics::Metrics,
+    relay::Relay,
+    watch::Watch,
+};
+
+/// Why the router could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RouterError {
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    #[error(transparent)]
+    Grpc(#[from] GrpcError),
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    #[error("cannot describe the services for gRPC reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// Runs a router until `stop`.
+///
+/// # Errors
+/// When the catalogue is unusable or an address cannot be listened on.
+pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
+    let names = Names::load(&config.catalogue)?;
+    let fleet = Arc::new(Fleet::default());
+    let (metrics, registry) = Metrics::new(fleet.clone());
+    let running = Running::default();
+
+    let listener = Listener::bind(&config.listen).await?;
+    if let Some(address) = config.admin {
+        let admin = admin::bind(address, running.ready.clone(), registry, running.kill.clone()).await?;
+        running.background.spawn(admin);
+    }
+    info!(models = names.models().count(), "catalogue loaded");
+
+    let relay =
+        Relay { names: names.clone(), fleet: fleet.clone(), config: config.relay, metrics, turn: AtomicUsize::new(0) };
+    let stopping = Stopping { drain: running.drain.clone(), kill: running.kill.clone() };
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let services = grpc::server()
+        .add_service(inference::service(Arc::new(relay), running.requests.clone(), stopping))
+        .add_service(CatalogServer::new(Watch { names, fleet: fleet.clone() }))
+        .add_service(FleetServer::new(Attach { fleet, running: running.clone() }))
+        .add_service(health_service)
+        .add_service(
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .build_v1()?,
+        );
+    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+
+    let serving = listener.serve(services, running.kill.clone());
+    let stopped = running.until(&stop, &config.drain);
+    let (served, ()) = tokio::join!(serving, stopped);
+    Ok(served?)
+}

@@ -124,8 +124,7 @@ pub fn endpoint(address: &Address) -> Result<Endpoint, GrpcError> {
         Address::Tcp(text) => format!("http://{text}"),
         Address::Unix(_) => address.to_string(),
     };
-    let endpoint =
-        Endpoint::from_shared(uri).map_err(|source| GrpcError::Dial { address: address.clone(), source })?;
+    let endpoint = Endpoint::from_shared(uri).map_err(|source| GrpcError::Dial { address: address.clone(), source })?;
     Ok(endpoint
         .tcp_nodelay(true)
         .connect_timeout(CONNECT_TIMEOUT)

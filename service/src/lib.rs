@@ -8,5 +8,6 @@ pub mod admin;
 pub mod config;
 pub mod grpc;
 pub mod logs;
+pub mod process;
 pub mod ready;
 pub mod stop;

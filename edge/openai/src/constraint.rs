@@ -70,14 +70,14 @@ fn json_schema(path: &Path<'_>, value: Value, blamed: &Path<'_>) -> Result<Const
     }
     fields.read("description", string)?;
     let strict = fields.read("strict", boolean)?.unwrap_or(false);
-    let schema = Value::Object(fields.require("schema", reader::object)?);
+    let schema = fields.require("schema", reader::object)?;
     fields.no_unknown()?;
     if strict {
         strict::check(&schema).map_err(|fault| {
             Invalid::new(format!("Invalid schema for response_format '{name}': {fault}")).param(blamed)
         })?;
     }
-    Ok(Constraint::JsonSchema(schema.to_string()))
+    Ok(Constraint::JsonSchema(Value::Object(schema).to_string()))
 }
 
 /// Names of functions and of schemas.

@@ -149,15 +149,19 @@ impl Invalid {
     }
 
     pub(crate) fn decimal_below(path: impl Display, least: impl Display, got: impl Display) -> Self {
-        Self::new(format!("Invalid '{path}': decimal below minimum value. Expected a value {least}, but got {got} instead."))
-            .param(path)
-            .code("decimal_below_min_value")
+        Self::new(format!(
+            "Invalid '{path}': decimal below minimum value. Expected a value {least}, but got {got} instead."
+        ))
+        .param(path)
+        .code("decimal_below_min_value")
     }
 
     pub(crate) fn decimal_above(path: impl Display, most: f64, got: impl Display) -> Self {
-        Self::new(format!("Invalid '{path}': decimal above maximum value. Expected a value <= {most}, but got {got} instead."))
-            .param(path)
-            .code("decimal_above_max_value")
+        Self::new(format!(
+            "Invalid '{path}': decimal above maximum value. Expected a value <= {most}, but got {got} instead."
+        ))
+        .param(path)
+        .code("decimal_above_max_value")
     }
 
     /// A top-level argument that no endpoint of this kind has.
@@ -182,9 +186,12 @@ impl Invalid {
     pub(crate) fn unsupported_value(path: impl Display, value: impl Display, hint: &str) -> Self {
         let value = value.to_string();
         let gap = if hint.is_empty() { "" } else { " " };
-        Self::new(format!("Unsupported value: '{path}' does not support {} with this model.{gap}{hint}", shorten(&value)))
-            .param(path)
-            .code("unsupported_value")
+        Self::new(format!(
+            "Unsupported value: '{path}' does not support {} with this model.{gap}{hint}",
+            shorten(&value)
+        ))
+        .param(path)
+        .code("unsupported_value")
     }
 }
 

@@ -27,9 +27,15 @@ pub(crate) fn read(path: &Path<'_>, value: Value, most: usize) -> Result<Vec<Pro
         None => Err(Invalid::empty_array(path)),
         Some(Value::Number(_)) => Ok(vec![PromptInput::Tokens(tokens(path, values)?)]),
         Some(_) if values.len() > most => Err(Invalid::array_too_long(path, most, values.len())),
-        Some(Value::String(_)) => reader::items(path, values, |path, value| reader::string(path, value).map(PromptInput::Text)),
+        Some(Value::String(_)) => {
+            reader::items(path, values, |path, value| reader::string(path, value).map(PromptInput::Text))
+        }
         Some(Value::Array(_)) => reader::items(path, values, token_list),
-        Some(other) => Err(Invalid::wrong_type(path.index(0), "one of a string, integer, or array of integers", reader::kind(other))),
+        Some(other) => Err(Invalid::wrong_type(
+            path.index(0),
+            "one of a string, integer, or array of integers",
+            reader::kind(other),
+        )),
     }
 }
 

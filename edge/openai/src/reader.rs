@@ -72,10 +72,6 @@ impl<'p> Fields<'p> {
         Ok(Self { path, fields: object(path, value)? })
     }
 
-    pub(crate) fn path(&self) -> &'p Path<'p> {
-        self.path
-    }
-
     /// Reads a field that may be absent or `null`.
     pub(crate) fn read<T>(
         &mut self,
@@ -102,7 +98,7 @@ impl<'p> Fields<'p> {
     }
 
     /// Refuses a top-level argument that was not read.
-    pub(crate) fn no_unrecognized(self) -> Result<(), Invalid> {
+    pub(crate) fn no_unrecognized(&self) -> Result<(), Invalid> {
         match self.fields.keys().next() {
             None => Ok(()),
             Some(name) => Err(Invalid::unrecognized(name)),
@@ -110,7 +106,7 @@ impl<'p> Fields<'p> {
     }
 
     /// Refuses a field of a nested object that was not read.
-    pub(crate) fn no_unknown(self) -> Result<(), Invalid> {
+    pub(crate) fn no_unknown(&self) -> Result<(), Invalid> {
         match self.fields.keys().next() {
             None => Ok(()),
             Some(name) => Err(Invalid::unknown(self.path.field(name))),

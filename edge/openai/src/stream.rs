@@ -8,8 +8,8 @@ use crate::reader::{Fields, boolean};
 pub struct StreamOptions {
     /// A last chunk with the usage, and `"usage": null` on all others.
     pub include_usage: bool,
-    /// Random padding on every chunk. OpenAI's default is on; here a client has to ask,
-    /// since it costs bytes and hides nothing that TLS records of merged tokens show.
+    /// Random padding on every chunk of a chat. OpenAI's default is on; here a client has to
+    /// ask, since it makes every chunk longer. Completions have no padding.
     pub include_obfuscation: bool,
 }
 
@@ -32,7 +32,8 @@ impl StreamOptions {
         })?;
         match options {
             Some(_) if !stream => {
-                Err(Invalid::new("The 'stream_options' parameter is only allowed when 'stream' is enabled.").param("stream_options"))
+                Err(Invalid::new("The 'stream_options' parameter is only allowed when 'stream' is enabled.")
+                    .param("stream_options"))
             }
             options => Ok(stream.then(|| options.unwrap_or_default())),
         }

@@ -1,12 +1,15 @@
 //! The rules that `strict: true` lays on a JSON Schema, checked before an engine
 //! sees it: the client learns where its schema breaks them, in OpenAI's words.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write};
 
 use serde_json::{Map, Value};
 
+use crate::invalid::shorten;
+
 /// What is wrong with a schema, to be put behind its name.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Fault(String);
 
 impl fmt::Display for Fault {
@@ -15,86 +18,95 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Checks a schema whose root must be an object with no freedom in its keys.
-pub(crate) fn check(schema: &Value) -> Result<(), Fault> {
+/// Checks a schema whose root must be an object and whose objects leave no freedom in their keys.
+pub(crate) fn check(schema: &Map<String, Value>) -> Result<(), Fault> {
     check_root(schema, true)?;
     check_node(schema, &mut Vec::new())
 }
 
 /// Checks only that the root describes an object; schemas that are not strict may leave the type out.
-pub(crate) fn check_root(schema: &Value, type_required: bool) -> Result<(), Fault> {
+pub(crate) fn check_root(schema: &Map<String, Value>, type_required: bool) -> Result<(), Fault> {
     let named = match schema.get("type") {
         Some(Value::String(name)) if name == "object" => return Ok(()),
         None | Some(Value::Null) if !type_required => return Ok(()),
-        Some(Value::String(name)) => name,
+        Some(Value::String(name)) => shorten(name),
         _ => "None",
     };
-    Err(Fault(format!("schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{}\"'.", crate::invalid::shorten(named))))
+    Err(Fault(format!("schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{named}\"'.")))
 }
 
-/// The depth is bounded by that of the JSON it was read from.
-fn check_node<'s>(node: &'s Value, context: &mut Vec<&'s str>) -> Result<(), Fault> {
-    let Value::Object(node) = node else { return Ok(()) };
+/// One step on the way to a node.
+#[derive(Clone, Copy)]
+enum Step<'s> {
+    Key(&'s str),
+    Branch(usize),
+}
+
+/// The recursion is as deep as the JSON that was read, which has a bound.
+fn check_node<'s>(node: &'s Map<String, Value>, way: &mut Vec<Step<'s>>) -> Result<(), Fault> {
     if node.get("type").and_then(Value::as_str) == Some("object") || node.contains_key("properties") {
-        check_object(node, context)?;
+        check_object(node, way)?;
     }
-    for key in ["properties", "$defs", "definitions"] {
-        if let Some(Value::Object(children)) = node.get(key) {
+    for keyword in ["properties", "$defs", "definitions"] {
+        if let Some(Value::Object(children)) = node.get(keyword) {
             for (name, child) in children {
-                descend(child, &[key, name], context)?;
+                descend(child, &[Step::Key(keyword), Step::Key(name)], way)?;
             }
         }
     }
     if let Some(items) = node.get("items") {
-        descend(items, &["items"], context)?;
+        descend(items, &[Step::Key("items")], way)?;
     }
     if let Some(Value::Array(branches)) = node.get("anyOf") {
         for (position, branch) in branches.iter().enumerate() {
-            // Only the first ten branches get their number: a name must outlive the walk.
-            let name = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"].get(position).copied().unwrap_or("...");
-            descend(branch, &["anyOf", name], context)?;
+            descend(branch, &[Step::Key("anyOf"), Step::Branch(position)], way)?;
         }
     }
     Ok(())
 }
 
-fn descend<'s>(child: &'s Value, steps: &[&'s str], context: &mut Vec<&'s str>) -> Result<(), Fault> {
-    let before = context.len();
-    context.extend_from_slice(steps);
-    check_node(child, context)?;
-    context.truncate(before);
+fn descend<'s>(child: &'s Value, steps: &[Step<'s>], way: &mut Vec<Step<'s>>) -> Result<(), Fault> {
+    let Value::Object(child) = child else { return Ok(()) };
+    let before = way.len();
+    way.extend_from_slice(steps);
+    check_node(child, way)?;
+    way.truncate(before);
     Ok(())
 }
 
-fn check_object(node: &Map<String, Value>, context: &[&str]) -> Result<(), Fault> {
-    let place = || in_context(context);
+fn check_object(node: &Map<String, Value>, way: &[Step<'_>]) -> Result<(), Fault> {
     if node.get("additionalProperties") != Some(&Value::Bool(false)) {
-        return Err(Fault(format!("In context={}, 'additionalProperties' is required to be supplied and to be false.", place())));
+        return Err(fault(way, "'additionalProperties' is required to be supplied and to be false."));
     }
     let Some(Value::Object(properties)) = node.get("properties") else { return Ok(()) };
-    let required: Vec<&str> = match node.get("required") {
+    let required: HashSet<&str> = match node.get("required") {
         Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
+        _ => HashSet::new(),
     };
-    let required: std::collections::HashSet<&str> = required.into_iter().collect();
     match properties.keys().find(|name| !required.contains(name.as_str())) {
         None => Ok(()),
-        Some(missing) => Err(Fault(format!(
-            "In context={}, 'required' is required to be supplied and to be an array including every key in properties. \
-             Missing '{}'.",
-            place(),
-            crate::invalid::shorten(missing)
-        ))),
+        Some(missing) => Err(fault(
+            way,
+            &format!(
+                "'required' is required to be supplied and to be an array including every key in properties. Missing '{}'.",
+                shorten(missing)
+            ),
+        )),
     }
 }
 
-/// The way to a node, written like a Python tuple.
-fn in_context(context: &[&str]) -> String {
-    let mut text = String::from("(");
-    for (position, step) in context.iter().enumerate() {
+/// Names the place the way OpenAI does, as a Python tuple.
+fn fault(way: &[Step<'_>], rule: &str) -> Fault {
+    let mut text = String::from("In context=(");
+    for (position, step) in way.iter().enumerate() {
         let gap = if position > 0 { ", " } else { "" };
-        write!(text, "{gap}'{}'", crate::invalid::shorten(step)).expect("memory takes all of it");
+        match step {
+            Step::Key(key) => write!(text, "{gap}'{}'", shorten(key)),
+            Step::Branch(branch) => write!(text, "{gap}'{branch}'"),
+        }
+        .expect("memory takes all of it");
     }
-    text.push_str(if context.len() == 1 { ",)" } else { ")" });
-    text
+    text.push_str(if way.len() == 1 { ",), " } else { "), " });
+    text.push_str(rule);
+    Fault(text)
 }

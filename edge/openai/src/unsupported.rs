@@ -43,6 +43,7 @@ pub(crate) const CHAT: &[Refused] = &[
     ("best_of", "Use 'n' instead."),
     ("echo", "Use 'continue_final_message' instead."),
     ("chat_template", "The template belongs to the model."),
+    ("add_special_tokens", "The model's template writes them."),
     ("mm_processor_kwargs", ""),
     ("media_io_kwargs", ""),
     ("thinking_token_budget", "Use 'reasoning_effort' instead."),

@@ -23,7 +23,9 @@ impl Usage {
         json::write(out, &self.cached_tokens);
         out.extend_from_slice(b",\"audio_tokens\":0},\"completion_tokens_details\":{\"reasoning_tokens\":");
         json::write(out, &self.reasoning_tokens);
-        out.extend_from_slice(b",\"audio_tokens\":0,\"accepted_prediction_tokens\":0,\"rejected_prediction_tokens\":0}}");
+        out.extend_from_slice(
+            b",\"audio_tokens\":0,\"accepted_prediction_tokens\":0,\"rejected_prediction_tokens\":0}}",
+        );
     }
 
     /// The form of completions: three counts.

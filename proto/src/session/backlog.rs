@@ -68,10 +68,7 @@ impl Backlog {
     fn give_up(&mut self) {
         self.ended = true;
         self.events.clear();
-        let failed = Failed::new(
-            ErrorCode::SlowReader,
-            "the client read too slowly and its answer was given up",
-        );
+        let failed = Failed::new(ErrorCode::SlowReader, "the client read too slowly and its answer was given up");
         self.events.push_back(failed.into());
         self.bytes = 0;
     }
@@ -83,12 +80,7 @@ mod tests {
     use crate::v1::{Delta, Finished, generate_event::Event};
 
     fn text(text: &str) -> GenerateEvent {
-        Delta {
-            text: text.into(),
-            token_ids: vec![1],
-            ..Delta::default()
-        }
-        .into()
+        Delta { text: text.into(), token_ids: vec![1], ..Delta::default() }.into()
     }
 
     #[test]

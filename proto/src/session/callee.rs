@@ -156,10 +156,7 @@ impl Callee {
             self.take_one_message()
         };
         self.merge_at = 0;
-        Some(SessionDown {
-            events,
-            draining: self.drain != Drain::No,
-        })
+        Some(SessionDown { events, draining: self.drain != Drain::No })
     }
 
     /// How many requests are open.
@@ -211,9 +208,7 @@ impl Callee {
             return Ok(None);
         }
         let whole = self.forget_pieces(id).unwrap_or_default();
-        GenerateRequest::decode(whole.freeze())
-            .map(Some)
-            .map_err(|_| ProtocolError::BadPieces(id))
+        GenerateRequest::decode(whole.freeze()).map(Some).map_err(|_| ProtocolError::BadPieces(id))
     }
 
     fn forget_pieces(&mut self, id: u64) -> Option<BytesMut> {
@@ -245,7 +240,8 @@ impl Callee {
             merged.push(down);
         }
         self.pending = merged;
-        self.pending_bytes = self.pending.iter().filter_map(|down| down.event.as_ref()).map(GenerateEvent::weight).sum();
+        self.pending_bytes =
+            self.pending.iter().filter_map(|down| down.event.as_ref()).map(GenerateEvent::weight).sum();
         // Merging again only after as many more have come keeps the work per event constant.
         self.merge_at = self.pending.len() * 2;
     }

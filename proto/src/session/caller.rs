@@ -48,13 +48,7 @@ enum Outgoing {
 
 impl<T> Default for Caller<T> {
     fn default() -> Self {
-        Self {
-            last_id: 0,
-            open: HashMap::new(),
-            outgoing: VecDeque::new(),
-            draining: false,
-            broken: false,
-        }
+        Self { last_id: 0, open: HashMap::new(), outgoing: VecDeque::new(), draining: false, broken: false }
     }
 }
 
@@ -166,6 +160,13 @@ impl<T> Caller<T> {
         self.broken = true;
         self.outgoing.clear();
         mem::take(&mut self.open).into_values()
+    }
+
+    /// A new stream to the other end is there. Ids go on rising, so that a late cancel of a request of the old stream
+    /// cannot meet one of the new.
+    pub fn reconnect(&mut self) {
+        self.broken = false;
+        self.draining = false;
     }
 
     /// How many requests are open.

@@ -18,10 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::{Channel, Endpoint};
 use tracing::{debug, info};
 
-use super::{
-    Backlog, Caller, Refused,
-    caller::Delivery,
-};
+use super::{Backlog, Caller, Refused, caller::Delivery};
 use crate::v1::{ErrorCode, Failed, GenerateEvent, GenerateRequest, inference_client::InferenceClient};
 
 /// Sessions per pair of processes: enough that one core's worth of frames is not the limit, few enough that an
@@ -35,7 +32,7 @@ const MESSAGES_AHEAD: usize = 2;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// A process that serves Inference, and the sessions to it. They are opened at once and again whenever they break,
-/// until this is dropped.
+/// until this is dropped or everything ends.
 #[derive(Debug)]
 pub struct Peer {
     sessions: Vec<Arc<Session>>,
@@ -46,15 +43,18 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Connects to `endpoint`, with the tasks owned by `tasks`.
-    pub fn connect(endpoint: &Endpoint, tasks: &TaskTracker) -> Self {
-        let stop = CancellationToken::new();
+    /// Connects to `endpoint` until `kill`, with the tasks owned by `tasks`.
+    pub fn connect(endpoint: &Endpoint, tasks: &TaskTracker, kill: &CancellationToken) -> Self {
+        let stop = kill.child_token();
         let (changed, changes) = watch::channel(0);
         let sessions = (0..SESSIONS).map(|_| {
             let session = Arc::new(Session::default());
             let channel = endpoint.connect_lazy();
-            let running = keep_open(channel, session.clone(), changed.clone());
-            tasks.spawn(stop.clone().run_until_cancelled_owned(running));
+            let (stop, kept, changed) = (stop.clone(), session.clone(), changed.clone());
+            tasks.spawn(async move {
+                stop.run_until_cancelled(keep_open(channel, &kept, &changed)).await;
+                kept.break_off("the way to the replica was closed");
+            });
             session
         });
         Self { sessions: sessions.collect(), channel: endpoint.connect_lazy(), changes, stop }
@@ -116,9 +116,6 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         self.stop.cancel();
-        for session in &self.sessions {
-            session.break_off("the replica left");
-        }
     }
 }
 
@@ -202,10 +199,10 @@ impl Session {
     }
 }
 
-async fn keep_open(channel: Channel, session: Arc<Session>, changed: watch::Sender<u64>) {
+async fn keep_open(channel: Channel, session: &Session, changed: &watch::Sender<u64>) {
     let mut backoff = BACKOFF.0;
     loop {
-        match run(channel.clone(), &session, &changed).await {
+        match run(channel.clone(), session, changed).await {
             Ok(()) => {
                 debug!("session ended by the peer");
                 backoff = BACKOFF.0;
@@ -227,7 +224,7 @@ async fn run(channel: Channel, session: &Session, changed: &watch::Sender<u64>) 
         .max_encoding_message_size(crate::MAX_MESSAGE_BYTES);
     let mut down = client.session(ReceiverStream::new(messages)).await?.into_inner();
 
-    *session.caller.lock() = Caller::default();
+    session.caller.lock().reconnect();
     changed.send_modify(|revision| *revision += 1);
     info!("session open");
 

@@ -43,12 +43,7 @@ pub struct Stopping {
 pub type Down = ReceiverStream<Result<SessionDown, Status>>;
 
 /// Serves one session on a task of its own, owned by `tasks`.
-pub fn serve(
-    up: Streaming<SessionUp>,
-    runs: Arc<impl Generate>,
-    tasks: &TaskTracker,
-    stopping: Stopping,
-) -> Down {
+pub fn serve(up: Streaming<SessionUp>, runs: Arc<impl Generate>, tasks: &TaskTracker, stopping: Stopping) -> Down {
     let (down, messages) = mpsc::channel(MESSAGES_AHEAD);
     tasks.spawn(async move {
         let kill = stopping.kill.clone();

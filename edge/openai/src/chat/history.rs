@@ -1,8 +1,13 @@
 //! Whether the calls and answers of a conversation belong together: templates
 //! render orphans without complaint, and models then answer nonsense.
 
+use std::collections::HashSet;
+
 use crate::chat::message::{Message, ToolCall};
-use crate::invalid::Invalid;
+use crate::invalid::{Invalid, shorten};
+
+/// Ids in one error text.
+const MOST_NAMED: usize = 16;
 
 /// Every call is answered right behind it, and every answer follows its call.
 pub(crate) fn check(messages: &[Message]) -> Result<(), Invalid> {
@@ -11,7 +16,8 @@ pub(crate) fn check(messages: &[Message]) -> Result<(), Invalid> {
         position += 1;
         match message {
             Message::Assistant { tool_calls, .. } if !tool_calls.is_empty() => {
-                let answers = messages[position..].iter().take_while(|message| matches!(message, Message::Tool { .. })).count();
+                let answers =
+                    messages[position..].iter().take_while(|message| matches!(message, Message::Tool { .. })).count();
                 check_answers(tool_calls, &messages[position..position + answers], position)?;
                 position += answers;
             }
@@ -29,29 +35,24 @@ pub(crate) fn check(messages: &[Message]) -> Result<(), Invalid> {
 
 /// `start` is the position of the first answer.
 fn check_answers(calls: &[ToolCall], answers: &[Message], start: usize) -> Result<(), Invalid> {
-    let mut answered = vec![false; calls.len()];
+    let called: HashSet<&str> = calls.iter().map(|call| call.id.as_str()).collect();
+    let mut answered = HashSet::new();
     for (offset, answer) in answers.iter().enumerate() {
         let Message::Tool { tool_call_id, .. } = answer else { continue };
-        let mut known = false;
-        for (call, answered) in calls.iter().zip(&mut answered) {
-            if call.id == *tool_call_id {
-                *answered = true;
-                known = true;
-            }
-        }
-        if !known {
+        if !called.contains(tool_call_id.as_str()) {
             return Err(Invalid::new(format!(
                 "Invalid parameter: 'tool_call_id' of '{}' not found in 'tool_calls' of previous message.",
-                crate::invalid::shorten(tool_call_id)
+                shorten(tool_call_id)
             ))
             .param(format_args!("messages.[{}].tool_call_id", start + offset)));
         }
+        answered.insert(tool_call_id.as_str());
     }
     let missing: Vec<&str> = calls
         .iter()
-        .zip(&answered)
-        .filter(|(_, answered)| !**answered)
-        .map(|(call, _)| crate::invalid::shorten(&call.id))
+        .map(|call| call.id.as_str())
+        .filter(|id| !answered.contains(id))
+        .map(shorten)
         .take(MOST_NAMED)
         .collect();
     if missing.is_empty() {
@@ -64,6 +65,3 @@ fn check_answers(calls: &[ToolCall], answers: &[Message], start: usize) -> Resul
     ))
     .param(format_args!("messages.[{}].role", start + answers.len())))
 }
-
-/// Ids in one error text.
-const MOST_NAMED: usize = 16;

@@ -109,7 +109,9 @@ impl From<Message> for Value {
         let mut fields = Map::new();
         fields.insert("role".into(), message.role().into());
         let name = match message {
-            Message::System { content, name } | Message::Developer { content, name } | Message::User { content, name } => {
+            Message::System { content, name }
+            | Message::Developer { content, name }
+            | Message::User { content, name } => {
                 fields.insert("content".into(), content.into());
                 name
             }
@@ -204,9 +206,11 @@ fn part(path: &Path<'_>, value: Value) -> Result<String, Invalid> {
     match fields.require("type", one_of(PARTS))? {
         Part::Text => fields.require("text", string),
         Part::Refusal => fields.require("refusal", string),
-        Part::Media(name) => {
-            Err(Invalid::unsupported_value(path.field("type"), format_args!("'{name}'"), "Send parts of type 'text' only."))
-        }
+        Part::Media(name) => Err(Invalid::unsupported_value(
+            path.field("type"),
+            format_args!("'{name}'"),
+            "Send parts of type 'text' only.",
+        )),
     }
 }
 

@@ -1,0 +1,10 @@
+//! `POST /v1/completions`, the older endpoint: a prompt is continued as it is.
+
+mod columns;
+mod reply;
+mod request;
+mod stream;
+mod whole;
+
+pub use reply::Reply;
+pub use request::{CompletionRequest, parse};

@@ -1,0 +1,5 @@
+//! Who asks, and whether there is room for the request.
+
+pub mod admission;
+pub mod caller;
+pub mod keys;

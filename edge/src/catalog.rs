@@ -1,0 +1,218 @@
+//! The models that exist, as the router tells them, each with its chat template compiled.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use cloudach_model::{
+    template::{ChatTemplate, Source},
+    tokens::Encoding,
+};
+use cloudach_proto::v1::{
+    self, CatalogSnapshot, ErrorCode, Failed, WatchCatalogRequest, catalog_client::CatalogClient, token_counting,
+};
+use cloudach_service::{
+    address::Address,
+    grpc::{self, GrpcError},
+    stop::Running,
+};
+use tokio::time::sleep;
+use tonic::transport::Endpoint;
+use tracing::{debug, info, warn};
+
+use crate::error::ApiError;
+
+/// How long to wait before another router is asked for the catalogue.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// The name of the condition that the edge's readiness waits for.
+const RECEIVED: &str = "catalogue received";
+
+/// A chat template larger than this many bytes is refused by the catalogue's message bound.
+const MAX_SNAPSHOT_BYTES: usize = 64 * 1024 * 1024;
+
+/// A model as the edge uses it.
+#[derive(Debug)]
+pub struct Model {
+    pub id: String,
+    pub created: u64,
+    pub owned_by: String,
+    pub chat_template: Template,
+    pub counting: Counting,
+    /// As it was told, to see what changed.
+    told: v1::Model,
+}
+
+/// A model's chat template.
+#[derive(Debug, Clone)]
+pub enum Template {
+    /// The model has none.
+    None,
+    Compiled(Arc<ChatTemplate>),
+    /// It cannot be compiled; says why.
+    Broken(String),
+}
+
+/// How the token counts that a client sees are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    Tiktoken(Encoding),
+    Engine,
+}
+
+#[derive(Debug, Default)]
+struct Models {
+    by_id: BTreeMap<String, Arc<Model>>,
+    by_alias: HashMap<String, Arc<Model>>,
+}
+
+/// The catalogue, kept up to date. The last one known stays when the routers are away.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    models: Arc<ArcSwapOption<Models>>,
+}
+
+impl Catalog {
+    /// Follows the catalogue of whichever router answers.
+    ///
+    /// # Errors
+    /// When a router's address cannot be dialled at all.
+    pub fn follow(routers: &[Address], running: &Running) -> Result<Self, GrpcError> {
+        let catalog = Self::default();
+        let endpoints = routers.iter().map(grpc::endpoint).collect::<Result<Vec<_>, _>>()?;
+        running.ready.set(RECEIVED, false);
+        let following = watch(catalog.clone(), endpoints, running.clone());
+        running.background.spawn(running.kill.clone().run_until_cancelled_owned(following));
+        Ok(catalog)
+    }
+
+    /// The model that `name`, an id or an alias, stands for.
+    ///
+    /// # Errors
+    /// No such model, or no catalogue yet.
+    pub fn model(&self, name: &str) -> Result<Arc<Model>, ApiError> {
+        let models = self.models.load();
+        let models = models.as_ref().ok_or(ApiError::NoRouter)?;
+        let model = models.by_id.get(name).or_else(|| models.by_alias.get(name));
+        model.cloned().ok_or_else(|| ApiError::UnknownModel(name.to_owned()))
+    }
+
+    /// The model that `name` stands for, if it writes text.
+    ///
+    /// # Errors
+    /// No such model, or it does not generate.
+    pub fn generating(&self, name: &str) -> Result<Arc<Model>, ApiError> {
+        let model = self.model(name)?;
+        if model.told.capabilities.is_some_and(|capabilities| !capabilities.generate) {
+            return Err(ApiError::CannotGenerate);
+        }
+        model.serve()
+    }
+
+    /// The model that `name` stands for, if it embeds.
+    ///
+    /// # Errors
+    /// No such model, or it does not embed.
+    pub fn embedding(&self, name: &str) -> Result<Arc<Model>, ApiError> {
+        let model = self.model(name)?;
+        if model.told.capabilities.is_some_and(|capabilities| !capabilities.embed) {
+            return Err(ApiError::CannotEmbed);
+        }
+        model.serve()
+    }
+
+    /// All names with their models: ids first, then aliases.
+    ///
+    /// # Errors
+    /// No catalogue yet.
+    pub fn all(&self) -> Result<Vec<(String, Arc<Model>)>, ApiError> {
+        let models = self.models.load();
+        let models = models.as_ref().ok_or(ApiError::NoRouter)?;
+        let mut aliases: Vec<_> = models.by_alias.iter().collect();
+        aliases.sort_by_key(|(alias, _)| *alias);
+        Ok(models.by_id.iter().chain(aliases).map(|(name, model)| (name.clone(), model.clone())).collect())
+    }
+
+    fn replace(&self, snapshot: CatalogSnapshot) {
+        let old = self.models.load();
+        let mut models = Models::default();
+        for told in snapshot.models {
+            let known = old.as_ref().and_then(|old| old.by_id.get(&told.id)).filter(|model| same(&model.told, &told));
+            let model = known.cloned().unwrap_or_else(|| Arc::new(Model::from(told)));
+            for alias in &model.told.aliases {
+                models.by_alias.insert(alias.clone(), model.clone());
+            }
+            models.by_id.insert(model.id.clone(), model);
+        }
+        info!(models = models.by_id.len(), "catalogue received");
+        self.models.store(Some(Arc::new(models)));
+    }
+}
+
+impl Model {
+    /// What a model can do and how it is prompted is known once one of its replicas was ready.
+    fn serve(self: Arc<Self>) -> Result<Arc<Self>, ApiError> {
+        if self.told.capabilities.is_some() {
+            return Ok(self);
+        }
+        let message = format!("no replica of `{}` has been ready yet", self.id);
+        Err(Failed::retryable(ErrorCode::ModelUnavailable, message).into())
+    }
+}
+
+/// Whether nothing that the edge uses has changed, so that the compiled template is kept.
+fn same(old: &v1::Model, new: &v1::Model) -> bool {
+    v1::Model { ready_replicas: new.ready_replicas, ..old.clone() } == *new
+}
+
+impl From<v1::Model> for Model {
+    fn from(told: v1::Model) -> Self {
+        let counting = match told.counting.as_ref().and_then(|counting| counting.kind.as_ref()) {
+            Some(token_counting::Kind::Engine(_)) => Counting::Engine,
+            Some(token_counting::Kind::Tiktoken(name)) => Counting::Tiktoken(name.parse().unwrap_or_default()),
+            None => Counting::Tiktoken(Encoding::default()),
+        };
+        Self {
+            id: told.id.clone(),
+            created: told.created,
+            owned_by: told.owned_by.clone(),
+            chat_template: compile(&told),
+            counting,
+            told,
+        }
+    }
+}
+
+fn compile(model: &v1::Model) -> Template {
+    let Some(told) = &model.chat_template else { return Template::None };
+    let source =
+        Source { template: &told.source, bos_token: told.bos_token.as_deref(), eos_token: told.eos_token.as_deref() };
+    match ChatTemplate::compile(&source) {
+        Ok(template) => Template::Compiled(Arc::new(template)),
+        Err(error) => {
+            warn!(model = model.id, %error, "chat template cannot be compiled");
+            Template::Broken(error.to_string())
+        }
+    }
+}
+
+async fn watch(catalog: Catalog, routers: Vec<Endpoint>, running: Running) {
+    for router in routers.iter().cycle() {
+        let mut client = CatalogClient::new(router.connect_lazy()).max_decoding_message_size(MAX_SNAPSHOT_BYTES);
+        match client.watch(WatchCatalogRequest {}).await {
+            Ok(snapshots) => {
+                let mut snapshots = snapshots.into_inner();
+                while let Ok(Some(snapshot)) = snapshots.message().await {
+                    catalog.replace(snapshot);
+                    running.ready.set(RECEIVED, true);
+                }
+                debug!(router = %router.uri(), "catalogue stream ended");
+            }
+            Err(error) => debug!(router = %router.uri(), %error, "no catalogue"),
+        }
+        sleep(RETRY).await;
+    }
+}

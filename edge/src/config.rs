@@ -1,0 +1,84 @@
+//! The edge's configuration: one YAML file.
+
+use std::{net::SocketAddr, time::Duration};
+
+use cloudach_service::{address::Address, stop::Drain};
+use serde::Deserialize;
+
+use crate::access::keys::KeyConfig;
+
+/// Everything the edge is told.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where clients reach this edge.
+    pub listen: SocketAddr,
+    /// Where `/livez`, `/readyz` and `/metrics` are served. Absent: nowhere.
+    pub admin: Option<SocketAddr>,
+    /// The routers. Requests go to the least busy one that is connected.
+    pub routers: Vec<Address>,
+    /// Who may ask.
+    pub keys: Vec<KeyConfig>,
+    /// What one request and all of them may take.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How answers are streamed.
+    #[serde(default)]
+    pub stream: Stream,
+    /// How the process stops.
+    #[serde(default)]
+    pub drain: Drain,
+}
+
+/// What one request and all of them may take.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Open connections. Further ones wait in the kernel's queue.
+    pub connections: usize,
+    /// Requests in progress. Further ones get a 503 at once.
+    pub requests: usize,
+    /// The largest request body, in bytes. A larger one gets a 413.
+    pub body_bytes: usize,
+    /// How long a client may take to send its request's head.
+    #[serde(with = "humantime_serde")]
+    pub header_time: Duration,
+    /// How long a client may take to send its request's body.
+    #[serde(with = "humantime_serde")]
+    pub body_time: Duration,
+    /// How long a request may take in all.
+    #[serde(with = "humantime_serde")]
+    pub request_time: Duration,
+    /// How long a client may leave bytes unread before it is given up: a stalled client never holds a GPU.
+    #[serde(with = "humantime_serde")]
+    pub stall_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 60_000,
+            requests: 50_000,
+            body_bytes: 20 * 1024 * 1024,
+            header_time: Duration::from_secs(10),
+            body_time: Duration::from_secs(60),
+            request_time: Duration::from_secs(30 * 60),
+            stall_time: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How answers are streamed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stream {
+    /// After this much silence a comment line is sent, so that proxies do not take a thinking model for a dead one.
+    #[serde(with = "humantime_serde")]
+    pub keep_alive: Duration,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self { keep_alive: Duration::from_secs(15) }
+    }
+}

@@ -1,0 +1,80 @@
+//! From what a client asked to what the contract carries: one generation for each choice.
+
+use std::collections::HashMap;
+
+use cloudach_openai::{Constraint, Sampling};
+use cloudach_proto::v1::{self, GenerateRequest, Prompt, PromptText, RequestContext, TokenIds, prompt};
+
+/// What all choices of a request share.
+#[derive(Debug)]
+pub struct Shared<'a> {
+    pub request_id: &'a str,
+    pub model: &'a str,
+    pub sampling: &'a Sampling,
+    pub top_logprobs: Option<u8>,
+    pub constraint: Option<&'a Constraint>,
+    pub context: RequestContext,
+}
+
+impl Shared<'_> {
+    /// The generation of one choice.
+    pub fn generation(&self, choice: u32, prompt: Prompt) -> GenerateRequest {
+        let mut sampling = sampling(self.sampling);
+        // Choices of one request must differ, and differ the same way each time.
+        sampling.seed = sampling.seed.map(|seed| seed.wrapping_add(i64::from(choice)));
+        GenerateRequest {
+            request_id: format!("{}-{choice}", self.request_id),
+            model: self.model.to_owned(),
+            prompt: Some(prompt),
+            sampling: Some(sampling),
+            top_logprobs: self.top_logprobs.map(u32::from),
+            constraint: self.constraint.map(constraint),
+            context: Some(self.context.clone()),
+        }
+    }
+}
+
+/// A prompt of text.
+pub fn text_prompt(text: String, add_special_tokens: bool) -> Prompt {
+    Prompt { prompt: Some(prompt::Prompt::Text(PromptText { text, add_special_tokens })) }
+}
+
+/// A prompt of token ids.
+pub fn token_prompt(ids: Vec<u32>) -> Prompt {
+    Prompt { prompt: Some(prompt::Prompt::TokenIds(TokenIds { ids })) }
+}
+
+fn sampling(asked: &Sampling) -> v1::Sampling {
+    v1::Sampling {
+        max_tokens: asked.max_tokens,
+        min_tokens: asked.min_tokens,
+        temperature: asked.temperature,
+        top_p: asked.top_p,
+        top_k: asked.top_k,
+        min_p: asked.min_p,
+        presence_penalty: asked.presence_penalty,
+        frequency_penalty: asked.frequency_penalty,
+        repetition_penalty: asked.repetition_penalty,
+        seed: asked.seed,
+        stop: asked.stop.clone(),
+        stop_token_ids: asked.stop_token_ids.clone(),
+        ignore_eos: asked.ignore_eos,
+        logit_bias: asked.logit_bias.iter().map(|(&id, &bias)| (id, bias)).collect::<HashMap<_, _>>(),
+        skip_special_tokens: asked.skip_special_tokens,
+        priority: asked.priority,
+        cache_salt: asked.cache_salt.clone(),
+        include_stop: asked.include_stop,
+    }
+}
+
+fn constraint(asked: &Constraint) -> v1::Constraint {
+    use v1::constraint::Kind;
+    let kind = match asked {
+        Constraint::JsonObject => Kind::JsonObject(v1::JsonObject {}),
+        Constraint::JsonSchema(schema) => Kind::JsonSchema(schema.clone()),
+        Constraint::Regex(regex) => Kind::Regex(regex.clone()),
+        Constraint::Choice(choices) => Kind::Choice(v1::Choices { choices: choices.clone() }),
+        Constraint::Grammar(grammar) => Kind::Grammar(grammar.clone()),
+    };
+    v1::Constraint { kind: Some(kind) }
+}

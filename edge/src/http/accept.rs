@@ -1,0 +1,108 @@
+//! The accept loop: connections of clients, each served by hyper within its bounds, and ended in order.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_io_timeout::TimeoutStream;
+use tracing::{debug, info, warn};
+
+use super::routes;
+use crate::Edge;
+
+/// How long a connection may take, once everything is ended, to send what it was still told.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long to wait when the system has no descriptor for a further connection.
+const NO_DESCRIPTOR: Duration = Duration::from_millis(50);
+
+/// Buffered bytes of one connection, both ways: a head with generous headers.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// The address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}")]
+pub struct ListenError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// Opens the address for clients.
+///
+/// # Errors
+/// When it is in use or not allowed.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    let listener = TcpListener::bind(address).await.map_err(|source| ListenError { address, source })?;
+    if let Ok(address) = listener.local_addr() {
+        info!(%address, "listening for clients");
+    }
+    Ok(listener)
+}
+
+/// Takes connections until the edge drains.
+pub async fn serve(listener: TcpListener, edge: Edge) {
+    let room = Arc::new(Semaphore::new(edge.config.limits.connections));
+    let routes = routes(edge.clone());
+    let drain = edge.running.drain.clone();
+    loop {
+        let Ok(place) = room.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = drain.cancelled() => return,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!(%error, "cannot accept a connection");
+                sleep(NO_DESCRIPTOR).await;
+                continue;
+            }
+        };
+        let connection = connection(stream, routes.clone(), edge.clone());
+        edge.running.requests.spawn(async move {
+            connection.await;
+            drop(place);
+        });
+    }
+}
+
+async fn connection(stream: TcpStream, routes: axum::Router, edge: Edge) {
+    let limits = &edge.config.limits;
+    // Tokens are small and each should leave at once.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "connection broke at once");
+        return;
+    }
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.stall_time));
+
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(BUFFER_BYTES);
+    http.http2().timer(TokioTimer::new()).keep_alive_interval(Some(limits.stall_time));
+    let serving = http.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(routes));
+    tokio::pin!(serving);
+
+    edge.metrics.connections.inc();
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = edge.running.drain.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = serving.as_mut() => ended,
+                () = edge.running.kill.cancelled() => timeout(LAST_WORDS, serving).await.unwrap_or(Ok(())),
+            }
+        }
+    };
+    edge.metrics.connections.dec();
+    if let Err(error) = ended {
+        debug!(error = %error, "connection ended");
+    }
+}

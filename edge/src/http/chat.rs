@@ -1,0 +1,70 @@
+//! `POST /v1/chat/completions`
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use cloudach_openai::{chat, ids};
+
+use super::{
+    arrival::{self, Arrival},
+    body::Whole,
+};
+use crate::{
+    Edge,
+    access::{admission::Permit, caller::Caller},
+    answer::{self, Answer},
+    error::ApiError,
+    generations::{Shared, text_prompt},
+    metrics::Endpoint,
+    prompt, sse,
+    usage::{Meter, Metered},
+};
+
+pub async fn create(
+    State(edge): State<Edge>,
+    arrival: Arrival,
+    caller: Arc<Caller>,
+    permit: Permit,
+    Whole(body): Whole,
+) -> Result<Response, ApiError> {
+    let mut request = chat::parse(&body)?;
+    let model = edge.catalog.generating(&request.model)?;
+    let prompt = prompt::chat(&model, &mut request, body.len()).await?;
+    drop(body);
+
+    let metered = Metered {
+        endpoint: Endpoint::ChatCompletions,
+        caller: &caller,
+        arrival: &arrival,
+        model: &model,
+        prompt_tokens: prompt.tokens,
+        choices: request.n as usize,
+        choices_per_prompt: request.n as usize,
+    };
+    let meter = Meter::start(&edge, permit, &metered);
+    let shared = Shared {
+        request_id: &arrival.request_id,
+        model: &model.id,
+        sampling: &request.sampling,
+        top_logprobs: request.logprobs,
+        constraint: request.constraint.as_ref(),
+        context: edge.context(&arrival, &caller),
+    };
+    let prompts = std::iter::repeat_n(prompt.text, request.n as usize);
+    let generations =
+        (0..).zip(prompts).map(|(choice, text)| shared.generation(choice, text_prompt(text, false))).collect();
+
+    let head = answer::head(ids::chat_completion(arrival::random()), &request.model, arrival.unix);
+    let streamed = request.stream.is_some();
+    let reply = chat::Reply::new(&head, &request);
+    drop(request);
+    let answer = Answer::start(&edge, generations, reply, meter).await?;
+    if streamed {
+        return Ok(sse::respond(answer, "text/event-stream; charset=utf-8", edge.config.stream.keep_alive));
+    }
+    Ok(([(header::CONTENT_TYPE, "application/json")], answer.whole().await?).into_response())
+}

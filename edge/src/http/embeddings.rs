@@ -1,0 +1,115 @@
+//! `POST /v1/embeddings`
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use cloudach_model::tokens::{Encoding, decode};
+use cloudach_openai::{Invalid, PromptInput, embeddings};
+use cloudach_proto::v1::{EmbedRequest, ErrorCode};
+use tokio::task::spawn_blocking;
+
+use super::{arrival::Arrival, body::Whole};
+use crate::{
+    Edge,
+    access::{admission::Permit, caller::Caller},
+    catalog::{Counting, Model},
+    error::ApiError,
+    generations::text_prompt,
+    metrics::{Endpoint, Outcome},
+    tokens,
+    usage::{Meter, Metered},
+};
+
+/// The encoding of token ids that clients send for embedding: LangChain uses it for every model it does not know.
+const CLIENTS_ENCODING: Encoding = Encoding::Cl100kBase;
+
+pub async fn create(
+    State(edge): State<Edge>,
+    arrival: Arrival,
+    caller: Arc<Caller>,
+    permit: Permit,
+    Whole(body): Whole,
+) -> Result<Response, ApiError> {
+    let request = embeddings::parse(&body)?;
+    let model = edge.catalog.embedding(&request.model)?;
+    drop(body);
+
+    let (inputs, prompt_tokens) = prepare(&model, request.inputs).await?;
+    let metered = Metered {
+        endpoint: Endpoint::Embeddings,
+        caller: &caller,
+        arrival: &arrival,
+        model: &model,
+        prompt_tokens,
+        choices: 0,
+        choices_per_prompt: 1,
+    };
+    let mut meter = Meter::start(&edge, permit, &metered);
+    let embedding = EmbedRequest {
+        request_id: arrival.request_id.clone(),
+        model: model.id.clone(),
+        inputs: inputs.into_iter().map(|text| text_prompt(text, true)).collect(),
+        dimensions: request.dimensions,
+        context: Some(edge.context(&arrival, &caller)),
+    };
+    let embeddings = match edge.upstream.embed(embedding).await {
+        Ok(embeddings) => embeddings,
+        Err(error) => {
+            meter.finish(Outcome::Failed);
+            return Err(too_long(error, prompt_tokens));
+        }
+    };
+    let usage = meter.embedded(embeddings.replica, embeddings.usage.unwrap_or_default());
+    let vectors = embeddings.data.iter().map(|embedding| embedding.values.as_slice());
+    let body = embeddings::body(&request.model, vectors, request.encoding, usage.prompt_tokens);
+    meter.finish(Outcome::Served);
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// The inputs as text, and their count. Engines would take token ids for their own model's, which no client of
+/// OpenAI means (compat-spec, langchain-openai).
+async fn prepare(model: &Model, inputs: Vec<PromptInput>) -> Result<(Vec<String>, Option<u64>), ApiError> {
+    let counting = model.counting;
+    let long = tokens::are_long(&inputs);
+    let work = move || {
+        let count = match counting {
+            Counting::Engine => None,
+            Counting::Tiktoken(encoding) => {
+                Some(inputs.iter().map(|input| tokens::count_input(encoding, input)).sum())
+            }
+        };
+        let texts = inputs.into_iter().enumerate().map(|(index, input)| text(index, input));
+        Ok((texts.collect::<Result<_, Invalid>>()?, count))
+    };
+    if !long {
+        return work();
+    }
+    spawn_blocking(work).await.map_err(|_| ApiError::Internal("counting the input failed"))?
+}
+
+fn text(index: usize, input: PromptInput) -> Result<String, Invalid> {
+    match input {
+        PromptInput::Text(text) => Ok(text),
+        PromptInput::Tokens(ids) => decode(CLIENTS_ENCODING, &ids).map_err(|error| Invalid {
+            message: format!("Invalid 'input[{index}]': {error}"),
+            param: Some("input".to_owned()),
+            code: None,
+        }),
+    }
+}
+
+fn too_long(error: ApiError, counted: Option<u64>) -> ApiError {
+    match error {
+        ApiError::Upstream(failed)
+            if failed.code() == ErrorCode::ContextLengthExceeded && failed.context_length > 0 =>
+        {
+            let prompt = counted.unwrap_or_default().max(failed.prompt_tokens.into());
+            Invalid::prompt_context_length(failed.context_length.into(), prompt, 0).into()
+        }
+        error => error,
+    }
+}

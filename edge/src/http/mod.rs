@@ -1,0 +1,53 @@
+//! The HTTP surface: which path leads where, and what surrounds every request.
+
+pub mod accept;
+pub mod arrival;
+mod body;
+mod chat;
+mod completions;
+mod embeddings;
+mod models;
+
+use axum::{
+    Router,
+    extract::Request,
+    http::Method,
+    middleware,
+    response::IntoResponse,
+    routing::{get, post},
+};
+
+use crate::{Edge, error::ApiError};
+
+/// Every path of the API.
+pub fn routes(edge: Edge) -> Router {
+    Router::new()
+        .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/completions", post(completions::create))
+        .route("/v1/embeddings", post(embeddings::create))
+        .route("/v1/models", get(models::list))
+        // A wildcard, because ids may hold slashes.
+        .route("/v1/models/{*id}", get(models::show))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(unknown_url)
+        // The one layer: gives the request its id and puts it on the response, errors included.
+        .layer(middleware::from_fn(arrival::stamp))
+        .with_state(edge)
+}
+
+async fn unknown_url(request: Request) -> impl IntoResponse {
+    let (method, path) = names(&request);
+    ApiError::UnknownUrl { method, path }
+}
+
+async fn wrong_method(request: Request) -> impl IntoResponse {
+    let (method, path) = names(&request);
+    ApiError::WrongMethod { method, path }
+}
+
+fn names(request: &Request) -> (String, String) {
+    const SHOWN: usize = 200;
+    let method = if request.method() == Method::CONNECT { "CONNECT" } else { request.method().as_str() };
+    let shorten = |text: &str| text.chars().take(SHOWN).collect();
+    (shorten(method), shorten(request.uri().path()))
+}

@@ -1,0 +1,38 @@
+//! `GET /v1/models` and `GET /v1/models/{id}`
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, State},
+    http::header,
+    response::{IntoResponse, Response},
+};
+use cloudach_openai::models::{self, Model};
+
+use crate::{Edge, access::caller::Caller, catalog, error::ApiError};
+
+pub async fn list(State(edge): State<Edge>, _caller: Arc<Caller>) -> Result<Response, ApiError> {
+    let all = edge.catalog.all()?;
+    let body = models::list(all.iter().map(|(name, model)| shown(name, model)));
+    Ok(json(body))
+}
+
+pub async fn show(
+    State(edge): State<Edge>,
+    _caller: Arc<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let model = edge.catalog.model(&id).map_err(|error| match error {
+        ApiError::UnknownModel(id) => ApiError::NoSuchModel(id),
+        error => error,
+    })?;
+    Ok(json(models::one(shown(&id, &model))))
+}
+
+fn shown<'a>(name: &'a str, model: &'a catalog::Model) -> Model<'a> {
+    Model { id: name, created: model.created, owned_by: &model.owned_by }
+}
+
+fn json(body: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}

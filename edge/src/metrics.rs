@@ -1,0 +1,110 @@
+//! Every metric of the edge.
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use crate::usage::Record;
+
+/// Bounds of the latency histograms, in seconds.
+const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+
+/// The endpoints that generate or embed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Endpoint {
+    ChatCompletions,
+    Completions,
+    Embeddings,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Outcome {
+    /// The answer is complete.
+    Served,
+    /// The client was told why not.
+    Failed,
+    /// The client left first.
+    Abandoned,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    endpoint: Endpoint,
+    /// From the catalogue, never from a client.
+    model: String,
+    outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModelLabel {
+    model: String,
+}
+
+/// What the edge counts.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    requests: Family<RequestLabels, Counter>,
+    prompt_tokens: Family<ModelLabel, Counter>,
+    completion_tokens: Family<ModelLabel, Counter>,
+    first_token: Family<ModelLabel, Histogram>,
+    duration: Family<ModelLabel, Histogram>,
+    /// Requests in progress.
+    pub open: Gauge,
+    /// Connections of clients.
+    pub connections: Gauge,
+}
+
+impl Metrics {
+    /// The metrics, and the registry that shows them.
+    pub fn new() -> (Self, Registry) {
+        let histogram = || Histogram::new(SECONDS);
+        let metrics = Self {
+            requests: Family::default(),
+            prompt_tokens: Family::default(),
+            completion_tokens: Family::default(),
+            first_token: Family::new_with_constructor(histogram),
+            duration: Family::new_with_constructor(histogram),
+            open: Gauge::default(),
+            connections: Gauge::default(),
+        };
+        let mut registry = Registry::with_prefix("cloudach_edge");
+        registry.register("requests", "Requests that ended, by outcome", metrics.requests.clone());
+        registry.register("prompt_tokens", "Prompt tokens as clients are told", metrics.prompt_tokens.clone());
+        registry.register(
+            "completion_tokens",
+            "Completion tokens as clients are told",
+            metrics.completion_tokens.clone(),
+        );
+        registry.register_with_unit(
+            "time_to_first_token",
+            "From the request's arrival to its first token",
+            Unit::Seconds,
+            metrics.first_token.clone(),
+        );
+        registry.register_with_unit(
+            "request_duration",
+            "From the request's arrival to its end",
+            Unit::Seconds,
+            metrics.duration.clone(),
+        );
+        registry.register("requests_open", "Requests in progress", metrics.open.clone());
+        registry.register("connections_open", "Connections of clients", metrics.connections.clone());
+        (metrics, registry)
+    }
+
+    /// Counts a request that has ended.
+    pub fn ended(&self, record: &Record) {
+        let label = ModelLabel { model: record.model.clone() };
+        let labels = RequestLabels { endpoint: record.endpoint, model: record.model.clone(), outcome: record.outcome };
+        self.requests.get_or_create(&labels).inc();
+        self.prompt_tokens.get_or_create(&label).inc_by(record.shown.prompt_tokens);
+        self.completion_tokens.get_or_create(&label).inc_by(record.shown.completion_tokens);
+        self.duration.get_or_create(&label).observe(record.duration.as_secs_f64());
+        if let Some(first_token) = record.first_token {
+            self.first_token.get_or_create(&label).observe(first_token.as_secs_f64());
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The prompt step: renders a conversation by the model's own template, and counts it.
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use cloudach_model::{
+    template::{ChatTemplate, CivilTime, Conversation},
+    tokens,
+};
+use cloudach_openai::chat::{ChatRequest, ToolChoice};
+use serde_json::Value;
+use tokio::task::spawn_blocking;
+
+use crate::{
+    catalog::{Counting, Model, Template},
+    error::ApiError,
+    tokens::LONG,
+};
+
+/// A rendered conversation.
+#[derive(Debug)]
+pub struct Prompt {
+    pub text: String,
+    /// What the client is told. None: the engine's count is shown.
+    pub tokens: Option<u64>,
+}
+
+/// Renders the conversation of `request`. `bytes` is the size of its body: long ones leave the network threads.
+///
+/// # Errors
+/// The model does not chat, or its template refuses the conversation.
+pub async fn chat(model: &Model, request: &mut ChatRequest, bytes: usize) -> Result<Prompt, ApiError> {
+    let template = match &model.chat_template {
+        Template::Compiled(template) => template.clone(),
+        Template::Broken(error) => return Err(ApiError::BrokenTemplate(error.clone())),
+        Template::None => return Err(ApiError::CannotChat),
+    };
+    let conversation = conversation(request);
+    let counting = model.counting;
+    if bytes <= LONG {
+        return render(&template, &conversation, counting);
+    }
+    spawn_blocking(move || render(&template, &conversation, counting))
+        .await
+        .map_err(|_| ApiError::Internal("rendering the prompt failed"))?
+}
+
+fn render(template: &Arc<ChatTemplate>, conversation: &Conversation, counting: Counting) -> Result<Prompt, ApiError> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = CivilTime::from_unix(i64::try_from(now.as_secs()).unwrap_or_default());
+    let text = template.render(conversation, now)?;
+    let tokens = match counting {
+        Counting::Engine => None,
+        Counting::Tiktoken(encoding) => {
+            let tools = conversation.tools.as_deref().unwrap_or_default();
+            Some(tokens::chat_prompt(encoding, &conversation.messages, tools))
+        }
+    };
+    Ok(Prompt { text, tokens })
+}
+
+/// Takes the conversation out of the request: what follows needs it no more.
+fn conversation(request: &mut ChatRequest) -> Conversation {
+    let messages = std::mem::take(&mut request.messages);
+    let tools = std::mem::take(&mut request.tools);
+    let offered = request.tool_choice != ToolChoice::None && !tools.is_empty();
+    Conversation {
+        messages: messages.into_iter().map(Value::from).collect(),
+        tools: offered.then(|| tools.into_iter().map(Value::from).collect()),
+        documents: request.documents.take(),
+        kwargs: std::mem::take(&mut request.template_kwargs),
+        reasoning_effort: request.reasoning_effort.map(|effort| effort.as_str().to_owned()),
+        add_generation_prompt: request.add_generation_prompt,
+        continue_final_message: request.continue_final_message,
+    }
+}

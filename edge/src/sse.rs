@@ -1,0 +1,55 @@
+//! Writes an answer as server-sent events: its bytes as they come, a comment when it is quiet, one error event when
+//! it breaks.
+
+use std::{convert::Infallible, time::Duration};
+
+use async_stream::stream;
+use axum::{
+    body::Body,
+    http::{HeaderValue, header},
+    response::Response,
+};
+use bytes::Bytes;
+use tokio::time::{Instant, sleep_until};
+
+use crate::answer::{Answer, Progress, Reply};
+
+/// Says that the stream lives. A comment line stands between events, where every SDK's parser skips it (checklist C11).
+const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
+
+/// The response that streams `answer`.
+pub fn respond(mut answer: Answer<impl Reply>, content_type: &'static str, keep_alive: Duration) -> Response {
+    let events = stream! {
+        let quiet = sleep_until(Instant::now() + keep_alive);
+        tokio::pin!(quiet);
+        let mut out = Vec::new();
+        loop {
+            tokio::select! {
+                () = answer.wait() => {}
+                () = &mut quiet => {
+                    yield Ok::<_, Infallible>(KEEP_ALIVE);
+                    quiet.as_mut().reset(Instant::now() + keep_alive);
+                    continue;
+                }
+            }
+            let progress = answer.advance(&mut out).await;
+            if let Err(error) = &progress {
+                out.extend(error.event());
+            }
+            if !out.is_empty() {
+                yield Ok(Bytes::from(std::mem::take(&mut out)));
+            }
+            if !matches!(progress, Ok(Progress::More)) {
+                return;
+            }
+            quiet.as_mut().reset(Instant::now() + keep_alive);
+        }
+    };
+    let mut response = Response::new(Body::from_stream(events));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // nginx and those who copy it buffer event streams unless told not to.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}

@@ -1,0 +1,89 @@
+//! The routers: sends each request to the least busy one that is connected.
+
+use std::sync::Arc;
+
+use cloudach_proto::{
+    session::{
+        Refused,
+        client::{Events, Peer},
+    },
+    v1::{EmbedRequest, Embeddings, ErrorCode, Failed, GenerateRequest, embed_response},
+};
+use cloudach_service::{
+    address::Address,
+    grpc::{self, GrpcError},
+    stop::Running,
+};
+use futures_util::future::select_all;
+
+use crate::error::ApiError;
+
+/// The name of the condition that the edge's readiness waits for.
+const CONNECTED: &str = "router connected";
+
+/// All routers that this edge knows.
+#[derive(Debug)]
+pub struct Upstream {
+    routers: Arc<[Peer]>,
+}
+
+impl Upstream {
+    /// Connects to every router and stays connected.
+    ///
+    /// # Errors
+    /// When an address cannot be dialled at all.
+    pub fn connect(routers: &[Address], running: &Running) -> Result<Self, GrpcError> {
+        let connect = |address| Ok(Peer::connect(&grpc::endpoint(address)?, &running.background, &running.kill));
+        let routers: Arc<[Peer]> = routers.iter().map(connect).collect::<Result<Vec<_>, GrpcError>>()?.into();
+        running.ready.set(CONNECTED, false);
+        let watching = watch(routers.clone(), running.clone());
+        running.background.spawn(running.kill.clone().run_until_cancelled_owned(watching));
+        Ok(Self { routers })
+    }
+
+    /// Starts a generation. Dropping the events ends it.
+    ///
+    /// # Errors
+    /// No router takes it now, or it is too large for any.
+    pub fn generate(&self, request: GenerateRequest) -> Result<Events, ApiError> {
+        self.pick()?.generate(request).map_err(|refused| match refused {
+            Refused::TooLarge(_) => {
+                ApiError::Upstream(Failed::new(ErrorCode::InvalidRequest, "The request is too large."))
+            }
+            Refused::Full => ApiError::Full,
+            Refused::Broken | Refused::Draining => ApiError::NoRouter,
+        })
+    }
+
+    /// Makes embeddings.
+    ///
+    /// # Errors
+    /// No router takes it now, or the engine's reason.
+    pub async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, ApiError> {
+        let answer = self.pick()?.unary().embed(request).await;
+        let lost = |status: tonic::Status| Failed::retryable(ErrorCode::ReplicaLost, status.message());
+        match answer.map_err(lost)?.into_inner().outcome {
+            Some(embed_response::Outcome::Embeddings(embeddings)) => Ok(embeddings),
+            Some(embed_response::Outcome::Failed(failed)) => Err(failed.into()),
+            None => Err(ApiError::Internal("the router gave an empty answer")),
+        }
+    }
+
+    fn pick(&self) -> Result<&Peer, ApiError> {
+        let connected = self.routers.iter().filter(|router| router.takes_requests().is_ok());
+        connected.min_by_key(|router| router.open_requests()).ok_or(ApiError::NoRouter)
+    }
+}
+
+/// Keeps the edge's readiness true to whether a router is connected.
+async fn watch(routers: Arc<[Peer]>, running: Running) {
+    let mut changes: Vec<_> = routers.iter().map(Peer::changes).collect();
+    loop {
+        let connected = routers.iter().any(|router| router.takes_requests().is_ok());
+        running.ready.set(CONNECTED, connected);
+        let (changed, _, _) = select_all(changes.iter_mut().map(|changes| Box::pin(changes.changed()))).await;
+        if changed.is_err() {
+            return;
+        }
+    }
+}

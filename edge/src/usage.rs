@@ -1,0 +1,253 @@
+//! What a request used: counted for the client, kept with the engine's own counts beside it, recorded once however
+//! the request ends.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use cloudach_openai::Usage;
+use cloudach_proto::v1::{Delta, TokenUsage};
+use tokio::task::spawn_blocking;
+use tracing::info;
+
+use crate::{
+    Edge,
+    access::{admission::Permit, caller::Caller},
+    catalog::{Counting, Model},
+    http::arrival::Arrival,
+    metrics::{Endpoint, Outcome},
+    tokens,
+};
+
+/// The one record of a request.
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub request_id: String,
+    pub endpoint: Endpoint,
+    pub tenant: String,
+    pub key: String,
+    /// The model's id in the catalogue.
+    pub model: String,
+    /// The last replica that ran it. Empty: none did.
+    pub replica: String,
+    pub outcome: Outcome,
+    /// As the client was told, or would have been.
+    pub shown: Usage,
+    /// As the engine counted.
+    pub engine: Usage,
+    pub first_token: Option<Duration>,
+    pub duration: Duration,
+}
+
+impl Record {
+    fn write(&self) {
+        info!(
+            target: "usage",
+            request_id = self.request_id,
+            endpoint = ?self.endpoint,
+            tenant = self.tenant,
+            key = self.key,
+            model = self.model,
+            replica = self.replica,
+            outcome = ?self.outcome,
+            prompt_tokens = self.shown.prompt_tokens,
+            completion_tokens = self.shown.completion_tokens,
+            engine_prompt_tokens = self.engine.prompt_tokens,
+            engine_completion_tokens = self.engine.completion_tokens,
+            cached_tokens = self.engine.cached_tokens,
+            first_token_ms = self.first_token.map(|time| time.as_millis()),
+            duration_ms = self.duration.as_millis(),
+            "request ended"
+        );
+    }
+}
+
+/// Follows a request and records it when it is dropped. A request that is dropped before it was finished was
+/// abandoned by its client.
+#[derive(Debug)]
+pub struct Meter {
+    edge: Edge,
+    record: Record,
+    arrived: Instant,
+    counting: Counting,
+    /// Prompt tokens as the client is told. None: as the engine counts.
+    prompt_tokens: Option<u64>,
+    choices: Vec<Choice>,
+    /// How many choices each prompt has.
+    choices_per_prompt: usize,
+    counted: bool,
+    _permit: Permit,
+}
+
+#[derive(Debug, Default)]
+struct Choice {
+    /// Kept to be counted; empty where the engine counts.
+    text: String,
+    tokens_seen: u64,
+    engine: Option<TokenUsage>,
+}
+
+/// What a meter needs to know of its request.
+#[derive(Debug)]
+pub struct Metered<'a> {
+    pub endpoint: Endpoint,
+    pub caller: &'a Caller,
+    pub arrival: &'a Arrival,
+    pub model: &'a Arc<Model>,
+    /// Prompt tokens as the client is told. None: as the engine counts.
+    pub prompt_tokens: Option<u64>,
+    pub choices: usize,
+    pub choices_per_prompt: usize,
+}
+
+impl Meter {
+    /// Starts to follow a request that holds `permit`.
+    pub fn start(edge: &Edge, permit: Permit, metered: &Metered<'_>) -> Self {
+        edge.metrics.open.inc();
+        let record = Record {
+            request_id: metered.arrival.request_id.clone(),
+            endpoint: metered.endpoint,
+            tenant: metered.caller.tenant.clone(),
+            key: metered.caller.key.clone(),
+            model: metered.model.id.clone(),
+            replica: String::new(),
+            outcome: Outcome::Abandoned,
+            shown: Usage::default(),
+            engine: Usage::default(),
+            first_token: None,
+            duration: Duration::ZERO,
+        };
+        Self {
+            edge: edge.clone(),
+            record,
+            arrived: metered.arrival.at,
+            counting: metered.model.counting,
+            prompt_tokens: metered.prompt_tokens,
+            choices: std::iter::repeat_with(Choice::default).take(metered.choices).collect(),
+            choices_per_prompt: metered.choices_per_prompt.max(1),
+            counted: false,
+            _permit: permit,
+        }
+    }
+
+    /// Prompt tokens as the client is told. None: as the engine counts.
+    pub fn prompt_tokens(&self) -> Option<u64> {
+        self.prompt_tokens
+    }
+
+    /// A replica runs it.
+    pub fn started(&mut self, replica: String) {
+        self.record.replica = replica;
+    }
+
+    /// Tokens were generated.
+    pub fn delta(&mut self, choice: u32, delta: &Delta) {
+        if self.record.first_token.is_none() {
+            self.record.first_token = Some(self.arrived.elapsed());
+        }
+        let Some(choice) = self.choices.get_mut(choice as usize) else { return };
+        choice.tokens_seen += delta.token_ids.len() as u64;
+        if matches!(self.counting, Counting::Tiktoken(_)) {
+            choice.text.push_str(&delta.text);
+        }
+    }
+
+    /// A choice is complete.
+    pub fn choice_finished(&mut self, choice: u32, usage: Option<TokenUsage>) {
+        if let Some(choice) = self.choices.get_mut(choice as usize) {
+            choice.engine = usage;
+        }
+    }
+
+    /// The engine used this for embeddings.
+    pub fn embedded(&mut self, replica: String, usage: TokenUsage) -> Usage {
+        self.record.replica = replica;
+        self.record.engine.prompt_tokens = usage.prompt_tokens.into();
+        self.record.shown.prompt_tokens = self.prompt_tokens.unwrap_or(usage.prompt_tokens.into());
+        self.counted = true;
+        self.record.shown
+    }
+
+    /// Counts what was used so far and returns what the client is told.
+    pub async fn usage(&mut self) -> Usage {
+        self.count_engine();
+        let completion = match self.counting {
+            Counting::Engine => self.record.engine.completion_tokens,
+            Counting::Tiktoken(encoding) => {
+                let texts: Vec<String> =
+                    self.choices.iter_mut().map(|choice| std::mem::take(&mut choice.text)).collect();
+                let count = move || tokens::count(encoding, texts.iter().map(String::as_str));
+                if self.record.engine.completion_tokens < tokens::LONG as u64 / 4 {
+                    count()
+                } else {
+                    spawn_blocking(count).await.unwrap_or_default()
+                }
+            }
+        };
+        self.settle(completion);
+        self.record.shown
+    }
+
+    /// Claims how the request ended.
+    pub fn finish(&mut self, outcome: Outcome) {
+        self.record.outcome = outcome;
+    }
+
+    /// The engine's counts: exact for finished choices, the tokens seen for others.
+    fn count_engine(&mut self) {
+        let engine = &mut self.record.engine;
+        *engine = Usage::default();
+        for prompt in self.choices.chunks(self.choices_per_prompt) {
+            let counts = || prompt.iter().filter_map(|choice| choice.engine.as_ref());
+            // Choices share their prompt: it is counted once.
+            engine.prompt_tokens += counts().map(|usage| u64::from(usage.prompt_tokens)).max().unwrap_or_default();
+            engine.cached_tokens += counts().map(|usage| u64::from(usage.cached_tokens)).max().unwrap_or_default();
+            for choice in prompt {
+                let exact = choice.engine.as_ref().map(|usage| u64::from(usage.completion_tokens));
+                engine.completion_tokens += exact.unwrap_or(choice.tokens_seen);
+            }
+        }
+    }
+
+    fn settle(&mut self, completion_tokens: u64) {
+        let prompt_tokens = self.prompt_tokens.unwrap_or(self.record.engine.prompt_tokens);
+        self.record.shown = Usage {
+            prompt_tokens,
+            completion_tokens,
+            cached_tokens: self.record.engine.cached_tokens.min(prompt_tokens),
+            reasoning_tokens: 0,
+        };
+        self.counted = true;
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        let edge = self.edge.clone();
+        edge.metrics.open.dec();
+        self.record.duration = self.arrived.elapsed();
+        if self.counted {
+            self.record.write();
+            edge.metrics.ended(&self.record);
+            return;
+        }
+        self.count_engine();
+        let Counting::Tiktoken(encoding) = self.counting else {
+            self.settle(self.record.engine.completion_tokens);
+            self.record.write();
+            edge.metrics.ended(&self.record);
+            return;
+        };
+        // The client left in the middle: what it was sent is still counted, off the network threads.
+        let texts: Vec<String> = self.choices.iter_mut().map(|choice| std::mem::take(&mut choice.text)).collect();
+        self.settle(0);
+        let mut record = self.record.clone();
+        let metrics = edge.metrics.clone();
+        edge.running.background.spawn_blocking(move || {
+            record.shown.completion_tokens = tokens::count(encoding, texts.iter().map(String::as_str));
+            record.write();
+            metrics.ended(&record);
+        });
+    }
+}

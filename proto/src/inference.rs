@@ -1,0 +1,85 @@
+//! The Inference service over anything that generates and embeds: the same on router and sidecar.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream::BoxStream};
+use tokio_util::{future::FutureExt, task::TaskTracker};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{
+    MAX_MESSAGE_BYTES,
+    session::server::{self, Down, Generate, Stopping},
+    v1::{
+        EmbedRequest, EmbedResponse, ErrorCode, Failed, GenerateEvent, GenerateRequest, SessionUp, embed_response,
+        inference_server::{Inference, InferenceServer},
+    },
+};
+
+/// Makes embeddings: the router's relay, the sidecar's engine.
+pub trait Embed: Send + Sync + 'static {
+    /// Embeds the inputs of `request`. Dropping the future ends the work.
+    fn embed(&self, request: EmbedRequest) -> impl Future<Output = Result<embed_response::Outcome, Failed>> + Send;
+}
+
+/// Serves Inference by `runs`. Requests are tasks of `tasks`, so that a stop can wait for them.
+pub fn service<R: Generate + Embed>(
+    runs: Arc<R>,
+    tasks: TaskTracker,
+    stopping: Stopping,
+) -> InferenceServer<impl Inference> {
+    InferenceServer::new(Service { runs, tasks, stopping })
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES)
+}
+
+struct Service<R> {
+    runs: Arc<R>,
+    tasks: TaskTracker,
+    stopping: Stopping,
+}
+
+impl<R> Service<R> {
+    fn takes_requests(&self) -> Result<(), Status> {
+        if self.stopping.drain.is_cancelled() {
+            return Err(Status::unavailable("this process is stopping; try another"));
+        }
+        Ok(())
+    }
+}
+
+#[tonic::async_trait]
+impl<R: Generate + Embed> Inference for Service<R> {
+    type SessionStream = Down;
+    type GenerateStream = BoxStream<'static, Result<GenerateEvent, Status>>;
+
+    async fn session(&self, up: Request<Streaming<SessionUp>>) -> Result<Response<Down>, Status> {
+        self.takes_requests()?;
+        let runs = self.runs.clone();
+        let down = server::serve(up.into_inner(), runs, &self.tasks, self.stopping.clone());
+        Ok(Response::new(down))
+    }
+
+    async fn generate(&self, request: Request<GenerateRequest>) -> Result<Response<Self::GenerateStream>, Status> {
+        self.takes_requests()?;
+        // Held by the stream: a stop waits for it like for a session.
+        let token = self.tasks.token();
+        let kill = self.stopping.kill.clone();
+        let events = self.runs.clone().generate(request.into_inner());
+        let events = events.take_until(kill.cancelled_owned()).map(move |event| {
+            let _held = &token;
+            Ok(event)
+        });
+        Ok(Response::new(events.boxed()))
+    }
+
+    async fn embed(&self, request: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
+        self.takes_requests()?;
+        let _token = self.tasks.token();
+        let embedding = self.runs.embed(request.into_inner()).with_cancellation_token(&self.stopping.kill);
+        let outcome = embedding.await.unwrap_or_else(|| {
+            Err(Failed::retryable(ErrorCode::ShuttingDown, "this process is stopping; try another"))
+        });
+        let outcome = outcome.unwrap_or_else(embed_response::Outcome::Failed);
+        Ok(Response::new(EmbedResponse { outcome: Some(outcome) }))
+    }
+}

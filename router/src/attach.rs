@@ -1,0 +1,134 @@
+//! Fleet.Attach: takes the sidecars' reports into the fleet for as long as they stay connected.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use cloudach_proto::{
+    session::client::Peer,
+    v1::{Hello, RouterCommand, SidecarReport, fleet_server, sidecar_report::Report},
+};
+use cloudach_service::{address::Address, grpc, stop::Running};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use tracing::{info, warn};
+
+use crate::fleet::{Fleet, Replica};
+
+/// A sidecar reports its load every second; one that is silent for this long is gone.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Commands that may wait for a sidecar to read them.
+const COMMANDS: usize = 16;
+
+/// Serves Fleet.
+#[derive(Debug)]
+pub struct Attach {
+    pub fleet: Arc<Fleet>,
+    pub running: Running,
+}
+
+#[tonic::async_trait]
+impl fleet_server::Fleet for Attach {
+    type AttachStream = ReceiverStream<Result<RouterCommand, Status>>;
+
+    async fn attach(&self, request: Request<Streaming<SidecarReport>>) -> Result<Response<Self::AttachStream>, Status> {
+        let from = request.remote_addr();
+        let mut reports = request.into_inner();
+        let hello = first(&mut reports).await?;
+        let replica = self.admit(&hello, from)?;
+
+        // This router plans no placement: the stream of commands stays open and carries none.
+        let (commands, stream) = mpsc::channel(COMMANDS);
+        let fleet = self.fleet.clone();
+        let kill = self.running.kill.clone();
+        self.running.background.spawn(async move {
+            let following = follow(&fleet, &replica, reports);
+            let why = kill.run_until_cancelled(following).await.unwrap_or_else(|| "this router stops".to_owned());
+            info!(replica = replica.name, why, "replica left");
+            fleet.leave(&replica);
+            drop(commands);
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+impl Attach {
+    fn admit(&self, hello: &Hello, from: Option<SocketAddr>) -> Result<Arc<Replica>, Status> {
+        if hello.replica.is_empty() {
+            return Err(Status::invalid_argument("the hello names no replica"));
+        }
+        let address = reachable(&hello.address, from).map_err(Status::invalid_argument)?;
+        let endpoint = grpc::endpoint(&address).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        info!(replica = hello.replica, %address, dialect = hello.dialect, version = hello.version, "replica attached");
+        let peer = Peer::connect(&endpoint, &self.running.background, &self.running.kill);
+        let replica = Arc::new(Replica::new(hello.replica.clone(), peer));
+        self.fleet.join(replica.clone());
+        Ok(replica)
+    }
+}
+
+async fn first(reports: &mut Streaming<SidecarReport>) -> Result<Hello, Status> {
+    let first = timeout(SILENCE, reports.message()).await;
+    match first.map_err(|_| Status::deadline_exceeded("no hello came"))?? {
+        Some(SidecarReport { report: Some(Report::Hello(hello)) }) => Ok(hello),
+        _ => Err(Status::invalid_argument("the first report must be a hello")),
+    }
+}
+
+/// Follows the reports until they end and says why they did.
+async fn follow(fleet: &Fleet, replica: &Replica, mut reports: Streaming<SidecarReport>) -> String {
+    loop {
+        let report = match timeout(SILENCE, reports.message()).await {
+            Ok(Ok(Some(report))) => report,
+            Ok(Ok(None)) => return "it detached".to_owned(),
+            Ok(Err(error)) => return error.message().to_owned(),
+            Err(_) => return format!("it was silent for {SILENCE:?}"),
+        };
+        match report.report {
+            Some(Report::Load(load)) => replica.report(&load),
+            Some(Report::Model(state)) => {
+                info!(
+                    replica = replica.name,
+                    model = state.model,
+                    phase = state.phase().as_str_name(),
+                    detail = state.detail,
+                    "model state"
+                );
+                fleet.model_state(replica, state);
+            }
+            Some(Report::Outcome(outcome)) if !outcome.done => {
+                warn!(replica = replica.name, detail = outcome.detail, "command not carried out");
+            }
+            // A second hello changes nothing; a report of a newer version is not understood.
+            Some(Report::Outcome(_) | Report::Hello(_)) | None => {}
+        }
+    }
+}
+
+/// Where the sidecar can be dialled. One that listens on all interfaces is reached where it came from.
+fn reachable(advertised: &str, from: Option<SocketAddr>) -> Result<Address, String> {
+    let address: Address = advertised.parse().map_err(|error| format!("{error}"))?;
+    let Address::Tcp(text) = &address else { return Ok(address) };
+    match (text.parse::<SocketAddr>(), from) {
+        (Ok(wildcard), Some(from)) if wildcard.ip().is_unspecified() => {
+            Ok(Address::Tcp(SocketAddr::new(from.ip(), wildcard.port()).to_string()))
+        }
+        _ => Ok(address),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_is_replaced_by_where_the_sidecar_came_from() {
+        let from = Some("10.1.2.3:55555".parse().unwrap());
+        let reached = |advertised: &str| reachable(advertised, from).map(|address| address.to_string());
+        assert_eq!(reached("0.0.0.0:7002"), Ok("10.1.2.3:7002".to_owned()));
+        assert_eq!(reached("[::]:7002"), Ok("10.1.2.3:7002".to_owned()));
+        assert_eq!(reached("gpu-7:7002"), Ok("gpu-7:7002".to_owned()));
+        assert_eq!(reached("unix:/run/s.sock"), Ok("unix:/run/s.sock".to_owned()));
+        assert!(reached("nonsense").is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! The catalogue: which models exist and by which names clients may ask for them.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
+
+use cloudach_proto::v1::{EngineCounts, TokenCounting, token_counting};
+use cloudach_service::config::{self, ConfigError};
+use serde::Deserialize;
+
+use crate::config::Source;
+
+/// The models, by the name that clients use.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catalogue {
+    pub models: BTreeMap<String, Entry>,
+}
+
+/// What is said of one model.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Entry {
+    /// Further names for it.
+    pub aliases: Vec<String>,
+    /// Shown to clients as `owned_by`.
+    pub owned_by: Option<String>,
+    /// Shown to clients as `created`, in seconds since 1970.
+    pub created: u64,
+    /// How the token counts that clients see are made.
+    pub counting: Counting,
+    /// The most tokens of prompt and answer together. Absent: what the engine reports.
+    pub context_length: Option<u32>,
+    /// A chat template (Jinja) to use instead of the model's own.
+    pub chat_template: Option<String>,
+}
+
+/// How the token counts that clients see are made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counting {
+    /// As OpenAI's tools count: by the tiktoken encoding of this name.
+    Tiktoken(Encoding),
+    /// As the engine counts.
+    Engine,
+}
+
+/// A tiktoken encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    O200kBase,
+    Cl100kBase,
+}
+
+impl Default for Counting {
+    fn default() -> Self {
+        Self::Tiktoken(Encoding::O200kBase)
+    }
+}
+
+impl From<&Counting> for TokenCounting {
+    fn from(counting: &Counting) -> Self {
+        let kind = match counting {
+            Counting::Tiktoken(Encoding::O200kBase) => token_counting::Kind::Tiktoken("o200k_base".to_owned()),
+            Counting::Tiktoken(Encoding::Cl100kBase) => token_counting::Kind::Tiktoken("cl100k_base".to_owned()),
+            Counting::Engine => token_counting::Kind::Engine(EngineCounts {}),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+/// Why a catalogue cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("the name `{name}` stands for both `{first}` and `{second}`; a name stands for one model")]
+    NameTaken { name: String, first: String, second: String },
+    #[error("a model has an empty name or alias")]
+    EmptyName,
+}
+
+/// A catalogue whose names are known to be unique.
+#[derive(Debug, Clone)]
+pub struct Names {
+    models: BTreeMap<String, Entry>,
+    by_name: HashMap<String, String>,
+}
+
+impl Names {
+    /// Reads and checks the catalogue.
+    ///
+    /// # Errors
+    /// When the file is unusable or a name is not unique.
+    pub fn load(source: &Source) -> Result<Self, CatalogueError> {
+        match source {
+            Source::File(path) => Self::read(path),
+            Source::Here(catalogue) => Self::check(catalogue.clone()),
+        }
+    }
+
+    fn read(path: &Path) -> Result<Self, CatalogueError> {
+        Self::check(config::load(path)?)
+    }
+
+    /// Checks that every name stands for one model.
+    ///
+    /// # Errors
+    /// Names the two models that share a name.
+    pub fn check(catalogue: Catalogue) -> Result<Self, CatalogueError> {
+        let mut by_name: HashMap<String, String> = HashMap::new();
+        for (id, entry) in &catalogue.models {
+            for name in std::iter::once(id).chain(&entry.aliases) {
+                if name.is_empty() {
+                    return Err(CatalogueError::EmptyName);
+                }
+                if let Some(first) = by_name.insert(name.clone(), id.clone()) {
+                    return Err(CatalogueError::NameTaken { name: name.clone(), first, second: id.clone() });
+                }
+            }
+        }
+        Ok(Self { models: catalogue.models, by_name })
+    }
+
+    /// The model that `name`, an id or an alias, stands for.
+    pub fn resolve(&self, name: &str) -> Option<&str> {
+        self.by_name.get(name).map(String::as_str)
+    }
+
+    /// All models, by id.
+    pub fn models(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.models.iter().map(|(id, entry)| (id.as_str(), entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(yaml: &str) -> Result<Names, CatalogueError> {
+        Names::check(config::parse(yaml).unwrap())
+    }
+
+    #[test]
+    fn aliases_lead_to_their_model() {
+        let names = names(
+            "models:\n  org/big:\n    aliases: [gpt-4o, big]\n    counting: engine\n  small:\n    counting: {tiktoken: cl100k_base}\n",
+        )
+        .unwrap();
+        assert_eq!(names.resolve("gpt-4o"), Some("org/big"));
+        assert_eq!(names.resolve("org/big"), Some("org/big"));
+        assert_eq!(names.resolve("unknown"), None);
+    }
+
+    #[test]
+    fn a_name_stands_for_one_model() {
+        let error = names("models:\n  a: {aliases: [x]}\n  b: {aliases: [x]}\n").unwrap_err();
+        assert!(matches!(error, CatalogueError::NameTaken { name, .. } if name == "x"));
+        assert!(names("models:\n  a: {aliases: [a]}\n").is_err());
+    }
+}

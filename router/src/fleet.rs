@@ -1,0 +1,172 @@
+//! The fleet: which replicas are attached, what they serve and how busy they are.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use cloudach_proto::{
+    session::client::Peer,
+    v1::{Capabilities, ChatTemplate, Load, ModelPhase, ModelState},
+};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::pick::Candidate;
+
+/// A sidecar that is attached.
+#[derive(Debug)]
+pub struct Replica {
+    pub name: String,
+    pub peer: Peer,
+    /// What it last said of each model.
+    models: Mutex<HashMap<String, ModelState>>,
+    reported: AtomicU32,
+    /// The bits of an `f32`.
+    kv_cache_usage: AtomicU32,
+}
+
+impl Replica {
+    /// A replica that has not said anything yet.
+    pub fn new(name: String, peer: Peer) -> Self {
+        Self { name, peer, models: Mutex::default(), reported: AtomicU32::new(0), kv_cache_usage: AtomicU32::new(0) }
+    }
+
+    /// Takes its report of how busy it is.
+    pub fn report(&self, load: &Load) {
+        self.reported.store(load.running.saturating_add(load.waiting), Ordering::Relaxed);
+        self.kv_cache_usage.store(load.kv_cache_usage.to_bits(), Ordering::Relaxed);
+    }
+
+    /// What the pick needs to know.
+    pub fn candidate(&self) -> Candidate<'_> {
+        Candidate {
+            name: &self.name,
+            in_flight: self.peer.open_requests(),
+            reported: self.reported.load(Ordering::Relaxed) as usize,
+            kv_cache_usage: f32::from_bits(self.kv_cache_usage.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// What replicas have said of a model. Kept when they leave, so that requests can still be checked and rendered
+/// while the next one starts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Known {
+    pub context_length: u32,
+    pub chat_template: Option<ChatTemplate>,
+    pub capabilities: Option<Capabilities>,
+}
+
+/// All attached replicas.
+#[derive(Debug)]
+pub struct Fleet {
+    replicas: Mutex<HashMap<String, Arc<Replica>>>,
+    known: Mutex<HashMap<String, Known>>,
+    /// The replicas that are ready, by model: what requests read, without a lock.
+    ready: ArcSwap<HashMap<String, Vec<Arc<Replica>>>>,
+    changed: watch::Sender<()>,
+}
+
+impl Default for Fleet {
+    fn default() -> Self {
+        Self {
+            replicas: Mutex::default(),
+            known: Mutex::default(),
+            ready: ArcSwap::default(),
+            changed: watch::Sender::new(()),
+        }
+    }
+}
+
+impl Fleet {
+    /// Adds a replica, in place of an older one of the same name.
+    pub fn join(&self, replica: Arc<Replica>) {
+        self.replicas.lock().insert(replica.name.clone(), replica);
+        self.publish();
+    }
+
+    /// Forgets a replica, unless a newer one of the same name has taken its place. Requests that run there go on.
+    pub fn leave(&self, replica: &Arc<Replica>) {
+        let mut replicas = self.replicas.lock();
+        if replicas.get(&replica.name).is_some_and(|present| Arc::ptr_eq(present, replica)) {
+            replicas.remove(&replica.name);
+        }
+        drop(replicas);
+        self.publish();
+    }
+
+    /// Takes a replica's word on one of its models.
+    pub fn model_state(&self, replica: &Replica, state: ModelState) {
+        if state.phase() == ModelPhase::Ready {
+            let known = Known {
+                context_length: state.context_length,
+                chat_template: state.chat_template.clone(),
+                capabilities: state.capabilities,
+            };
+            self.known.lock().insert(state.model.clone(), known);
+        }
+        replica.models.lock().insert(state.model.clone(), state);
+        self.publish();
+    }
+
+    /// The replicas that are ready to serve `model`.
+    pub fn ready(&self, model: &str) -> Vec<Arc<Replica>> {
+        self.ready.load().get(model).cloned().unwrap_or_default()
+    }
+
+    /// How many replicas are ready to serve `model`.
+    pub fn ready_count(&self, model: &str) -> usize {
+        self.ready.load().get(model).map_or(0, Vec::len)
+    }
+
+    /// What replicas have said of `model`.
+    pub fn known(&self, model: &str) -> Known {
+        self.known.lock().get(model).cloned().unwrap_or_default()
+    }
+
+    /// For people: why no replica of `model` is ready.
+    pub fn why_not_ready(&self, model: &str) -> String {
+        let replicas = self.replicas.lock();
+        let mut reasons: Vec<String> = replicas
+            .values()
+            .filter_map(|replica| {
+                let models = replica.models.lock();
+                let state = models.get(model)?;
+                let phase = state.phase().as_str_name().trim_start_matches("MODEL_PHASE_").to_lowercase();
+                let detail = if state.detail.is_empty() { String::new() } else { format!(" ({})", state.detail) };
+                Some(format!("{} is {phase}{detail}", replica.name))
+            })
+            .collect();
+        reasons.sort();
+        if reasons.is_empty() { "no replica of it is attached".to_owned() } else { reasons.join("; ") }
+    }
+
+    /// How many replicas are attached.
+    pub fn attached(&self) -> usize {
+        self.replicas.lock().len()
+    }
+
+    /// Wakes whenever something of the above has changed, load excepted.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    fn publish(&self) {
+        let replicas = self.replicas.lock();
+        let mut ready: HashMap<String, Vec<Arc<Replica>>> = HashMap::new();
+        for replica in replicas.values() {
+            for state in replica.models.lock().values().filter(|state| state.phase() == ModelPhase::Ready) {
+                ready.entry(state.model.clone()).or_default().push(replica.clone());
+            }
+        }
+        // Stored under the lock, so that an older view never replaces a newer one.
+        self.ready.store(Arc::new(ready));
+        drop(replicas);
+        self.changed.send_replace(());
+    }
+}

@@ -1,0 +1,118 @@
+//! Every metric of the router.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric},
+    metrics::{counter::Counter, family::Family, gauge::ConstGauge},
+    registry::{Registry, Unit},
+};
+
+use crate::fleet::Fleet;
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Outcome {
+    /// It was answered.
+    Served,
+    /// The caller was told why not.
+    Failed,
+    /// The caller left first.
+    Abandoned,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: Outcome,
+}
+
+/// What the router counts.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    requests: Family<OutcomeLabel, Counter>,
+    retries: Counter,
+    open: Arc<AtomicU64>,
+}
+
+impl Metrics {
+    /// The metrics, and the registry that shows them together with the fleet's figures.
+    pub fn new(fleet: Arc<Fleet>) -> (Self, Registry) {
+        let metrics = Self::default();
+        let mut registry = Registry::with_prefix("cloudach_router");
+        registry.register("requests", "Requests that ended, by outcome", metrics.requests.clone());
+        registry.register(
+            "retries",
+            "Requests sent to another replica because one failed before its first token",
+            metrics.retries.clone(),
+        );
+        registry.register_collector(Box::new(Now { fleet, open: metrics.open.clone() }));
+        (metrics, registry)
+    }
+
+    /// A request begins. Dropped before it finishes, it counts as abandoned.
+    pub fn start(&self) -> Flight {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Flight { metrics: self.clone(), outcome: std::cell::Cell::new(Outcome::Abandoned) }
+    }
+
+    /// A request is sent to another replica.
+    pub fn retried(&self) {
+        self.retries.inc();
+    }
+}
+
+/// A request on its way through the router.
+pub struct Flight {
+    metrics: Metrics,
+    outcome: std::cell::Cell<Outcome>,
+}
+
+impl Flight {
+    /// Claims how the request ended.
+    pub fn finish(&self, outcome: Outcome) {
+        self.outcome.set(outcome);
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.metrics.open.fetch_sub(1, Ordering::Relaxed);
+        let outcome = self.outcome.get();
+        self.metrics.requests.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+}
+
+/// Figures that are read when they are asked for.
+struct Now {
+    fleet: Arc<Fleet>,
+    open: Arc<AtomicU64>,
+}
+
+impl fmt::Debug for Now {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Now")
+    }
+}
+
+impl Collector for Now {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let figures: [(&str, &str, u64); 2] = [
+            ("requests_open", "Requests on their way through this router", self.open.load(Ordering::Relaxed)),
+            ("replicas_attached", "Replicas that are attached", self.fleet.attached() as u64),
+        ];
+        for (name, help, value) in figures {
+            let gauge = ConstGauge::new(value);
+            let unit: Option<&Unit> = None;
+            let metric = encoder.encode_descriptor(name, help, unit, gauge.metric_type())?;
+            gauge.encode(metric)?;
+        }
+        Ok(())
+    }
+}

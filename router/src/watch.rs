@@ -1,0 +1,76 @@
+//! Catalog.Watch: tells edges which models exist and what replicas have said of them, whenever that changes.
+
+use std::{sync::Arc, time::Duration};
+
+use async_stream::stream;
+use cloudach_proto::v1::{CatalogSnapshot, ChatTemplate, Model, WatchCatalogRequest, catalog_server::Catalog};
+use futures_util::{StreamExt, stream::BoxStream};
+use tokio::time::sleep;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    catalogue::{Entry, Names},
+    fleet::Fleet,
+};
+
+/// Changes within this time share a snapshot: a fleet that starts changes many times at once.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// Serves Catalog.
+#[derive(Debug)]
+pub struct Watch {
+    pub names: Names,
+    pub fleet: Arc<Fleet>,
+}
+
+#[tonic::async_trait]
+impl Catalog for Watch {
+    type WatchStream = BoxStream<'static, Result<CatalogSnapshot, Status>>;
+
+    async fn watch(&self, _: Request<WatchCatalogRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let (names, fleet) = (self.names.clone(), self.fleet.clone());
+        let mut changes = fleet.changes();
+        let snapshots = stream! {
+            let mut sent = None;
+            loop {
+                changes.mark_unchanged();
+                let snapshot = snapshot(&names, &fleet);
+                if sent.as_ref() != Some(&snapshot) {
+                    sent = Some(snapshot.clone());
+                    yield Ok(snapshot);
+                }
+                if changes.changed().await.is_err() {
+                    return;
+                }
+                sleep(SETTLE).await;
+            }
+        };
+        Ok(Response::new(snapshots.boxed()))
+    }
+}
+
+fn snapshot(names: &Names, fleet: &Fleet) -> CatalogSnapshot {
+    CatalogSnapshot { models: names.models().map(|(id, entry)| model(id, entry, fleet)).collect() }
+}
+
+fn model(id: &str, entry: &Entry, fleet: &Fleet) -> Model {
+    let known = fleet.known(id);
+    let chat_template = match &entry.chat_template {
+        Some(source) => {
+            let tokens = known.chat_template.unwrap_or_default();
+            Some(ChatTemplate { source: source.clone(), ..tokens })
+        }
+        None => known.chat_template,
+    };
+    Model {
+        id: id.to_owned(),
+        aliases: entry.aliases.clone(),
+        created: entry.created,
+        owned_by: entry.owned_by.clone().unwrap_or_else(|| "cloudach".to_owned()),
+        context_length: entry.context_length.unwrap_or(known.context_length),
+        chat_template,
+        capabilities: known.capabilities,
+        counting: Some((&entry.counting).into()),
+        ready_replicas: u32::try_from(fleet.ready_count(id)).unwrap_or(u32::MAX),
+    }
+}
