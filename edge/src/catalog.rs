@@ -42,7 +42,7 @@ pub struct Model {
     pub owned_by: String,
     pub chat_template: Template,
     pub counting: Counting,
-    /// As it was told, to see what changed.
+    /// As it was told.
     told: v1::Model,
 }
 
@@ -136,12 +136,20 @@ impl Catalog {
         Ok(models.by_id.iter().chain(aliases).map(|(name, model)| (name.clone(), model.clone())).collect())
     }
 
+    /// For people: which models have no replica that is ready, and why. Empty when all have.
+    pub fn waits_for(&self) -> Vec<String> {
+        let models = self.models.load();
+        let Some(models) = models.as_ref() else { return vec!["the catalogue".to_owned()] };
+        let waiting = models.by_id.values().filter(|model| model.told.ready_replicas == 0);
+        waiting.map(|model| format!("{}: {}", model.id, model.told.waits_for)).collect()
+    }
+
     fn replace(&self, snapshot: CatalogSnapshot) {
         let old = self.models.load();
         let mut models = Models::default();
         for told in snapshot.models {
-            let known = old.as_ref().and_then(|old| old.by_id.get(&told.id)).filter(|model| same(&model.told, &told));
-            let model = known.cloned().unwrap_or_else(|| Arc::new(Model::from(told)));
+            let old = old.as_ref().and_then(|old| old.by_id.get(&told.id));
+            let model = Arc::new(Model::new(told, old.map(|model| &**model)));
             for alias in &model.told.aliases {
                 models.by_alias.insert(alias.clone(), model.clone());
             }
@@ -153,6 +161,24 @@ impl Catalog {
 }
 
 impl Model {
+    /// `old` is what was known of it before: a template that has not changed is not compiled again.
+    fn new(told: v1::Model, old: Option<&Model>) -> Self {
+        let counting = match told.counting.as_ref().and_then(|counting| counting.kind.as_ref()) {
+            Some(token_counting::Kind::Engine(_)) => Counting::Engine,
+            Some(token_counting::Kind::Tiktoken(name)) => Counting::Tiktoken(name.parse().unwrap_or_default()),
+            None => Counting::Tiktoken(Encoding::default()),
+        };
+        let compiled = old.filter(|old| old.told.chat_template == told.chat_template);
+        Self {
+            id: told.id.clone(),
+            created: told.created,
+            owned_by: told.owned_by.clone(),
+            chat_template: compiled.map_or_else(|| compile(&told), |old| old.chat_template.clone()),
+            counting,
+            told,
+        }
+    }
+
     /// What a model can do and how it is prompted is known once one of its replicas was ready.
     fn serve(self: Arc<Self>) -> Result<Arc<Self>, ApiError> {
         if self.told.capabilities.is_some() {
@@ -160,29 +186,6 @@ impl Model {
         }
         let message = format!("no replica of `{}` has been ready yet", self.id);
         Err(Failed::retryable(ErrorCode::ModelUnavailable, message).into())
-    }
-}
-
-/// Whether nothing that the edge uses has changed, so that the compiled template is kept.
-fn same(old: &v1::Model, new: &v1::Model) -> bool {
-    v1::Model { ready_replicas: new.ready_replicas, ..old.clone() } == *new
-}
-
-impl From<v1::Model> for Model {
-    fn from(told: v1::Model) -> Self {
-        let counting = match told.counting.as_ref().and_then(|counting| counting.kind.as_ref()) {
-            Some(token_counting::Kind::Engine(_)) => Counting::Engine,
-            Some(token_counting::Kind::Tiktoken(name)) => Counting::Tiktoken(name.parse().unwrap_or_default()),
-            None => Counting::Tiktoken(Encoding::default()),
-        };
-        Self {
-            id: told.id.clone(),
-            created: told.created,
-            owned_by: told.owned_by.clone(),
-            chat_template: compile(&told),
-            counting,
-            told,
-        }
     }
 }
 

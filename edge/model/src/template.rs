@@ -9,11 +9,14 @@ mod clock;
 mod content_format;
 mod continuation;
 mod conversation;
+mod dialect;
 mod environment;
 mod error;
-mod generation;
+mod filters;
 mod limits;
+mod nesting;
 mod python;
+mod tests;
 mod value;
 
 pub use clock::CivilTime;
@@ -54,9 +57,9 @@ impl ChatTemplate {
         if bytes > limits::TEMPLATE_BYTES {
             return Err(CompileError::TooLarge { bytes, limit: limits::TEMPLATE_BYTES });
         }
-        let text = generation::without_generation_tags(source.template);
+        let text = dialect::translate(source.template)?;
         let mut environment = environment::environment().map_err(syntax_error)?;
-        environment.add_template_owned(NAME, text.to_string()).map_err(syntax_error)?;
+        environment.add_template_owned(NAME, text.clone()).map_err(syntax_error)?;
         Ok(ChatTemplate {
             content_format: content_format::detect(&text, environment.syntax().clone()),
             environment,

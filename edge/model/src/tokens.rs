@@ -5,6 +5,7 @@
 
 mod chat;
 mod encoding;
+mod tools;
 
 pub use chat::chat_prompt;
-pub use encoding::{DecodeError, Encoding, UnknownEncoding, count, decode};
+pub use encoding::{Encoding, UnknownEncoding, UnknownToken, count, decode};

@@ -22,11 +22,11 @@ impl Answer {
         for (at, character) in text.char_indices() {
             let after_word = at > start && !text[start..at].ends_with(char::is_whitespace);
             if character.is_whitespace() && after_word {
-                tokens.push(text[start..at].as_bytes().into());
+                tokens.push(text.as_bytes()[start..at].into());
                 start = at;
             }
         }
-        tokens.push(text[start..].as_bytes().into());
+        tokens.push(text.as_bytes()[start..].into());
         Self::bounded(tokens)
     }
 

@@ -93,6 +93,11 @@ impl Choice {
         id
     }
 
+    /// The last token ended inside a character.
+    pub(crate) fn is_inside_character(&self) -> bool {
+        self.held.is_inside_character()
+    }
+
     /// Ends the answer from outside.
     pub(crate) fn abort(&mut self) {
         self.finish.get_or_insert(Finish::Abort);

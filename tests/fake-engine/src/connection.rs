@@ -55,6 +55,8 @@ async fn answer(call: Option<Call>, socket: &Socket, shared: &Arc<Shared>) -> io
     drop(call);
     match reply {
         Reply::Ready(whole) => {
+            // llama.cpp closes the connection after an error.
+            let persistent = persistent && (whole.status.is_success() || script.dialect != Dialect::LlamaCpp);
             send(socket, &whole, persistent).await?;
             Ok(if persistent { Next::Request } else { Next::Close })
         }
@@ -92,9 +94,8 @@ async fn read(socket: &mut Socket) -> Option<Option<Call>> {
         *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
         pending::<Result<http::Response<Empty<Bytes>>, std::convert::Infallible>>().await
     });
-    let mut connection = http1::Builder::new()
-        .header_read_timeout(None)
-        .serve_connection(TokioIo::new(&mut *socket), service);
+    let mut connection =
+        http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(&mut *socket), service);
     let call = poll_fn(|cx| {
         let ended = Pin::new(&mut connection).poll(cx).is_ready();
         match slot.lock().unwrap_or_else(PoisonError::into_inner).take() {

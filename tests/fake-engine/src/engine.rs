@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::connection;
 use crate::load::{Load, Recorded};
+use crate::orders::LONGEST_WAIT;
 use crate::script::{Dialect, Listen, Script};
 use crate::socket::Socket;
 
@@ -53,6 +55,12 @@ pub(crate) struct Admin {
     pub(crate) adapters: std::collections::BTreeMap<String, String>,
 }
 
+/// An address that is taken but not listened on: a client is refused there.
+enum Unopened {
+    Tcp(TcpSocket),
+    Unix(PathBuf),
+}
+
 enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
@@ -69,40 +77,20 @@ impl FakeEngine {
     pub async fn listen(script: Script, listen: &Listen) -> io::Result<Self> {
         let end = CancellationToken::new();
         let shared = Arc::new(Shared::new(script, end.clone()));
+        let (unopened, address) = Unopened::new(listen)?;
         let tasks = TaskTracker::new();
-        let address = match listen {
-            Listen::Tcp(address) => {
-                let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-                socket.set_reuseaddr(true)?;
-                socket.bind(*address)?;
-                let bound = Listen::Tcp(socket.local_addr()?);
-                let late = shared.listens_late();
-                if late {
-                    let shared = Arc::clone(&shared);
-                    tasks.spawn(async move {
-                        if shared.startup().await && let Ok(listener) = socket.listen(BACKLOG) {
-                            accept(Listener::Tcp(listener), shared).await;
-                        }
-                    });
-                } else {
-                    tasks.spawn(accept(Listener::Tcp(socket.listen(BACKLOG)?), Arc::clone(&shared)));
+        if shared.listens_late() {
+            let shared = Arc::clone(&shared);
+            tasks.spawn(async move {
+                if shared.startup().await
+                    && let Ok(listener) = unopened.open()
+                {
+                    accept(listener, shared).await;
                 }
-                bound
-            }
-            Listen::Unix(path) => {
-                if shared.listens_late() {
-                    let (shared, path) = (Arc::clone(&shared), path.clone());
-                    tasks.spawn(async move {
-                        if shared.startup().await && let Ok(listener) = UnixListener::bind(path) {
-                            accept(Listener::Unix(listener), shared).await;
-                        }
-                    });
-                } else {
-                    tasks.spawn(accept(Listener::Unix(UnixListener::bind(path)?), Arc::clone(&shared)));
-                }
-                listen.clone()
-            }
-        };
+            });
+        } else {
+            tasks.spawn(accept(unopened.open()?, Arc::clone(&shared)));
+        }
         tasks.close();
         Ok(Self { shared, address, tasks, _end_on_drop: end.drop_guard() })
     }
@@ -167,7 +155,7 @@ impl Shared {
     fn new(script: Script, end: CancellationToken) -> Self {
         Self {
             load: Arc::new(Load::new(script.max_running, script.kv_cache_tokens)),
-            ready_at: Instant::now() + script.startup_delay,
+            ready_at: Instant::now() + script.startup_delay.min(LONGEST_WAIT),
             script: RwLock::new(Arc::new(script)),
             recorded: Mutex::default(),
             admin: Mutex::default(),
@@ -206,6 +194,29 @@ impl Shared {
     /// Waits until the engine is ready; false when it was ended before.
     async fn startup(&self) -> bool {
         self.end.run_until_cancelled(tokio::time::sleep_until(self.ready_at)).await.is_some()
+    }
+}
+
+impl Unopened {
+    /// Takes the address; returns it with the port that was free.
+    fn new(listen: &Listen) -> io::Result<(Self, Listen)> {
+        match listen {
+            Listen::Tcp(address) => {
+                let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+                socket.set_reuseaddr(true)?;
+                socket.bind(*address)?;
+                let address = Listen::Tcp(socket.local_addr()?);
+                Ok((Self::Tcp(socket), address))
+            }
+            Listen::Unix(path) => Ok((Self::Unix(path.clone()), listen.clone())),
+        }
+    }
+
+    fn open(self) -> io::Result<Listener> {
+        match self {
+            Self::Tcp(socket) => socket.listen(BACKLOG).map(Listener::Tcp),
+            Self::Unix(path) => UnixListener::bind(path).map(Listener::Unix),
+        }
     }
 }
 

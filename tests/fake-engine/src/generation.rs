@@ -3,20 +3,23 @@
 
 use std::future::pending;
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use http::StatusCode;
 use tokio::time::Instant;
 
-use crate::choice::{Choice, Sampling};
+use crate::choice::{Choice, Finish, Sampling};
 use crate::connection::{self, Next};
 use crate::engine::Shared;
 use crate::events::{self, Events};
 use crate::fault::{Break, Fault};
 use crate::load::Running;
 use crate::orders::Orders;
-use crate::reply::{Collected, Format, Task, Token, Work};
+use crate::reply::{Aborts, Collected, Format, Task, Tokens, Whole, Work};
+use crate::script::Dialect;
 use crate::socket::Socket;
+use crate::{llama_cpp, vllm};
 
 /// Does the work and sends its response.
 pub(crate) async fn perform(
@@ -26,21 +29,7 @@ pub(crate) async fn perform(
     max_queued: Option<usize>,
     persistent: bool,
 ) -> io::Result<Next> {
-    tokio::select! {
-        biased;
-        () = socket.closed() => Ok(Next::Close),
-        next = run(work, socket, shared, max_queued, persistent) => next,
-    }
-}
-
-async fn run(
-    work: Box<Work>,
-    socket: &Socket,
-    shared: &Arc<Shared>,
-    max_queued: Option<usize>,
-    persistent: bool,
-) -> io::Result<Next> {
-    let Work { orders, prompt_tokens, task, dialect } = *work;
+    let Work { orders, prompt_tokens, dialect, task } = *work;
     let after_response = if persistent { Next::Request } else { Next::Close };
     match orders.fault {
         Some(Fault::Die) => {
@@ -49,43 +38,88 @@ async fn run(
         }
         Some(Fault::Status(status)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            connection::send(socket, &dialect.failure(status), persistent).await?;
+            connection::send(socket, &failure(dialect, status), persistent).await?;
             return Ok(after_response);
         }
         Some(Fault::After(..)) | None => {}
     }
-    let Ok(running) = shared.load.admit(max_queued, prompt_tokens).await else {
-        connection::send(socket, &dialect.failure(StatusCode::SERVICE_UNAVAILABLE), persistent).await?;
+    let aborts = match &task {
+        Task::Generate { aborts, .. } => *aborts,
+        Task::Embed(_) => Aborts::AtOnce,
+    };
+    let admission = shared.load.admit(max_queued, prompt_tokens);
+    let Some(admission) = unless_closed(socket, aborts == Aborts::AtOnce, pin!(admission)).await else {
+        return Ok(Next::Close);
+    };
+    let Ok(running) = admission else {
+        connection::send(socket, &failure(dialect, StatusCode::SERVICE_UNAVAILABLE), persistent).await?;
         return Ok(after_response);
     };
     match task {
         Task::Embed(whole) => {
-            tokio::time::sleep(orders.pace.first_token).await;
+            let computed = tokio::time::sleep(orders.pace.first_token);
+            if unless_closed(socket, true, pin!(computed)).await.is_none() {
+                return Ok(Next::Close);
+            }
             drop(running);
             connection::send(socket, &whole, persistent).await?;
             Ok(after_response)
         }
-        Task::Generate { choices, sampling, stream } => {
+        Task::Generate { choices, sampling, stream, format, .. } => {
             let collected = if stream { Vec::new() } else { choices.iter().map(|_| Collected::default()).collect() };
             let events = Events::new(orders.wire, persistent);
-            let shared = Arc::clone(shared);
             let generation = Generation {
+                due: Instant::now() + orders.pace.first_token,
                 orders,
                 choices,
                 sampling,
                 stream,
                 dialect,
-                running,
+                format,
+                running: Some(running),
                 collected,
                 events,
                 socket,
-                shared,
+                shared: Arc::clone(shared),
                 persistent,
                 after_response,
                 damage: Damage::None,
             };
-            generation.run().await
+            Box::pin(generate(generation, aborts)).await
         }
+    }
+}
+
+/// Boxed on its own, and nothing in it moved once it runs: this is all that an idle stream keeps.
+async fn generate(mut generation: Generation<'_>, aborts: Aborts) -> io::Result<Next> {
+    let socket = generation.socket;
+    let watched = aborts == Aborts::AtOnce;
+    match unless_closed(socket, watched, pin!(generation.until_first_token())).await.transpose()? {
+        None => return Ok(Next::Close),
+        Some(Some(next)) => return Ok(next),
+        Some(None) => {}
+    }
+    let watched = aborts != Aborts::Never;
+    unless_closed(socket, watched, pin!(generation.decode())).await.unwrap_or(Ok(Next::Close))
+}
+
+/// Lets something run until the client closes its connection; `None` then.
+async fn unless_closed<T>(socket: &Socket, watched: bool, running: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    if !watched {
+        return Some(running.await);
+    }
+    tokio::select! {
+        biased;
+        () = socket.closed() => None,
+        done = running => Some(done),
+    }
+}
+
+/// What an engine answers that refuses or fails a request with this status.
+fn failure(dialect: Dialect, status: StatusCode) -> Whole {
+    match dialect {
+        Dialect::Vllm(front_end) => vllm::failure(front_end, status),
+        Dialect::LlamaCpp => llama_cpp::failure(status),
     }
 }
 
@@ -94,8 +128,10 @@ struct Generation<'a> {
     choices: Vec<Choice>,
     sampling: Arc<Sampling>,
     stream: bool,
-    dialect: Box<dyn Format>,
-    running: Running,
+    dialect: Dialect,
+    format: Box<dyn Format>,
+    /// Given back before the response is complete, so that a client never sees its own request still running.
+    running: Option<Running>,
     /// The answers so far, when they are not streamed.
     collected: Vec<Collected>,
     events: Events,
@@ -104,6 +140,8 @@ struct Generation<'a> {
     persistent: bool,
     after_response: Next,
     damage: Damage,
+    /// When the next token comes.
+    due: Instant,
 }
 
 /// What is wrong with a response that is not streamed.
@@ -115,43 +153,58 @@ enum Damage {
 }
 
 impl Generation<'_> {
-    async fn run(mut self) -> io::Result<Next> {
+    /// What happens before the first token. Returns what becomes of the connection when nothing can follow.
+    async fn until_first_token(&mut self) -> io::Result<Option<Next>> {
         if self.stream {
             self.send_head().await?;
-            self.dialect.open(&mut self.events, &self.choices);
+            self.format.open(&mut self.events, &self.choices);
             self.send_events().await?;
         }
-        let mut due = Instant::now() + self.orders.pace.first_token;
-        let mut shown = String::new();
         self.end_what_is_complete();
+        if let Some(what) = self.due_break()
+            && let Some(next) = self.suffer(what).await?
+        {
+            return Ok(Some(next));
+        }
+        wait_until(self.due).await;
+        Ok(None)
+    }
+
+    async fn decode(&mut self) -> io::Result<Next> {
+        let (mut ids, mut shown) = (Vec::new(), String::new());
         while self.choices.iter().any(|choice| choice.finish.is_none()) {
             if let Some(what) = self.due_break()
                 && let Some(next) = self.suffer(what).await?
             {
                 return Ok(next);
             }
-            wait_until(due).await;
-            due += self.orders.pace.inter_token;
-            self.step(&mut shown);
+            wait_until(self.due).await;
+            self.due += self.orders.pace.inter_token;
+            self.step(&mut ids, &mut shown);
             self.send_events().await?;
         }
         self.close().await
     }
 
-    /// One token for every answer that is still under way.
-    fn step(&mut self, shown: &mut String) {
+    /// The next event's tokens for every answer that is still under way.
+    fn step(&mut self, ids: &mut Vec<u32>, shown: &mut String) {
         for choice in self.choices.iter_mut().filter(|choice| choice.finish.is_none()) {
+            ids.clear();
             shown.clear();
-            let id = choice.step(&self.sampling, shown);
-            self.running.generated(1);
+            while choice.finish.is_none() && ids.len() < self.orders.burst as usize {
+                ids.push(choice.step(&self.sampling, shown));
+            }
+            if let Some(running) = &mut self.running {
+                running.generated(ids.len() as u64);
+            }
             if let Some(collected) = self.collected.get_mut(choice.index as usize) {
-                collected.ids.push(id);
+                collected.ids.extend_from_slice(ids);
                 collected.text.push_str(shown);
             } else {
-                self.dialect.token(&mut self.events, &Token { choice, id: Some(id), text: shown });
+                self.format.tokens(&mut self.events, &Tokens { choice, ids, text: shown });
             }
-            if let Some(finish) = choice.finish {
-                self.running.finished(finish);
+            if let (Some(finish), Some(running)) = (choice.finish, &self.running) {
+                running.finished(finish);
             }
         }
     }
@@ -160,26 +213,26 @@ impl Generation<'_> {
     fn end_what_is_complete(&mut self) {
         for choice in self.choices.iter().filter(|choice| choice.finish.is_some()) {
             if self.stream {
-                self.dialect.token(&mut self.events, &Token { choice, id: None, text: "" });
+                self.format.tokens(&mut self.events, &Tokens { choice, ids: &[], text: "" });
             }
         }
     }
 
-    async fn close(mut self) -> io::Result<Next> {
+    async fn close(&mut self) -> io::Result<Next> {
         if self.stream {
-            self.dialect.close(&mut self.events, &self.choices);
+            self.format.close(&mut self.events, &self.choices);
+            self.running = None;
             self.send_events().await?;
-            drop(self.running);
             self.socket.send(self.events.last()).await?;
             return Ok(self.after_response);
         }
-        let mut whole = self.dialect.whole(&self.choices, &self.collected);
+        let mut whole = self.format.whole(&self.choices, &self.collected);
         match self.damage {
             Damage::None => {}
             Damage::Malformed => whole.body.truncate(whole.body.len() / 2),
             Damage::Huge(padding) => events::pad(&mut whole.body, padding),
         }
-        drop(self.running);
+        self.running = None;
         connection::send(self.socket, &whole, self.persistent).await?;
         Ok(self.after_response)
     }
@@ -209,13 +262,13 @@ impl Generation<'_> {
             }
             Break::Stall => pending().await,
             Break::Error if self.stream => {
-                self.dialect.broken(&mut self.events);
+                self.format.broken(&mut self.events);
                 self.send_events().await?;
                 self.socket.send(self.events.last()).await?;
                 Ok(Some(self.after_response))
             }
             Break::Error => {
-                let failure = self.dialect.failure(StatusCode::INTERNAL_SERVER_ERROR);
+                let failure = failure(self.dialect, StatusCode::INTERNAL_SERVER_ERROR);
                 connection::send(self.socket, &failure, self.persistent).await?;
                 Ok(Some(self.after_response))
             }
@@ -227,8 +280,11 @@ impl Generation<'_> {
             Break::Abort => {
                 for choice in &mut self.choices {
                     choice.abort();
+                    if let Some(running) = &self.running {
+                        running.finished(Finish::Abort);
+                    }
                     if self.stream {
-                        self.dialect.token(&mut self.events, &Token { choice, id: None, text: "" });
+                        self.format.tokens(&mut self.events, &Tokens { choice, ids: &[], text: "" });
                     }
                 }
                 Ok(None)

@@ -45,6 +45,10 @@ impl HeldText {
         self.partial.clear();
     }
 
+    pub(crate) fn is_inside_character(&self) -> bool {
+        !self.partial.is_empty()
+    }
+
     fn take_characters(&mut self, token: &[u8]) {
         if self.partial.is_empty()
             && let Ok(whole) = std::str::from_utf8(token)

@@ -21,6 +21,7 @@ mod embedding;
 mod engine;
 mod events;
 mod fault;
+mod fields;
 mod generation;
 mod held_text;
 mod json;

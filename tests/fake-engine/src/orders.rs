@@ -2,14 +2,17 @@
 //!
 //! A directive stands anywhere in the prompt, the later one wins, and what cannot be read is ordinary text:
 //! `[[tokens=200]]`, `[[first=1s]]` (delay before the first token), `[[delay=5ms]]` (between tokens),
-//! `[[say:any text]]`, `[[cut=3]]` (tokens of three bytes for the said text), `[[eos]]`, `[[fault:die_after=3]]`,
-//! `[[wire:crlf]]`, `[[wire:no_space]]`, `[[wire:split=3]]`.
+//! `[[say:any text]]`, `[[cut=3]]` (tokens of three bytes for the said text), `[[eos=false]]`, `[[burst=2]]` (tokens
+//! per event), `[[fault:die_after=3]]`, `[[wire:crlf]]`, `[[wire:no_space]]`, `[[wire:split=3]]`.
 
 use std::time::Duration;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, mix};
 use crate::fault::Fault;
 use crate::script::Script;
+
+/// As good as forever, and nothing that overflows a clock.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How fast tokens come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,6 +39,7 @@ pub(crate) struct Orders {
     /// The prompt's `[[say:..]]` or `[[tokens=..]]` goes before a schema; the script's own answer does not.
     pub(crate) answer_ordered: bool,
     pub(crate) eos: bool,
+    pub(crate) burst: u32,
     pub(crate) pace: Pace,
     pub(crate) fault: Option<Fault>,
     pub(crate) wire: WireStyle,
@@ -54,7 +58,8 @@ impl Orders {
             answer: script.answer.clone(),
             answer_ordered: false,
             eos: script.eos,
-            pace: script.pace,
+            burst: script.burst.max(1),
+            pace: script.pace.bounded(),
             fault: None,
             wire: script.wire,
         };
@@ -77,6 +82,15 @@ impl Orders {
         orders
     }
 
+    /// Lets the script's share of requests fail: which ones is decided by their number.
+    pub(crate) fn failing_by_rate(mut self, script: &Script, number: u64) -> Self {
+        let draw = u32::try_from(mix(number) >> 32).expect("32 bits are left");
+        if self.fault.is_none() && f64::from(draw) < script.fail_rate * f64::from(u32::MAX) {
+            self.fault = Some(Fault::Status(500));
+        }
+        self
+    }
+
     fn follow(&mut self, directive: &str, cut: &mut Option<usize>) {
         if let Some(text) = directive.strip_prefix("say:") {
             self.answer = Answer::text(text);
@@ -85,8 +99,6 @@ impl Orders {
             self.fault = fault.parse().ok().or(self.fault);
         } else if let Some(style) = directive.strip_prefix("wire:") {
             self.wire = self.wire.with(style).unwrap_or(self.wire);
-        } else if directive == "eos" {
-            self.eos = true;
         } else if let Some((name, value)) = directive.split_once('=') {
             match name {
                 "tokens" => {
@@ -97,10 +109,18 @@ impl Orders {
                 }
                 "first" => self.pace.first_token = duration(value).unwrap_or(self.pace.first_token),
                 "delay" => self.pace.inter_token = duration(value).unwrap_or(self.pace.inter_token),
+                "eos" => self.eos = value.parse().unwrap_or(self.eos),
+                "burst" => self.burst = value.parse().unwrap_or(self.burst).max(1),
                 "cut" => *cut = value.parse().ok().or(*cut),
                 _ => {}
             }
         }
+    }
+}
+
+impl Pace {
+    fn bounded(self) -> Self {
+        Self { first_token: self.first_token.min(LONGEST_WAIT), inter_token: self.inter_token.min(LONGEST_WAIT) }
     }
 }
 
@@ -135,7 +155,7 @@ fn last_said(text: &str) -> Option<&str> {
 }
 
 fn duration(text: &str) -> Option<Duration> {
-    humantime::parse_duration(text).ok()
+    humantime::parse_duration(text).ok().map(|wait| wait.min(LONGEST_WAIT))
 }
 
 #[cfg(test)]
@@ -149,7 +169,8 @@ mod tests {
 
     #[test]
     fn directives_are_found_anywhere_in_the_prompt() {
-        let orders = orders("<|user|>hi [[tokens=7]][[delay=5ms]] there [[first=1s]] [[fault:stall_after=2]] [[wire:crlf]]");
+        let orders =
+            orders("<|user|>hi [[tokens=7]][[delay=5ms]] there [[first=1s]] [[fault:stall_after=2]] [[wire:crlf]]");
         assert!(matches!(orders.answer, Answer::Words { tokens: 7 }));
         assert_eq!(orders.pace.inter_token, Duration::from_millis(5));
         assert_eq!(orders.pace.first_token, Duration::from_secs(1));
@@ -162,6 +183,11 @@ mod tests {
         let orders = orders("[[tokens=many]] [[delay=soon]] [[fault:x]] [[wire:y]] [[open");
         assert!(matches!(orders.answer, Answer::Words { tokens: 32 }));
         assert_eq!((orders.pace, orders.fault, orders.wire), (Pace::default(), None, WireStyle::default()));
+    }
+
+    #[test]
+    fn waits_are_bounded() {
+        assert_eq!(orders("[[delay=100000years]]").pace.inter_token, LONGEST_WAIT);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::choice::{Choice, Sampling};
 use crate::events::Events;
 use crate::json;
 use crate::orders::Orders;
+use crate::script::Dialect;
 
 /// A request as it came in.
 #[derive(Debug)]
@@ -39,19 +40,29 @@ pub(crate) struct Whole {
 pub(crate) struct Work {
     pub(crate) orders: Orders,
     pub(crate) prompt_tokens: u64,
+    pub(crate) dialect: Dialect,
     pub(crate) task: Task,
-    pub(crate) dialect: Box<dyn Format>,
 }
 
 pub(crate) enum Task {
-    Generate { choices: Vec<Choice>, sampling: Arc<Sampling>, stream: bool },
+    Generate { choices: Vec<Choice>, sampling: Arc<Sampling>, stream: bool, format: Box<dyn Format>, aborts: Aborts },
     Embed(Whole),
 }
 
-/// A token that was just emitted, or `id: None` for an end without one.
-pub(crate) struct Token<'a> {
+/// When a client's leaving is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Aborts {
+    AtOnce,
+    /// Not while the request waits for its place nor before its first token.
+    FromFirstToken,
+    /// Only when the response is written.
+    Never,
+}
+
+/// Tokens that were just emitted, or none for an end without one.
+pub(crate) struct Tokens<'a> {
     pub(crate) choice: &'a Choice,
-    pub(crate) id: Option<u32>,
+    pub(crate) ids: &'a [u32],
     pub(crate) text: &'a str,
 }
 
@@ -63,18 +74,16 @@ pub(crate) struct Collected {
 }
 
 /// How a dialect words the parts of a generation.
-pub(crate) trait Format: Send {
+pub(crate) trait Format: Send + Sync {
     /// What comes before the first token.
     fn open(&mut self, events: &mut Events, choices: &[Choice]);
-    fn token(&mut self, events: &mut Events, token: &Token<'_>);
+    fn tokens(&mut self, events: &mut Events, tokens: &Tokens<'_>);
     /// What comes after the last token.
     fn close(&mut self, events: &mut Events, choices: &[Choice]);
     /// The engine has failed in the middle of a stream.
     fn broken(&mut self, events: &mut Events);
     /// The response when it is not streamed.
     fn whole(&mut self, choices: &[Choice], collected: &[Collected]) -> Whole;
-    /// The response of an engine that refuses or fails the request with this status.
-    fn failure(&self, status: StatusCode) -> Whole;
 }
 
 impl Whole {

@@ -18,8 +18,10 @@ pub struct Script {
     /// The context length in tokens: prompt and answer together.
     pub max_model_len: u32,
     pub answer: Answer,
-    /// Ends an answer with an end-of-sequence token that has an id but no text, and that is counted.
+    /// Ends an answer with an end-of-sequence token, which has an id but no text and is counted: what both engines do.
     pub eos: bool,
+    /// How many tokens vLLM puts into one event.
+    pub burst: u32,
     pub pace: Pace,
     pub wire: WireStyle,
     /// The first rule that matches a request decides; a directive in the prompt goes before all of them.
@@ -37,8 +39,15 @@ pub struct Script {
     pub kv_cache_tokens: u32,
     /// Reports `prompt_tokens_details.cached_tokens` (vLLM's `--enable-prompt-tokens-details`).
     pub prompt_tokens_details: bool,
-    /// Serves `/sleep`, `/wake_up`, `/is_sleeping` and `/abort_requests` (vLLM's `VLLM_SERVER_DEV_MODE=1`).
+    /// Serves `/sleep`, `/wake_up` and `/is_sleeping` (vLLM's `VLLM_SERVER_DEV_MODE=1`).
     pub dev_mode: bool,
+    /// Notices a client's leaving no sooner than the real llama.cpp does: never when the response is not streamed,
+    /// and before the first token only with `return_progress`. Otherwise leaving ends a request at once.
+    pub deaf: bool,
+    /// Where vLLM says the model was loaded from: a folder, in which a gateway looks for the chat template.
+    pub root: Option<String>,
+    /// What llama.cpp's `/props` tells as the model's chat template.
+    pub chat_template: String,
     /// Accepts adapters (vLLM's `--enable-lora`).
     pub lora: bool,
     /// How many request bodies are kept for `FakeEngine::requests`; older ones are forgotten.
@@ -77,6 +86,10 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
+/// A template of the common form, so that a gateway has something to render.
+const CHAT_TEMPLATE: &str = "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}\
+                             <|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
 impl Default for Script {
     fn default() -> Self {
         Self {
@@ -85,7 +98,8 @@ impl Default for Script {
             serves: Serves::Generation,
             max_model_len: 8192,
             answer: Answer::Words { tokens: 32 },
-            eos: false,
+            eos: true,
+            burst: 1,
             pace: Pace::default(),
             wire: WireStyle::default(),
             faults: Vec::new(),
@@ -96,6 +110,9 @@ impl Default for Script {
             kv_cache_tokens: 262_144,
             prompt_tokens_details: false,
             dev_mode: false,
+            deaf: false,
+            root: None,
+            chat_template: CHAT_TEMPLATE.to_owned(),
             lora: false,
             record: 1000,
         }

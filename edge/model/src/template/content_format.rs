@@ -4,7 +4,7 @@
 //! one expects text. The engine's own server decides by the same look at the syntax tree, and prompts
 //! must not depend on which of the two renders them.
 
-use minijinja::machinery::ast::{Expr, ForLoop, Set, Stmt};
+use minijinja::machinery::ast::{Call, CallArg, Expr, ForLoop, Macro, Set, Stmt};
 use minijinja::machinery::parse;
 use minijinja::syntax::SyntaxConfig;
 
@@ -20,70 +20,156 @@ pub(super) enum ContentFormat {
 pub(super) fn detect(source: &str, syntax: SyntaxConfig) -> ContentFormat {
     let Ok(root) = parse(source, "chat_template", syntax) else { return ContentFormat::Text };
     let mut nodes = Nodes::default();
-    nodes.collect(&root);
-    match nodes.loops_over_content() {
-        Some(true) => ContentFormat::Parts,
-        _ => ContentFormat::Text,
-    }
+    nodes.collect(&root, None);
+    if nodes.loops_over_content() == Some(true) { ContentFormat::Parts } else { ContentFormat::Text }
 }
 
-/// The statements that give names to messages and their parts, wherever they stand.
+/// What gives names to messages and their contents, wherever it stands.
 #[derive(Default)]
 struct Nodes<'ast, 'source> {
     assignments: Vec<&'ast Set<'source>>,
-    loops: Vec<&'ast ForLoop<'source>>,
+    loops: Vec<Loop<'ast, 'source>>,
+    macros: Vec<&'ast Macro<'source>>,
+    calls: Vec<&'ast Call<'source>>,
+}
+
+struct Loop<'ast, 'source> {
+    node: &'ast ForLoop<'source>,
+    /// The index of the macro it stands in.
+    in_macro: Option<usize>,
 }
 
 impl<'ast, 'source> Nodes<'ast, 'source> {
-    fn collect(&mut self, statement: &'ast Stmt<'source>) {
+    fn collect_all(&mut self, statements: &'ast [Stmt<'source>], in_macro: Option<usize>) {
+        for statement in statements {
+            self.collect(statement, in_macro);
+        }
+    }
+
+    fn collect(&mut self, statement: &'ast Stmt<'source>, in_macro: Option<usize>) {
         match statement {
-            Stmt::Template(node) => self.collect_all(&node.children),
+            Stmt::Template(node) => self.collect_all(&node.children, in_macro),
+            Stmt::EmitExpr(node) => self.calls_in(&node.expr),
             Stmt::ForLoop(node) => {
-                self.loops.push(node);
-                self.collect_all(&node.body);
-                self.collect_all(&node.else_body);
+                self.loops.push(Loop { node, in_macro });
+                self.calls_in_all([&node.iter].into_iter().chain(&node.filter_expr));
+                self.collect_all(&node.body, in_macro);
+                self.collect_all(&node.else_body, in_macro);
             }
             Stmt::IfCond(node) => {
-                self.collect_all(&node.true_body);
-                self.collect_all(&node.false_body);
+                self.calls_in(&node.expr);
+                self.collect_all(&node.true_body, in_macro);
+                self.collect_all(&node.false_body, in_macro);
             }
-            Stmt::WithBlock(node) => self.collect_all(&node.body),
-            Stmt::Set(node) => self.assignments.push(node),
-            Stmt::SetBlock(node) => self.collect_all(&node.body),
-            Stmt::AutoEscape(node) => self.collect_all(&node.body),
-            Stmt::FilterBlock(node) => self.collect_all(&node.body),
-            Stmt::Macro(node) => self.collect_all(&node.body),
-            Stmt::CallBlock(node) => self.collect_all(&node.macro_decl.body),
+            Stmt::WithBlock(node) => {
+                self.calls_in_all(node.assignments.iter().map(|(_, value)| value));
+                self.collect_all(&node.body, in_macro);
+            }
+            Stmt::Set(node) => {
+                self.assignments.push(node);
+                self.calls_in(&node.expr);
+            }
+            Stmt::SetBlock(node) => self.collect_all(&node.body, in_macro),
+            Stmt::AutoEscape(node) => self.collect_all(&node.body, in_macro),
+            Stmt::FilterBlock(node) => self.collect_all(&node.body, in_macro),
+            Stmt::Macro(node) => {
+                self.macros.push(node);
+                self.collect_all(&node.body, Some(self.macros.len() - 1));
+            }
+            Stmt::CallBlock(node) => {
+                self.call(&node.call);
+                self.collect_all(&node.macro_decl.body, in_macro);
+            }
+            Stmt::Do(node) => self.call(&node.call),
             _ => {}
         }
     }
 
-    fn collect_all(&mut self, statements: &'ast [Stmt<'source>]) {
-        for statement in statements {
-            self.collect(statement);
+    fn call(&mut self, call: &'ast Call<'source>) {
+        self.calls.push(call);
+        self.calls_in(&call.expr);
+        self.calls_in_all(call.args.iter().map(argument));
+    }
+
+    fn calls_in_all(&mut self, expressions: impl IntoIterator<Item = &'ast Expr<'source>>) {
+        for expression in expressions {
+            self.calls_in(expression);
         }
     }
 
-    /// `None` where the template binds messages in a way that cannot be followed.
+    fn calls_in(&mut self, expression: &'ast Expr<'source>) {
+        match expression {
+            Expr::Var(_) | Expr::Const(_) => {}
+            Expr::Slice(node) => {
+                self.calls_in(&node.expr);
+                self.calls_in_all(node.start.iter().chain(&node.stop).chain(&node.step));
+            }
+            Expr::UnaryOp(node) => self.calls_in(&node.expr),
+            Expr::BinOp(node) => self.calls_in_all([&node.left, &node.right]),
+            Expr::Compare(node) => {
+                self.calls_in(&node.expr);
+                self.calls_in_all(node.ops.iter().map(|operand| &operand.expr));
+            }
+            Expr::IfExpr(node) => {
+                self.calls_in_all([&node.test_expr, &node.true_expr].into_iter().chain(&node.false_expr));
+            }
+            Expr::Filter(node) => self.calls_in_all(node.expr.iter().chain(node.args.iter().map(argument))),
+            Expr::Test(node) => self.calls_in_all([&node.expr].into_iter().chain(node.args.iter().map(argument))),
+            Expr::GetAttr(node) => self.calls_in(&node.expr),
+            Expr::GetItem(node) => self.calls_in_all([&node.expr, &node.subscript_expr]),
+            Expr::Call(node) => self.call(node),
+            Expr::List(node) => self.calls_in_all(&node.items),
+            Expr::Tuple(node) => self.calls_in_all(&node.items),
+            Expr::Map(node) => self.calls_in_all(node.keys.iter().chain(&node.values)),
+        }
+    }
+
+    /// Whether a loop runs over a message's content, be it handed to a macro or in a variable of that
+    /// name. `None` where the template binds messages in a way that cannot be followed.
     fn loops_over_content(&self) -> Option<bool> {
-        let mut messages = vec!["messages"];
+        let messages = self.message_names()?;
+        let is_content = |expr: &Expr<'_>| messages.iter().any(|name| reads(expr, name, Some("content")));
+        Some(self.loops.iter().any(|Loop { node, in_macro }| {
+            is_content(&node.iter)
+                || variable(&node.iter).is_some_and(|name| match in_macro {
+                    Some(index) => self.is_given(self.macros[*index], name, is_content),
+                    None => name == "content",
+                })
+        }))
+    }
+
+    /// The names of variables that hold one message.
+    fn message_names(&self) -> Option<Vec<&'source str>> {
+        let mut lists = vec!["messages"];
         let mut next = 0;
-        while let Some(&name) = messages.get(next) {
+        while let Some(&list) = lists.get(next) {
             next += 1;
-            for assignment in self.assignments.iter().filter(|node| reads(&node.expr, name, None)) {
+            for assignment in self.assignments.iter().filter(|node| reads(&node.expr, list, None)) {
                 let target = variable(&assignment.target)?;
-                if !messages.contains(&target) {
-                    messages.push(target);
+                if !lists.contains(&target) {
+                    lists.push(target);
                 }
             }
         }
-        let mut items = Vec::new();
-        for node in &self.loops {
-            if messages.iter().any(|name| reads(&node.iter, name, None)) {
-                items.push(variable(&node.target)?);
-            }
-        }
-        Some(self.loops.iter().any(|node| items.iter().any(|name| reads(&node.iter, name, Some("content")))))
+        let over_messages = |node: &&Loop<'_, '_>| lists.iter().any(|list| reads(&node.node.iter, list, None));
+        self.loops.iter().filter(over_messages).map(|node| variable(&node.node.target)).collect()
+    }
+
+    /// Whether some call hands such a value to this parameter of the macro.
+    fn is_given(&self, called: &Macro<'_>, parameter: &str, value: impl Fn(&Expr<'_>) -> bool) -> bool {
+        let position = called.args.iter().position(|arg| variable(arg) == Some(parameter));
+        let calls = self.calls.iter().filter(|call| variable(&call.expr) == Some(called.name));
+        calls.flat_map(|call| call.args.iter().enumerate()).any(|(index, arg)| match arg {
+            CallArg::Pos(expr) => position == Some(index) && value(expr),
+            CallArg::Kwarg(name, expr) => *name == parameter && position.is_some() && value(expr),
+            _ => false,
+        })
+    }
+}
+
+fn argument<'ast, 'source>(argument: &'ast CallArg<'source>) -> &'ast Expr<'source> {
+    match argument {
+        CallArg::Pos(expr) | CallArg::Kwarg(_, expr) | CallArg::PosSplat(expr) | CallArg::KwargSplat(expr) => expr,
     }
 }
 

@@ -5,6 +5,9 @@
 pub enum CompileError {
     #[error("the chat template has {bytes} bytes, more than the {limit} allowed")]
     TooLarge { bytes: usize, limit: usize },
+    /// One expression or chain of branches is longer than any template in use has it.
+    #[error("the chat template is too complex, line {line}: {message}")]
+    TooComplex { line: usize, message: &'static str },
     #[error("the chat template cannot be read, line {line}: {message}")]
     Syntax { line: usize, message: String },
 }

@@ -2,8 +2,16 @@
 
 use minijinja::{Error, ErrorKind};
 
-/// The longest template text: the largest in use have some 30 KB.
-pub(super) const TEMPLATE_BYTES: usize = 512 * 1024;
+/// The longest template text: the largest in use have some 30 KB. It also bounds what a template can
+/// build step by step without a loop.
+pub(super) const TEMPLATE_BYTES: usize = 128 * 1024;
+
+/// The longest single tag or expression, in words and signs: the engine walks what is read from it
+/// recursively. The longest in use has about a hundred.
+pub(super) const TAG_TOKENS: usize = 1200;
+
+/// The most `{% elif %}` branches in one template: each is one more level to the engine.
+pub(super) const BRANCHES: usize = 250;
 
 /// The longest prompt, and the longest text on the way to one: four million tokens of English.
 pub(super) const OUTPUT_BYTES: usize = 16 * 1024 * 1024;

@@ -11,6 +11,7 @@ mod strings;
 
 pub(super) use dump::{Dump, Separators};
 pub(super) use methods::call_method;
+pub(super) use number::repr_float;
 pub(super) use print::to_str;
 
 use minijinja::{Error, ErrorKind};
@@ -25,6 +26,6 @@ fn too_deep() -> Error {
 }
 
 /// Fails before a text is built that is longer than any prompt may be.
-fn check_length(bytes: usize) -> Result<(), Error> {
+pub(super) fn check_length(bytes: usize) -> Result<(), Error> {
     if bytes > limits::OUTPUT_BYTES { Err(limits::too_long()) } else { Ok(()) }
 }

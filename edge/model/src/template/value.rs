@@ -1,7 +1,13 @@
 //! JSON as values of the template engine.
 
+use std::fmt;
+use std::sync::Arc;
+
 use minijinja::Value as TemplateValue;
+use minijinja::value::{Object, ObjectRepr};
 use serde_json::{Map, Value};
+
+use super::python::repr_float;
 
 pub(super) fn from_json(value: Value) -> TemplateValue {
     match value {
@@ -10,7 +16,7 @@ pub(super) fn from_json(value: Value) -> TemplateValue {
         Value::Number(number) => match (number.as_i64(), number.as_u64()) {
             (Some(integer), _) => integer.into(),
             (None, Some(integer)) => integer.into(),
-            (None, None) => number.as_f64().unwrap_or(f64::NAN).into(),
+            (None, None) => from_float(number.as_f64().unwrap_or(f64::NAN)),
         },
         Value::String(text) => text.into(),
         Value::Array(items) => items.into_iter().map(from_json).collect::<Vec<_>>().into(),
@@ -20,4 +26,28 @@ pub(super) fn from_json(value: Value) -> TemplateValue {
 
 pub(super) fn from_object(object: Map<String, Value>) -> TemplateValue {
     TemplateValue::from_pairs(object.into_iter().map(|(key, value)| (key, from_json(value))))
+}
+
+/// A float that Python prints with an exponent. The engine would print all its digits where a template
+/// joins it to a text, so it is handed over as a thing that prints itself; nobody calculates with those.
+#[derive(Debug)]
+struct ExponentFloat(f64);
+
+impl Object for ExponentFloat {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&repr_float(self.0))
+    }
+}
+
+fn from_float(value: f64) -> TemplateValue {
+    if repr_float(value).contains('e') { TemplateValue::from_object(ExponentFloat(value)) } else { value.into() }
+}
+
+/// Whether the value is a number that came in as [`ExponentFloat`].
+pub(super) fn is_exponent_float(value: &TemplateValue) -> bool {
+    value.downcast_object_ref::<ExponentFloat>().is_some()
 }

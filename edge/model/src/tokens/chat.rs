@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::tools;
 use super::{Encoding, count};
 
 /// What a message costs beside its texts.
@@ -10,14 +11,30 @@ const PER_MESSAGE: u64 = 3;
 /// What the opening of the answer costs.
 const ANSWER: u64 = 3;
 
-/// Counts a chat request's messages as OpenAI does: a fixed part, the role, the content (the texts of
-/// its parts as one) and the name.
-pub fn chat_prompt(encoding: Encoding, messages: &[Value]) -> u64 {
-    ANSWER + messages.iter().map(|message| PER_MESSAGE + message_tokens(encoding, message)).sum::<u64>()
+/// What a tool call in the history costs beside its texts.
+const PER_TOOL_CALL: u64 = 3;
+
+/// What offered tools save where there is a system message to put them under.
+const TOOLS_IN_SYSTEM: u64 = 4;
+
+/// Counts the prompt of a chat request.
+///
+/// Without tools this is what OpenAI counts: for each message a fixed part, the role, the content (the
+/// texts of its parts as one) and the name. What tools cost is not published; they are counted by the
+/// rule that fits best, which is exact for simple parameters and off by some tokens for others.
+pub fn chat_prompt(encoding: Encoding, messages: &[Value], tools: &[Value]) -> u64 {
+    let texts: u64 = messages.iter().map(|message| PER_MESSAGE + message_tokens(encoding, message)).sum();
+    ANSWER + texts + if tools.is_empty() { 0 } else { tools_tokens(encoding, messages, tools) }
 }
 
 fn message_tokens(encoding: Encoding, message: &Value) -> u64 {
-    ["role", "content", "name"].iter().map(|key| count(encoding, &text(message.get(*key)))).sum()
+    let texts: u64 = ["role", "content", "name"].iter().map(|key| count(encoding, &text(message.get(*key)))).sum();
+    let calls = message.get("tool_calls").and_then(Value::as_array).into_iter().flatten();
+    let calls = calls.map(|call| {
+        let part = |key: &str| count(encoding, &text(call.get("function").and_then(|function| function.get(key))));
+        PER_TOOL_CALL + part("name") + part("arguments")
+    });
+    texts + calls.sum::<u64>()
 }
 
 fn text(value: Option<&Value>) -> String {
@@ -26,4 +43,15 @@ fn text(value: Option<&Value>) -> String {
         Some(Value::Array(parts)) => parts.iter().filter_map(|part| part.get("text")?.as_str()).collect(),
         _ => String::new(),
     }
+}
+
+/// What tools add: their declaration and, where there is a system message, a line end in it less a
+/// message's worth of framing.
+fn tools_tokens(encoding: Encoding, messages: &[Value], tools: &[Value]) -> u64 {
+    let declared = count(encoding, &tools::declaration(tools)) + tools::FRAMING;
+    let Some(system) = messages.iter().find(|message| message["role"] == "system") else { return declared };
+    let content = text(system.get("content"));
+    let plain = count(encoding, &content);
+    let with_line_end = count(encoding, &(content + "\n"));
+    (declared + with_line_end).saturating_sub(plain + TOOLS_IN_SYSTEM)
 }

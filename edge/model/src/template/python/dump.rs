@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
+use super::super::value::is_exponent_float;
 use super::number::repr_float;
 use super::{MAX_DEPTH, check_length, too_deep};
 
@@ -42,6 +43,7 @@ impl Dump {
             ValueKind::String => self.string(out, value.as_str().unwrap_or_default()),
             ValueKind::Seq | ValueKind::Iterable => self.list(out, value, depth)?,
             ValueKind::Map => self.dict(out, value, depth)?,
+            ValueKind::Plain if is_exponent_float(value) => out.push_str(&value.to_string()),
             kind => {
                 let problem = format!("Object of type {kind} is not JSON serializable");
                 return Err(Error::new(ErrorKind::BadSerialization, problem));

@@ -1,7 +1,7 @@
 //! Floats as Python prints them.
 
 /// `repr` of a float: the shortest digits that read back, with an exponent below 1e-4 and from 1e16.
-pub(super) fn repr_float(value: f64) -> String {
+pub(in super::super) fn repr_float(value: f64) -> String {
     if !value.is_finite() {
         return match value {
             value if value.is_nan() => "nan",

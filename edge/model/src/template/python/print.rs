@@ -105,8 +105,8 @@ fn is_printable(c: char) -> bool {
 
 fn push_escape(out: &mut String, code: u32) {
     let _ = match code {
-        ..=0xFF => write!(out, "\\x{code:02x}"),
-        ..=0xFFFF => write!(out, "\\u{code:04x}"),
+        0..=0xFF => write!(out, "\\x{code:02x}"),
+        0x100..=0xFFFF => write!(out, "\\u{code:04x}"),
         _ => write!(out, "\\U{code:08x}"),
     };
 }

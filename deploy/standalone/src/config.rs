@@ -1,0 +1,120 @@
+//! The configuration of the one-process form: one file for edge, router and sidecars together.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+};
+
+use cloudach_edge::{
+    access::keys::KeyConfig,
+    config::{Limits, Stream},
+};
+use cloudach_router::{
+    catalogue::{Catalogue, Entry},
+    config::{Relay, Source},
+};
+use cloudach_service::{address::Address, stop::Drain};
+use cloudach_sidecar::config::EngineConfig;
+use serde::Deserialize;
+
+/// Everything the process is told.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where clients reach the gateway.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// Where `/livez`, `/readyz` and `/metrics` of the edge are served. Absent: nowhere.
+    pub admin: Option<SocketAddr>,
+    /// Who may ask, beside the trial key.
+    #[serde(default)]
+    pub keys: Vec<KeyConfig>,
+    /// What is said of the models. Those of `engines` need not be named.
+    #[serde(default)]
+    pub catalogue: Catalogue,
+    /// The engines, each with a sidecar of its own.
+    pub engines: Vec<Engine>,
+    /// See the edge's configuration.
+    #[serde(default)]
+    pub limits: Limits,
+    /// See the edge's configuration.
+    #[serde(default)]
+    pub stream: Stream,
+    /// See the router's configuration.
+    #[serde(default)]
+    pub relay: Relay,
+    /// How the process stops.
+    #[serde(default)]
+    pub drain: Drain,
+}
+
+/// An engine and the model it serves.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Engine {
+    /// The name that clients use.
+    pub model: String,
+    /// The name by which the engine knows it. Default: the first one that the engine lists.
+    pub served_name: Option<String>,
+    /// See the sidecar's configuration.
+    pub engine: EngineConfig,
+    /// See the sidecar's configuration.
+    #[serde(default)]
+    pub limits: cloudach_sidecar::config::Limits,
+}
+
+/// `127.0.0.1:8080`
+pub fn default_listen() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 8080).into()
+}
+
+/// The three services' configurations.
+pub struct Services {
+    pub edge: cloudach_edge::config::Config,
+    pub router: cloudach_router::config::Config,
+    pub sidecars: Vec<cloudach_sidecar::config::Config>,
+}
+
+impl Config {
+    /// Splits it into the services' own. They meet at sockets in `dir`, which only this user may enter.
+    pub fn services(self, dir: &Path) -> Services {
+        let router = Address::Unix(dir.join("router.sock"));
+        let mut catalogue = self.catalogue;
+        for engine in &self.engines {
+            catalogue.models.entry(engine.model.clone()).or_insert_with(Entry::default);
+        }
+        // Only the edge waits for load balancers; the others follow it.
+        let drain = Drain { settle: std::time::Duration::ZERO, ..self.drain.clone() };
+        let sidecars = self.engines.into_iter().enumerate().map(|(index, engine)| cloudach_sidecar::config::Config {
+            replica: Some(format!("engine-{index}")),
+            listen: Address::Unix(dir.join(format!("sidecar-{index}.sock"))),
+            advertise: None,
+            routers: vec![router.clone()],
+            admin: None,
+            model: engine.model,
+            served_name: engine.served_name,
+            engine: engine.engine,
+            limits: engine.limits,
+            drain: drain.clone(),
+        });
+        Services {
+            sidecars: sidecars.collect(),
+            router: cloudach_router::config::Config {
+                listen: router.clone(),
+                admin: None,
+                catalogue: Source::Here(catalogue),
+                relay: self.relay,
+                drain: drain.clone(),
+            },
+            edge: cloudach_edge::config::Config {
+                listen: self.listen,
+                admin: self.admin,
+                routers: vec![router],
+                keys: self.keys,
+                limits: self.limits,
+                stream: self.stream,
+                drain: self.drain,
+            },
+        }
+    }
+}

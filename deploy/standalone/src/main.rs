@@ -1,0 +1,37 @@
+//! `cloudach`: the whole gateway in one process, and the operator's commands.
+
+mod check;
+mod config;
+mod progress;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// An OpenAI-compatible gateway for fleets of GPUs that run vLLM.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run edge, router and sidecars in this process.
+    Up(up::Up),
+    /// Say whether a configuration file is valid.
+    Check(check::Check),
+}
+
+fn main() -> ExitCode {
+    // This binary is also the watchdog that it starts beside each engine.
+    if let Some(code) = cloudach_sidecar::supervise::main_if_asked() {
+        return code;
+    }
+    match Arguments::parse().command {
+        Command::Up(up) => up.run(),
+        Command::Check(check) => check.run(),
+    }
+}

@@ -1,0 +1,212 @@
+//! `cloudach up`: composes edge, router and sidecars in one process and stops them in order.
+
+use std::{
+    env,
+    io::{IsTerminal, Write, stderr},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::Args;
+use cloudach_edge::access::keys::{KeyConfig, KeyHash};
+use cloudach_router::catalogue::Catalogue;
+use cloudach_service::{
+    config::{self, ConfigError},
+    logs,
+    stop::Stop,
+};
+use cloudach_sidecar::config::{Dialect, EngineConfig, EngineUrl};
+use futures_util::future::join_all;
+
+use crate::{
+    config::{Config, Engine, Services, default_listen},
+    progress,
+};
+
+/// The trial key's variable.
+const KEY_VARIABLE: &str = "CLOUDACH_API_KEY";
+
+/// Either flags for engines that already run, or a file.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// An engine that already runs, `http://host:port` or `unix:/path`. Repeat it for several replicas.
+    #[arg(long = "engine-url", required_unless_present = "config", requires = "model")]
+    engine_urls: Vec<EngineUrl>,
+    /// The name by which clients ask for the engines' model.
+    #[arg(long, conflicts_with = "config")]
+    model: Option<String>,
+    /// What the engines speak: `vllm` or `llama_cpp`.
+    #[arg(long, default_value = "vllm", conflicts_with = "config")]
+    dialect: Dialect,
+    /// Where clients reach the gateway. [default: 127.0.0.1:8080, or what the file says]
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// Take everything from this file (YAML).
+    #[arg(long, conflicts_with = "engine_urls")]
+    config: Option<PathBuf>,
+}
+
+/// Why the gateway could not run.
+#[derive(Debug, thiserror::Error)]
+enum UpError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{0} names no engine")]
+    NoEngine(PathBuf),
+    #[error("cannot make a place for the services to meet: {0}")]
+    Place(std::io::Error),
+    #[error("cannot start the runtime: {0}")]
+    Runtime(std::io::Error),
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
+    #[error("the system gives no random bytes for a key: {0}")]
+    Random(#[from] getrandom::Error),
+    #[error("edge: {0}")]
+    Edge(#[from] cloudach_edge::EdgeError),
+    #[error("router: {0}")]
+    Router(#[from] cloudach_router::RouterError),
+    #[error("sidecar: {0}")]
+    Sidecar(#[from] cloudach_sidecar::SidecarError),
+}
+
+/// The key that a newcomer uses.
+enum TrialKey {
+    /// Made for this run.
+    Made(String),
+    /// From the environment; its owner knows it.
+    Given(String),
+    /// The file names its own keys.
+    None,
+}
+
+impl Up {
+    /// Runs until a signal.
+    pub fn run(self) -> ExitCode {
+        // A person watches: progress is shown in words, and the log keeps to what is wrong.
+        logs::start_with_default(if stderr().is_terminal() { "warn" } else { "info" });
+        match self.up() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let _ = writeln!(stderr(), "cloudach up: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn up(self) -> Result<(), UpError> {
+        let mut config = self.into_config()?;
+        let key = trial_key(&config)?;
+        if let TrialKey::Made(key) | TrialKey::Given(key) = &key {
+            let sha256 = KeyHash::of(key);
+            config.keys.push(KeyConfig { name: "trial".to_owned(), sha256, tenant: String::new() });
+        }
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(UpError::Runtime)?;
+        let stop = Stop::default();
+        let composed = compose(config, key, stop.clone());
+        runtime.block_on(stop.on_signals(composed)).map_err(UpError::Signals)?
+    }
+
+    fn into_config(self) -> Result<Config, UpError> {
+        let mut config = match self.config {
+            Some(path) => {
+                let config: Config = config::load(&path)?;
+                if config.engines.is_empty() {
+                    return Err(UpError::NoEngine(path));
+                }
+                config
+            }
+            None => from_flags(self.engine_urls, &self.model.unwrap_or_default(), self.dialect),
+        };
+        if let Some(listen) = self.listen {
+            config.listen = listen;
+        }
+        Ok(config)
+    }
+}
+
+fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
+    let engine = |url| Engine {
+        model: model.to_owned(),
+        served_name: None,
+        engine: EngineConfig::attach(dialect, url),
+        limits: cloudach_sidecar::config::Limits::default(),
+    };
+    Config {
+        listen: default_listen(),
+        admin: None,
+        keys: Vec::new(),
+        catalogue: Catalogue::default(),
+        engines: urls.into_iter().map(engine).collect(),
+        limits: cloudach_edge::config::Limits::default(),
+        stream: cloudach_edge::config::Stream::default(),
+        relay: cloudach_router::config::Relay::default(),
+        drain: cloudach_service::stop::Drain::default(),
+    }
+}
+
+fn trial_key(config: &Config) -> Result<TrialKey, UpError> {
+    if let Ok(key) = env::var(KEY_VARIABLE)
+        && !key.is_empty()
+    {
+        return Ok(TrialKey::Given(key));
+    }
+    if !config.keys.is_empty() {
+        return Ok(TrialKey::None);
+    }
+    let random = [getrandom::u64()?, getrandom::u64()?];
+    Ok(TrialKey::Made(format!("sk-cloudach-{:016x}{:016x}", random[0], random[1])))
+}
+
+/// Runs the three services. They stop in the order of a request's way: edge, router, sidecars.
+async fn compose(config: Config, key: TrialKey, stop: Stop) -> Result<(), UpError> {
+    let place = tempfile::Builder::new().prefix("cloudach-").tempdir().map_err(UpError::Place)?;
+    let model = config.engines.first().map(|engine| engine.model.clone()).unwrap_or_default();
+    let base_url = format!("http://{}", config.listen);
+    let Services { edge, router, sidecars } = config.services(place.path());
+    let (stop_edge, stop_router, stop_sidecars) = (stop.separate(), stop.separate(), stop.separate());
+
+    let edge = cloudach_edge::start(edge).await?;
+    let catalog = edge.catalog();
+    let edge = async {
+        edge.run(stop_edge.clone()).await;
+        stop_router.ask();
+    };
+    // A service that ends on its own takes the others with it, the edge first.
+    let router = async {
+        let ended = cloudach_router::run(router, stop_router.clone()).await;
+        stop_edge.ask();
+        stop_sidecars.ask();
+        ended
+    };
+    let sidecars = sidecars.into_iter().map(|config| {
+        let (stop_edge, stop_sidecars) = (stop_edge.clone(), stop_sidecars.clone());
+        Box::pin(async move {
+            let ended = cloudach_sidecar::run(config, stop_sidecars).await;
+            stop_edge.ask();
+            ended
+        })
+    });
+    let services = async { tokio::join!(edge, Box::pin(router), join_all(sidecars)) };
+    let welcome = async {
+        progress::until_ready(&catalog).await;
+        let key = match &key {
+            TrialKey::Made(key) => Some(key.as_str()),
+            TrialKey::Given(_) | TrialKey::None => None,
+        };
+        progress::print_welcome(&base_url, &model, key);
+        std::future::pending::<()>().await;
+    };
+    tokio::pin!(services, welcome);
+    let ((), router, sidecars) = tokio::select! {
+        ended = &mut services => ended,
+        () = stop.asked() => {
+            stop_edge.ask();
+            services.await
+        }
+        () = &mut welcome => services.await,
+    };
+    router?;
+    sidecars.into_iter().collect::<Result<(), _>>().map_err(UpError::from)
+}

@@ -1,0 +1,141 @@
+//! One connection to one router: hello, then states and load as they change, and the outcomes of commands.
+
+use std::{pin::pin, time::Duration};
+
+use cloudach_proto::v1::{
+    Hello, Load, SidecarReport, fleet_client::FleetClient, sidecar_report::Report,
+};
+use cloudach_service::address::Address;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, transport::Endpoint};
+use tracing::info;
+
+use super::Commands;
+use crate::{metrics::Metrics, sidecar::Sidecar};
+
+/// Reports on their way to a router. When they do not leave, newer ones replace them anyway.
+const REPORTS_AHEAD: usize = 8;
+
+/// Load is told at most this often,
+const LOAD_AT_MOST_EVERY: Duration = Duration::from_millis(100);
+
+/// and at least this often.
+const LOAD_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
+
+/// Commands that are carried out at the same time, for one router. More are refused.
+const COMMANDS_AT_ONCE: usize = 16;
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Detached {
+    #[error(transparent)]
+    Unreachable(#[from] tonic::transport::Error),
+    #[error("{}", .0.message())]
+    Broken(#[from] Status),
+}
+
+/// Attaches to the router and reports until one side ends it.
+pub(super) async fn run(
+    sidecar: &Sidecar,
+    commands: &Commands,
+    endpoint: Endpoint,
+    router: &Address,
+    hello: Hello,
+) -> Result<(), Detached> {
+    let mut fleet = FleetClient::new(endpoint.connect().await?);
+    let (reports, outgoing) = mpsc::channel(REPORTS_AHEAD);
+    let report = |report| SidecarReport { report: Some(report) };
+    // The channel is empty: the router answers the call only after it has read this.
+    let _ = reports.try_send(report(Report::Hello(hello)));
+
+    let mut states = sidecar.states.subscribe();
+    let first = sidecar.states.report(&states.borrow_and_update());
+    let _ = reports.try_send(report(Report::Model(first)));
+    let _ = reports.try_send(report(Report::Load(sidecar.load())));
+
+    let mut orders = fleet.attach(ReceiverStream::new(outgoing)).await?.into_inner();
+    info!(%router, "attached to the router");
+    let _attached = Attached::new(&sidecar.metrics);
+
+    let mut open = sidecar.flights.open();
+    let mut figures = sidecar.figures.subscribe();
+    let mut told = Told { load: sidecar.load(), at: Instant::now() };
+    let mut carrying_out = FuturesUnordered::new();
+    loop {
+        let due = pin!(sleep_until(told.at + LOAD_AT_LEAST_EVERY));
+        let next = tokio::select! {
+            order = orders.message() => match order? {
+                Some(order) => {
+                    if carrying_out.len() < COMMANDS_AT_ONCE {
+                        carrying_out.push(commands.carry_out(sidecar, order));
+                        continue;
+                    }
+                    Report::Outcome(Commands::refused(order.command_id, "too many commands at once"))
+                }
+                None => return Ok(()),
+            },
+            Some(outcome) = carrying_out.next(), if !carrying_out.is_empty() => Report::Outcome(outcome),
+            Ok(()) = states.changed() => Report::Model(sidecar.states.report(&states.borrow_and_update())),
+            () = changed(&mut open, &mut figures, told.at) => match told.update(sidecar.load()) {
+                Some(load) => Report::Load(load),
+                None => continue,
+            },
+            () = due => Report::Load(told.renew(sidecar.load())),
+        };
+        if reports.send(report(next)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits for a change of what load is made of, and lets changes that follow closely come together.
+async fn changed<A, B>(
+    open: &mut tokio::sync::watch::Receiver<A>,
+    figures: &mut tokio::sync::watch::Receiver<B>,
+    told_at: Instant,
+) {
+    tokio::select! {
+        _ = open.changed() => {}
+        _ = figures.changed() => {}
+    }
+    sleep(LOAD_AT_MOST_EVERY.saturating_sub(told_at.elapsed())).await;
+    open.mark_unchanged();
+    figures.mark_unchanged();
+}
+
+/// What the router was told last.
+struct Told {
+    load: Load,
+    at: Instant,
+}
+
+impl Told {
+    fn update(&mut self, load: Load) -> Option<Load> {
+        (load != self.load).then(|| self.renew(load))
+    }
+
+    fn renew(&mut self, load: Load) -> Load {
+        *self = Self { load, at: Instant::now() };
+        load
+    }
+}
+
+/// Counts a router as attached while it is.
+struct Attached<'a>(&'a Metrics);
+
+impl<'a> Attached<'a> {
+    fn new(metrics: &'a Metrics) -> Self {
+        metrics.routers_attached.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        self.0.routers_attached.dec();
+    }
+}

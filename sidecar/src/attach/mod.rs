@@ -1,0 +1,41 @@
+//! The sidecar's side of `Fleet.Attach`: it dials every router, stays connected, reports, and obeys.
+
+mod backoff;
+mod commands;
+mod connection;
+
+use std::sync::Arc;
+
+use cloudach_proto::v1::Hello;
+use cloudach_service::{address::Address, grpc};
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use self::backoff::Backoff;
+pub(crate) use self::commands::Commands;
+use crate::sidecar::Sidecar;
+
+/// Stays attached to one router. Never returns.
+pub(crate) async fn stay_attached(sidecar: Arc<Sidecar>, commands: Arc<Commands>, router: Address, hello: Hello) {
+    let mut backoff = Backoff::default();
+    loop {
+        let begun = Instant::now();
+        match grpc::endpoint(&router) {
+            Ok(endpoint) => {
+                let ended = connection::run(&sidecar, &commands, endpoint, &router, hello.clone()).await;
+                match ended {
+                    Ok(()) => info!(%router, "the router has closed the connection"),
+                    Err(error) => warn!(%router, %error, "not attached to the router"),
+                }
+            }
+            Err(error) => warn!(%router, %error, "not attached to the router"),
+        }
+        sleep(backoff.next(begun.elapsed(), random())).await;
+    }
+}
+
+/// A draw from 0 to 1.
+fn random() -> f64 {
+    // Without randomness everybody comes back at the same time: a pity, not a failure.
+    f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX)
+}

@@ -1,0 +1,237 @@
+//! The sidecar's configuration: one YAML file, every field with its unit and its reason.
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use cloudach_service::{address::Address, stop::Drain};
+use serde::{Deserialize, Deserializer};
+
+/// Everything about one sidecar.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Unique in the fleet and stable over restarts. Default: the host's name and `listen`.
+    #[serde(default)]
+    pub replica: Option<String>,
+    /// Where Inference is served: `host:port` or `unix:/path`.
+    pub listen: Address,
+    /// Where the routers reach it, when that is not `listen` (a pod's address instead of `0.0.0.0`).
+    #[serde(default)]
+    pub advertise: Option<Address>,
+    /// Every router of the fleet: the sidecar stays connected to each. None: it is used without routers.
+    #[serde(default)]
+    pub routers: Vec<Address>,
+    /// Where `/livez`, `/readyz` and `/metrics` are served. Absent: nowhere.
+    #[serde(default)]
+    pub admin: Option<SocketAddr>,
+    /// The catalogue's name of the model that this engine serves.
+    pub model: String,
+    /// The name by which the engine knows it. Default: the first one that the engine lists.
+    #[serde(default)]
+    pub served_name: Option<String>,
+    /// The engine.
+    pub engine: EngineConfig,
+    /// What is held at the same time.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How the sidecar stops.
+    #[serde(default)]
+    pub drain: Drain,
+}
+
+/// One engine: which language it speaks, where it is reached, and how it is started.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineConfig {
+    /// The engine's language.
+    pub dialect: Dialect,
+    /// Where it listens: `http://host:port` or `unix:/path`. Keep it on loopback: engines know no keys.
+    pub url: EngineUrl,
+    /// The program and its arguments. Present: the sidecar starts, watches and ends the engine. Absent: it is there.
+    #[serde(default)]
+    pub command: Option<Vec<String>>,
+    /// Added to the environment of `command`.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// How long a start may take before it counts as failed. Large models take minutes to load.
+    #[serde(default = "EngineConfig::default_startup_timeout", with = "humantime_serde")]
+    pub startup_timeout: Duration,
+    /// How long the engine may take to end once asked to, before it is killed. vLLM needs about 8 seconds.
+    #[serde(default = "EngineConfig::default_stop_grace", with = "humantime_serde")]
+    pub stop_grace: Duration,
+    /// Where the model's `tokenizer_config.json` and `chat_template.jinja` lie.
+    /// Default: what the engine says its model is, where that is a directory here.
+    #[serde(default)]
+    pub model_dir: Option<PathBuf>,
+    /// Used instead of the model's own chat template.
+    #[serde(default)]
+    pub chat_template_file: Option<PathBuf>,
+    /// Used instead of the model's own.
+    #[serde(default)]
+    pub bos_token: Option<String>,
+    /// Used instead of the model's own.
+    #[serde(default)]
+    pub eos_token: Option<String>,
+}
+
+impl EngineConfig {
+    /// An engine that already runs at `url`.
+    pub fn attach(dialect: Dialect, url: EngineUrl) -> Self {
+        Self {
+            dialect,
+            url,
+            command: None,
+            env: BTreeMap::new(),
+            startup_timeout: Self::default_startup_timeout(),
+            stop_grace: Self::default_stop_grace(),
+            model_dir: None,
+            chat_template_file: None,
+            bos_token: None,
+            eos_token: None,
+        }
+    }
+
+    fn default_startup_timeout() -> Duration {
+        Duration::from_secs(15 * 60)
+    }
+
+    fn default_stop_grace() -> Duration {
+        Duration::from_secs(10)
+    }
+}
+
+/// Whose HTTP surface the engine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    /// vLLM's OpenAI server, Python or Rust front end.
+    Vllm,
+    /// llama.cpp's server.
+    LlamaCpp,
+}
+
+impl Dialect {
+    /// The name in configurations and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vllm => "vllm",
+            Self::LlamaCpp => "llama_cpp",
+        }
+    }
+}
+
+/// The name is no dialect.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no engine dialect: use `vllm` or `llama_cpp`")]
+pub struct UnknownDialect(String);
+
+impl FromStr for Dialect {
+    type Err = UnknownDialect;
+
+    fn from_str(text: &str) -> Result<Self, UnknownDialect> {
+        [Self::Vllm, Self::LlamaCpp]
+            .into_iter()
+            .find(|dialect| dialect.name() == text)
+            .ok_or_else(|| UnknownDialect(text.to_owned()))
+    }
+}
+
+/// Where an engine's HTTP server is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineUrl(pub(crate) Address);
+
+/// The text is no place of an engine.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no engine address: write `http://host:port` or `unix:/path/to/socket`")]
+pub struct InvalidEngineUrl(String);
+
+impl FromStr for EngineUrl {
+    type Err = InvalidEngineUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidEngineUrl> {
+        let invalid = || InvalidEngineUrl(text.to_owned());
+        if text.starts_with("unix:") {
+            return text.parse().map(Self).map_err(|_| invalid());
+        }
+        let authority = text.strip_prefix("http://").ok_or_else(invalid)?;
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        // The authority goes into a `Host` header.
+        authority.parse::<http::uri::Authority>().map_err(|_| invalid())?;
+        authority
+            .parse()
+            .or_else(|_| format!("{authority}:80").parse())
+            .map(Self)
+            .map_err(|_| invalid())
+    }
+}
+
+impl fmt::Display for EngineUrl {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Address::Tcp(authority) => write!(out, "http://{authority}"),
+            unix @ Address::Unix(_) => unix.fmt(out),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for EngineUrl {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What is held and waited for at most.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Requests at the same time, each with a connection to the engine. More are refused at once as overloaded.
+    pub max_requests: usize,
+    /// Idle connections kept to the engine: saves connecting anew for every request.
+    pub idle_connections: usize,
+    /// The largest event that the engine may send, in bytes. An event can hold the whole prompt.
+    pub max_event: usize,
+    /// How long connecting to the engine may take. It is on the same machine.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    /// How long the engine may be silent before the first token: queueing and reading a long prompt.
+    #[serde(with = "humantime_serde")]
+    pub first_token_timeout: Duration,
+    /// How long the engine may be silent between tokens before it counts as lost.
+    #[serde(with = "humantime_serde")]
+    pub stall_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_requests: 4096,
+            idle_connections: 256,
+            max_event: 32 * 1024 * 1024,
+            connect_timeout: Duration::from_secs(2),
+            first_token_timeout: Duration::from_secs(10 * 60),
+            stall_timeout: Duration::from_secs(2 * 60),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engine_urls_are_read_and_written_back() {
+        for text in ["http://127.0.0.1:8000", "unix:/run/vllm.sock", "http://[::1]:8000"] {
+            assert_eq!(text.parse::<EngineUrl>().unwrap().to_string(), text);
+        }
+        assert_eq!("http://engine/".parse::<EngineUrl>().unwrap().to_string(), "http://engine:80");
+        for text in ["", "127.0.0.1:8000", "https://a:1", "http://a:1/v1", "http://", "unix:relative", "http://a b:1"] {
+            assert!(text.parse::<EngineUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_example_is_a_valid_configuration() {
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/local/sidecar.yaml");
+        let config: Config = cloudach_service::config::load(example.as_ref()).unwrap();
+        assert!(config.engine.command.is_some());
+    }
+}

@@ -1,0 +1,146 @@
+//! llama.cpp's server, driven through its native `/completion`, which has token ids and log-probabilities.
+//!
+//! Four of its habits decide how it is driven. A request that waits for a slot is not dropped when its caller leaves, so
+//! no more requests are sent than there are slots. A prompt being read is only given up when something is written
+//! meanwhile, so progress events are asked for. Raw text gets a BOS whether it has one or not, so text is turned into
+//! ids first. And a schema that it cannot follow is ignored in silence, so schemas are checked here.
+
+pub(super) mod death;
+mod errors;
+pub(super) mod events;
+mod prepare;
+mod request;
+mod slots;
+mod tokenize;
+
+use cloudach_proto::v1::{EmbedRequest, Embeddings, ErrorCode, Failed, GenerateRequest};
+use http::StatusCode;
+use tokio::time::timeout;
+
+pub(super) use self::slots::Slot;
+use self::{slots::Slots, tokenize::Tokenizer};
+use super::{
+    Figures, ModelInfo,
+    call::{Calls, EngineError},
+    deadline::Deadline,
+    embeddings,
+    failure::too_long,
+    figures::count,
+    generation::{Generation, Reader},
+    headers,
+    http::Response,
+    prompt::Input,
+};
+use crate::config::{Config, EngineConfig, Limits};
+
+/// The largest body of an error, in bytes.
+const MAX_ERROR: usize = 64 * 1024;
+
+/// The largest body of a page of embeddings, in bytes.
+const MAX_EMBEDDINGS: usize = 128 * 1024 * 1024;
+
+/// A llama.cpp server.
+#[derive(Debug)]
+pub(crate) struct LlamaCpp {
+    pub(super) calls: Calls,
+    served_name: Option<String>,
+    engine: EngineConfig,
+    limits: Limits,
+    slots: Slots,
+}
+
+impl LlamaCpp {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            calls: Calls::new(config),
+            served_name: config.served_name.clone(),
+            engine: config.engine.clone(),
+            limits: config.limits.clone(),
+            slots: Slots::default(),
+        }
+    }
+
+    /// Requests that wait here for a slot.
+    pub(super) fn queued(&self) -> u32 {
+        self.slots.queued()
+    }
+
+    pub(super) async fn figures(&self) -> Result<Figures, EngineError> {
+        let answer = self.calls.get("/metrics").await?.success()?;
+        let page = String::from_utf8_lossy(&answer.body);
+        Ok(Figures {
+            running: count(&page, "llamacpp:requests_processing"),
+            waiting: count(&page, "llamacpp:requests_deferred"),
+            // It has no such figure.
+            kv_cache_usage: 0.0,
+        })
+    }
+
+    pub(super) async fn generate(&self, request: GenerateRequest, model: &ModelInfo) -> Result<Generation, Failed> {
+        request::check(&request)?;
+        let deadline = Deadline::of(request.context.as_ref());
+        let slot = self.slot(deadline).await?;
+        let tokenizer = Tokenizer::new(self.calls.clone());
+        let ids = match Input::of(request.prompt.as_ref())? {
+            Input::Ids(ids) => ids.to_vec(),
+            Input::Text { text, add_special_tokens } => tokenizer.ids(text, add_special_tokens).await?,
+        };
+        let prompt_tokens = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        if prompt_tokens >= model.context_length {
+            let message = format!("the prompt has {prompt_tokens} tokens, the context {}", model.context_length);
+            return Err(too_long(message, model.context_length, prompt_tokens));
+        }
+        let body = request::completion(&request, &ids, model.context_length)?;
+        let reader = events::Reader::new(&request, tokenizer);
+        let headers = headers::of(&request.request_id, request.context.as_ref());
+        drop((request, ids));
+        let accepting = async { accepted(self.calls.client.post("/completion", headers, body).await?).await };
+        let response = deadline.within(self.limits.first_token_timeout, accepting).await?;
+        let reader = Reader::LlamaCpp(Box::new(reader));
+        Ok(Generation::new(response, reader, prompt_tokens, &self.limits, deadline).holding(slot))
+    }
+
+    pub(super) async fn embed(&self, request: EmbedRequest, model: &ModelInfo) -> Result<Embeddings, Failed> {
+        let special = request::check_embed(&request)?;
+        let deadline = Deadline::of(request.context.as_ref());
+        let _slot = self.slot(deadline).await?;
+        let body = match special {
+            // The server adds them to text by itself.
+            true => embeddings::request(&request, &model.served_name)?,
+            false => {
+                let tokenizer = Tokenizer::new(self.calls.clone());
+                embeddings::request(&tokenizer.without_special_tokens(&request).await?, &model.served_name)?
+            }
+        };
+        let headers = headers::of(&request.request_id, request.context.as_ref());
+        let answer = async {
+            let response = self.calls.client.post("/v1/embeddings", headers, body).await?;
+            let status = response.status;
+            Ok((status, response.whole(MAX_EMBEDDINGS).await?))
+        };
+        let (status, body) = deadline.within(self.limits.first_token_timeout, answer).await?;
+        if status != StatusCode::OK {
+            return Err(errors::failed(status, &body));
+        }
+        embeddings::read(&body, request.inputs.len())
+    }
+
+    /// Waits for one of the engine's slots.
+    async fn slot(&self, deadline: Deadline) -> Result<Slot, Failed> {
+        let limit = self.limits.first_token_timeout;
+        deadline
+            .within(limit, async { Ok(timeout(limit, self.slots.take()).await.ok()) })
+            .await?
+            .ok_or_else(|| Failed::retryable(ErrorCode::Overloaded, "no slot of the engine became free in time"))
+    }
+}
+
+/// The response, when its head says that the engine works on the request.
+async fn accepted(response: Response) -> Result<Response, Failed> {
+    let status = response.status;
+    if status == StatusCode::OK {
+        return Ok(response);
+    }
+    let body = response.whole(MAX_ERROR).await?;
+    Err(errors::failed(status, &body))
+}

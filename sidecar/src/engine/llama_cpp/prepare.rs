@@ -1,0 +1,72 @@
+//! Gets to know a llama.cpp server that answers. It needs no warm-up.
+
+use cloudach_proto::v1::{Capabilities, ChatTemplate};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    super::{ModelInfo, call::EngineError, template},
+    LlamaCpp,
+};
+
+#[derive(Deserialize)]
+struct Props {
+    default_generation_settings: Settings,
+    total_slots: usize,
+    #[serde(default)]
+    chat_template: String,
+    #[serde(default)]
+    bos_token: String,
+    #[serde(default)]
+    eos_token: String,
+}
+
+#[derive(Deserialize)]
+struct Settings {
+    /// What one slot has, and so what one request may use.
+    n_ctx: u32,
+}
+
+#[derive(Deserialize)]
+struct Models {
+    data: Vec<Model>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    id: String,
+}
+
+impl LlamaCpp {
+    /// Learns what the server serves, and how many requests at once.
+    pub(in crate::engine) async fn prepare(&self) -> Result<ModelInfo, EngineError> {
+        let props: Props = self.calls.get("/props").await?.success()?.json()?;
+        let served_name = self.served_model().await?;
+        let embedding = json!({ "input": "Hello" });
+        let embed = self.calls.post("/v1/embeddings", &embedding).await?.status.is_success();
+        let some = |text: String| (!text.is_empty()).then_some(text);
+        let found = some(props.chat_template).map(|source| ChatTemplate {
+            source,
+            bos_token: some(props.bos_token),
+            eos_token: some(props.eos_token),
+        });
+        let chat_template = template::overridden(found, &self.engine).await?;
+        self.slots.set(props.total_slots);
+        Ok(ModelInfo {
+            served_name,
+            context_length: props.default_generation_settings.n_ctx,
+            chat_template,
+            capabilities: Capabilities { generate: true, embed },
+        })
+    }
+
+    /// The server answers to any name: only a name that was configured is looked for.
+    async fn served_model(&self) -> Result<String, EngineError> {
+        let models: Models = self.calls.get("/v1/models").await?.success()?.json()?;
+        let served = models.data.into_iter().next().map(|model| model.id).unwrap_or_default();
+        match &self.served_name {
+            Some(wanted) if *wanted != served => Err(EngineError::OtherModel { wanted: wanted.clone(), served }),
+            _ => Ok(served),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The engine's slots: as many requests are sent as it has, the others wait here, first come first served.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The slots of an engine, all of them taken until it says how many there are.
+#[derive(Debug)]
+pub(super) struct Slots {
+    free: Mutex<Arc<Semaphore>>,
+    queued: AtomicU32,
+}
+
+/// A place in the engine, free again when this is dropped.
+#[derive(Debug)]
+pub(in crate::engine) struct Slot {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self { free: Mutex::new(Arc::new(Semaphore::new(0))), queued: AtomicU32::new(0) }
+    }
+}
+
+impl Slots {
+    /// The engine has so many, all of them free.
+    pub(super) fn set(&self, count: usize) {
+        let count = count.clamp(1, Semaphore::MAX_PERMITS);
+        let before = std::mem::replace(&mut *self.free.lock(), Arc::new(Semaphore::new(count)));
+        // Who waited for an engine that is gone asks again for the new one.
+        before.close();
+    }
+
+    /// Waits for a free one.
+    pub(super) async fn take(&self) -> Slot {
+        let _queued = Queued::new(&self.queued);
+        loop {
+            let free = self.free.lock().clone();
+            if let Ok(permit) = free.acquire_owned().await {
+                return Slot { _permit: permit };
+            }
+        }
+    }
+
+    pub(super) fn queued(&self) -> u32 {
+        self.queued.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts one who waits.
+struct Queued<'a>(&'a AtomicU32);
+
+impl<'a> Queued<'a> {
+    fn new(count: &'a AtomicU32) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_than_there_are() {
+        let slots = Slots::default();
+        slots.set(1);
+        let first = slots.take().await;
+        let mut second = Box::pin(slots.take());
+        assert!((&mut second).now_or_never().is_none());
+        assert_eq!(slots.queued(), 1);
+        drop(first);
+        second.await;
+        assert_eq!(slots.queued(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_new_engine_has_new_slots() {
+        let slots = Slots::default();
+        let mut waiting = Box::pin(slots.take());
+        assert!((&mut waiting).now_or_never().is_none());
+        slots.set(2);
+        let _first = waiting.await;
+        let _second = slots.take().await;
+    }
+}

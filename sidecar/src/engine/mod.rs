@@ -1,0 +1,127 @@
+//! The engine: everything that depends on what kind of engine runs, and nothing of it is seen outside this folder.
+//!
+//! [`Engine`] takes the gateway's requests and gives the gateway's events. A dialect is a folder: `request.rs` turns
+//! a request into the engine's JSON, `events.rs` its events into ours, `errors.rs` its errors into ours, all without
+//! I/O; its `mod.rs` makes the calls. A generation is always streamed, also where the client asked for one answer:
+//! there is one path, and a closed connection is what makes every engine stop working.
+
+mod call;
+mod deadline;
+mod embeddings;
+mod failure;
+mod figures;
+mod generation;
+mod headers;
+mod http;
+mod llama_cpp;
+mod model;
+mod prompt;
+mod sampling;
+mod sse;
+mod template;
+mod vllm;
+
+use cloudach_proto::v1::{EmbedRequest, Embeddings, Failed, GenerateRequest};
+
+use self::deadline::Deadline;
+pub(crate) use self::{call::EngineError, figures::Figures, generation::Generation, model::ModelInfo};
+use crate::config::{Config, Dialect};
+
+/// One engine of one of the dialects.
+#[derive(Debug)]
+pub(crate) enum Engine {
+    Vllm(vllm::Vllm),
+    LlamaCpp(llama_cpp::LlamaCpp),
+}
+
+impl Engine {
+    pub(crate) fn new(config: &Config) -> Self {
+        match config.engine.dialect {
+            Dialect::Vllm => Self::Vllm(vllm::Vllm::new(config)),
+            Dialect::LlamaCpp => Self::LlamaCpp(llama_cpp::LlamaCpp::new(config)),
+        }
+    }
+
+    /// Whether the engine answers at all.
+    pub(crate) async fn health(&self) -> Result<(), EngineError> {
+        match self {
+            Self::Vllm(engine) => engine.calls.health().await,
+            Self::LlamaCpp(engine) => engine.calls.health().await,
+        }
+    }
+
+    /// Learns what the engine serves and makes it ready to serve it at full speed.
+    pub(crate) async fn prepare(&self) -> Result<ModelInfo, EngineError> {
+        match self {
+            Self::Vllm(engine) => engine.prepare().await,
+            Self::LlamaCpp(engine) => engine.prepare().await,
+        }
+    }
+
+    /// How busy the engine says it is.
+    pub(crate) async fn figures(&self) -> Result<Figures, EngineError> {
+        match self {
+            Self::Vllm(engine) => engine.figures().await,
+            Self::LlamaCpp(engine) => engine.figures().await,
+        }
+    }
+
+    /// Requests that are held back from the engine until it has room for them.
+    pub(crate) fn queued(&self) -> u32 {
+        match self {
+            Self::Vllm(_) => 0,
+            Self::LlamaCpp(engine) => engine.queued(),
+        }
+    }
+
+    /// Starts a generation; returns once the engine has accepted it.
+    pub(crate) async fn generate(&self, request: GenerateRequest, model: &ModelInfo) -> Result<Generation, Failed> {
+        sampling::check(&request)?;
+        match self {
+            Self::Vllm(engine) => engine.generate(request, model).await,
+            Self::LlamaCpp(engine) => engine.generate(request, model).await,
+        }
+    }
+
+    /// Embeds inputs, keeping their order.
+    pub(crate) async fn embed(&self, request: EmbedRequest, model: &ModelInfo) -> Result<Embeddings, Failed> {
+        match self {
+            Self::Vllm(engine) => engine.embed(request, model).await,
+            Self::LlamaCpp(engine) => engine.embed(request, model).await,
+        }
+    }
+
+    /// Frees the GPU's memory and keeps the process.
+    pub(crate) async fn sleep(&self, level: u32) -> Result<(), EngineError> {
+        match self {
+            Self::Vllm(engine) => engine.sleep(level).await,
+            Self::LlamaCpp(_) => Err(EngineError::Unsupported("llama.cpp cannot sleep; unload the model instead")),
+        }
+    }
+
+    /// Undoes [`Engine::sleep`].
+    pub(crate) async fn wake(&self) -> Result<(), EngineError> {
+        match self {
+            Self::Vllm(engine) => engine.wake().await,
+            Self::LlamaCpp(_) => Err(EngineError::Unsupported("llama.cpp does not sleep")),
+        }
+    }
+
+    /// Makes a LoRA adapter available under `name`.
+    pub(crate) async fn load_adapter(&self, name: &str, path: &str) -> Result<(), EngineError> {
+        match self {
+            Self::Vllm(engine) => engine.load_adapter(name, path).await,
+            Self::LlamaCpp(_) => {
+                Err(EngineError::Unsupported("llama.cpp loads adapters only when it starts: name them in its command"))
+            }
+        }
+    }
+
+    /// Looks for the reason of the engine's death in its last lines, oldest first.
+    pub(crate) fn cause_of_death<'a>(&self, lines: impl DoubleEndedIterator<Item = &'a str> + Clone) -> Option<String> {
+        match self {
+            Self::Vllm(_) => vllm::death::cause(lines),
+            Self::LlamaCpp(_) => llama_cpp::death::cause(lines),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! vLLM's OpenAI server, driven through `/v1/completions` with rendered prompts: the surface that changes least, and
+//! the only one with log-probabilities, embeddings, adapters and refusals of bad schemas.
+//!
+//! Both of its front ends, Python and Rust, are understood.
+
+pub(super) mod death;
+mod errors;
+pub(super) mod events;
+mod logprobs;
+mod prepare;
+mod request;
+
+use std::time::Duration;
+
+use cloudach_proto::v1::{EmbedRequest, Embeddings, ErrorCode, Failed, GenerateRequest};
+use http::StatusCode;
+use serde_json::json;
+
+use super::{
+    Figures, ModelInfo,
+    call::{Calls, EngineError},
+    deadline::Deadline,
+    embeddings,
+    figures::{count, samples},
+    generation::{Generation, Reader},
+    headers,
+    http::Response,
+    prompt::Input,
+};
+use crate::config::{Config, EngineConfig, Limits};
+
+/// The largest body of an error, in bytes.
+const MAX_ERROR: usize = 64 * 1024;
+
+/// The largest body of a page of embeddings, in bytes.
+const MAX_EMBEDDINGS: usize = 128 * 1024 * 1024;
+
+/// How long moving weights between GPU and memory, or loading an adapter, may take.
+const MOVE_WITHIN: Duration = Duration::from_secs(5 * 60);
+
+/// A vLLM server.
+#[derive(Debug)]
+pub(crate) struct Vllm {
+    pub(super) calls: Calls,
+    served_name: Option<String>,
+    engine: EngineConfig,
+    limits: Limits,
+}
+
+impl Vllm {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            calls: Calls::new(config),
+            served_name: config.served_name.clone(),
+            engine: config.engine.clone(),
+            limits: config.limits.clone(),
+        }
+    }
+
+    pub(super) async fn figures(&self) -> Result<Figures, EngineError> {
+        let answer = self.calls.get("/metrics").await?.success()?;
+        let page = String::from_utf8_lossy(&answer.body);
+        Ok(Figures {
+            running: count(&page, "vllm:num_requests_running"),
+            waiting: count(&page, "vllm:num_requests_waiting"),
+            kv_cache_usage: samples(&page, "vllm:kv_cache_usage_perc").fold(0.0, f32::max),
+        })
+    }
+
+    pub(super) async fn generate(&self, request: GenerateRequest, model: &ModelInfo) -> Result<Generation, Failed> {
+        let body = request::completion(&request, model)?;
+        let reader = events::Reader::new(&request);
+        let prompt_tokens = Input::of(request.prompt.as_ref())?.known_tokens();
+        let headers = headers::of(&request.request_id, request.context.as_ref());
+        let deadline = Deadline::of(request.context.as_ref());
+        drop(request);
+        let accepting = async { accepted(self.calls.client.post("/v1/completions", headers, body).await?).await };
+        let accepting = deadline.within(self.limits.first_token_timeout, accepting);
+        let response = accepting.await.map_err(|failed| with_lengths(failed, model, prompt_tokens))?;
+        Ok(Generation::new(response, Reader::Vllm(reader), prompt_tokens, &self.limits, deadline))
+    }
+
+    pub(super) async fn embed(&self, request: EmbedRequest, model: &ModelInfo) -> Result<Embeddings, Failed> {
+        let body = embeddings::request(&request, &model.served_name)?;
+        let headers = headers::of(&request.request_id, request.context.as_ref());
+        let count = request.inputs.len();
+        let answer = async {
+            let response = self.calls.client.post("/v1/embeddings", headers, body).await?;
+            let status = response.status;
+            Ok((status, response.whole(MAX_EMBEDDINGS).await?))
+        };
+        let deadline = Deadline::of(request.context.as_ref());
+        let (status, body) = deadline.within(self.limits.first_token_timeout, answer).await?;
+        if status != StatusCode::OK {
+            return Err(errors::failed(status, &body));
+        }
+        embeddings::read(&body, count)
+    }
+
+    pub(super) async fn sleep(&self, level: u32) -> Result<(), EngineError> {
+        let path = match level {
+            0 | 1 => "/sleep?level=1",
+            2 => "/sleep?level=2",
+            _ => return Err(EngineError::Unsupported("vLLM has the sleep levels 1 and 2")),
+        };
+        self.order(path, &json!({})).await
+    }
+
+    pub(super) async fn wake(&self) -> Result<(), EngineError> {
+        self.order("/wake_up", &json!({})).await
+    }
+
+    pub(super) async fn load_adapter(&self, name: &str, path: &str) -> Result<(), EngineError> {
+        self.order("/v1/load_lora_adapter", &json!({ "lora_name": name, "lora_path": path })).await
+    }
+
+    async fn order(&self, path: &'static str, body: &serde_json::Value) -> Result<(), EngineError> {
+        let answer = self.calls.post_within(MOVE_WITHIN, path, body).await?;
+        if answer.status == StatusCode::NOT_FOUND && path != "/v1/load_lora_adapter" {
+            return Err(EngineError::Unsupported("vLLM offers this only with VLLM_SERVER_DEV_MODE=1"));
+        }
+        answer.success().map(drop)
+    }
+}
+
+/// The response, when its head says that the engine works on the request.
+async fn accepted(response: Response) -> Result<Response, Failed> {
+    let status = response.status;
+    if status == StatusCode::OK {
+        return Ok(response);
+    }
+    let body = response.whole(MAX_ERROR).await?;
+    Err(errors::failed(status, &body))
+}
+
+/// A failure that says how long the context is, also where the engine does not.
+fn with_lengths(mut failed: Failed, model: &ModelInfo, prompt_tokens: u32) -> Failed {
+    if failed.code() == ErrorCode::ContextLengthExceeded {
+        if failed.context_length == 0 {
+            failed.context_length = model.context_length;
+        }
+        if prompt_tokens > 0 {
+            failed.prompt_tokens = prompt_tokens;
+        }
+    }
+    failed
+}

@@ -1,0 +1,82 @@
+//! Gets to know a vLLM server that answers, and warms it up.
+
+use std::{path::Path, time::Duration};
+
+use cloudach_proto::v1::Capabilities;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+use tracing::warn;
+
+use super::{
+    super::{ModelInfo, call::EngineError, template},
+    Vllm,
+};
+
+/// How long the first completion may take: the first one with log-probabilities compiles code for half a minute, the
+/// caller's limit for the whole start comes on top.
+const WARM_UP_WITHIN: Duration = Duration::from_secs(10 * 60);
+
+#[derive(Deserialize)]
+struct Models {
+    data: Vec<Model>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    id: String,
+    #[serde(default)]
+    max_model_len: Option<u32>,
+    /// The path or name that vLLM was started with.
+    #[serde(default)]
+    root: Option<String>,
+    /// Set on adapters.
+    #[serde(default)]
+    parent: Option<String>,
+}
+
+impl Vllm {
+    /// Learns what the server serves. Ready only means something after a completion with log-probabilities went
+    /// through: the first of them stalls, and everything in the batch with it.
+    pub(in crate::engine) async fn prepare(&self) -> Result<ModelInfo, EngineError> {
+        let model = self.served_model().await?;
+        let capabilities = self.warm_up(&model.id).await?;
+        let chat_template = match capabilities.generate {
+            true => {
+                let root = model.root.as_deref().map(Path::new).filter(|root| root.is_absolute() && root.is_dir());
+                template::of_model(self.engine.model_dir.as_deref().or(root), &self.engine).await?
+            }
+            false => None,
+        };
+        if capabilities.generate && chat_template.is_none() {
+            warn!(model = model.id, root = model.root, "no chat template found: set `engine.model_dir` to the model's folder");
+        }
+        let context_length = model.max_model_len.unwrap_or(0);
+        Ok(ModelInfo { served_name: model.id, context_length, chat_template, capabilities })
+    }
+
+    async fn served_model(&self) -> Result<Model, EngineError> {
+        let mut models: Models = self.calls.get("/v1/models").await?.success()?.json()?;
+        models.data.retain(|model| model.parent.is_none());
+        let found = match &self.served_name {
+            Some(wanted) => models.data.iter().position(|model| model.id == *wanted),
+            None => (!models.data.is_empty()).then_some(0),
+        };
+        found.map(|index| models.data.swap_remove(index)).ok_or_else(|| EngineError::OtherModel {
+            wanted: self.served_name.clone().unwrap_or_default(),
+            served: models.data.iter().map(|model| model.id.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    async fn warm_up(&self, model: &str) -> Result<Capabilities, EngineError> {
+        let completion = json!({ "model": model, "prompt": "Hello", "max_tokens": 2, "temperature": 0, "logprobs": 1 });
+        let answer = self.calls.post_within(WARM_UP_WITHIN, "/v1/completions", &completion).await?;
+        if answer.status != StatusCode::NOT_FOUND {
+            answer.success()?;
+            return Ok(Capabilities { generate: true, embed: false });
+        }
+        let embedding = json!({ "model": model, "input": "Hello" });
+        self.calls.post_within(WARM_UP_WITHIN, "/v1/embeddings", &embedding).await?.success()?;
+        Ok(Capabilities { generate: false, embed: true })
+    }
+}

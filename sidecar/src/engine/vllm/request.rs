@@ -1,0 +1,231 @@
+//! A generation request as vLLM's `/v1/completions` takes it. No I/O.
+//!
+//! Every parameter is sent, because what is left out takes the default of the model's `generation_config.json`; and
+//! only names that vLLM knows are sent, because it ignores others in silence.
+
+use std::collections::HashMap;
+
+use cloudach_proto::v1::{Constraint, Failed, GenerateRequest, Sampling, constraint};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::super::{ModelInfo, failure::invalid, prompt::Input, sampling::Explicit};
+
+#[derive(Serialize)]
+struct Completion<'a> {
+    model: &'a str,
+    prompt: Input<'a>,
+    add_special_tokens: bool,
+    stream: bool,
+    stream_options: StreamOptions,
+    return_token_ids: bool,
+    n: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    min_tokens: u32,
+    temperature: f32,
+    top_p: f32,
+    top_k: u32,
+    min_p: f32,
+    presence_penalty: f32,
+    frequency_penalty: f32,
+    repetition_penalty: f32,
+    seed: Option<i64>,
+    stop: &'a [String],
+    stop_token_ids: &'a [u32],
+    include_stop_str_in_output: bool,
+    ignore_eos: bool,
+    logit_bias: Option<&'a HashMap<u32, f32>>,
+    skip_special_tokens: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_salt: Option<&'a str>,
+    logprobs: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    structured_outputs: Option<StructuredOutputs<'a>>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum StructuredOutputs<'a> {
+    Json(&'a RawValue),
+    JsonObject(bool),
+    Regex(&'a str),
+    Choice(&'a [String]),
+    Grammar(&'a str),
+}
+
+/// The body of the request.
+pub(super) fn completion(request: &GenerateRequest, model: &ModelInfo) -> Result<Vec<u8>, Failed> {
+    let none = Sampling::default();
+    let sampling = request.sampling.as_ref().unwrap_or(&none);
+    let explicit = Explicit::from(sampling);
+    let prompt = Input::of(request.prompt.as_ref())?;
+    let completion = Completion {
+        model: &model.served_name,
+        prompt,
+        add_special_tokens: prompt.add_special_tokens(),
+        stream: true,
+        stream_options: StreamOptions { include_usage: true },
+        return_token_ids: true,
+        n: 1,
+        max_tokens: max_tokens(sampling.max_tokens, model.context_length),
+        min_tokens: sampling.min_tokens.unwrap_or(0),
+        temperature: explicit.temperature,
+        top_p: explicit.top_p,
+        top_k: explicit.top_k,
+        min_p: explicit.min_p,
+        presence_penalty: explicit.presence_penalty,
+        frequency_penalty: explicit.frequency_penalty,
+        repetition_penalty: explicit.repetition_penalty,
+        seed: sampling.seed.map(seed),
+        stop: &sampling.stop,
+        stop_token_ids: &sampling.stop_token_ids,
+        include_stop_str_in_output: sampling.include_stop,
+        ignore_eos: sampling.ignore_eos,
+        logit_bias: (!sampling.logit_bias.is_empty()).then_some(&sampling.logit_bias),
+        skip_special_tokens: sampling.skip_special_tokens.unwrap_or(true),
+        priority: sampling.priority,
+        cache_salt: sampling.cache_salt.as_deref().filter(|salt| !salt.is_empty()),
+        logprobs: request.top_logprobs,
+        structured_outputs: request.constraint.as_ref().map(structured_outputs).transpose()?.flatten(),
+    };
+    serde_json::to_vec(&completion).map_err(|error| invalid("", format!("the request cannot be written: {error}")))
+}
+
+/// vLLM refuses more than its context and caps what the prompt leaves less room for; without a number it takes the
+/// model's own default.
+fn max_tokens(asked: Option<u32>, context_length: u32) -> Option<u32> {
+    match (asked, context_length) {
+        (asked, 0) => asked,
+        (asked, most) => Some(asked.map_or(most, |asked| asked.min(most))),
+    }
+}
+
+/// vLLM reads -1 as "no seed".
+fn seed(seed: i64) -> i64 {
+    if seed == -1 { i64::MAX } else { seed }
+}
+
+fn structured_outputs(constraint: &Constraint) -> Result<Option<StructuredOutputs<'_>>, Failed> {
+    let Some(kind) = &constraint.kind else { return Ok(None) };
+    Ok(Some(match kind {
+        constraint::Kind::JsonSchema(schema) => {
+            let schema = serde_json::from_str(schema)
+                .map_err(|error| invalid("response_format", format!("the schema is no JSON: {error}")))?;
+            StructuredOutputs::Json(schema)
+        }
+        constraint::Kind::JsonObject(_) => StructuredOutputs::JsonObject(true),
+        constraint::Kind::Regex(regex) => StructuredOutputs::Regex(regex),
+        constraint::Kind::Choice(choices) => StructuredOutputs::Choice(&choices.choices),
+        constraint::Kind::Grammar(grammar) => StructuredOutputs::Grammar(grammar),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use cloudach_proto::v1::{Choices, JsonObject, Prompt, PromptText, TokenIds, prompt};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn text(text: &str, add_special_tokens: bool) -> Option<Prompt> {
+        Some(Prompt { prompt: Some(prompt::Prompt::Text(PromptText { text: text.into(), add_special_tokens })) })
+    }
+
+    fn body(request: &GenerateRequest) -> Value {
+        let model = ModelInfo { served_name: "m".into(), context_length: 2048, ..ModelInfo::default() };
+        serde_json::from_slice(&completion(request, &model).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn nothing_is_left_to_the_engines_defaults() {
+        let request = GenerateRequest { prompt: text("hi", false), ..GenerateRequest::default() };
+        let expected = json!({
+            "model": "m", "prompt": "hi", "add_special_tokens": false, "stream": true,
+            "stream_options": {"include_usage": true}, "return_token_ids": true, "n": 1, "max_tokens": 2048,
+            "min_tokens": 0, "temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "presence_penalty": 0.0,
+            "frequency_penalty": 0.0, "repetition_penalty": 1.0, "seed": null, "stop": [], "stop_token_ids": [],
+            "include_stop_str_in_output": false, "ignore_eos": false, "logit_bias": null, "skip_special_tokens": true,
+            "logprobs": null,
+        });
+        assert_eq!(body(&request), expected);
+    }
+
+    #[test]
+    fn every_parameter_is_passed_on() {
+        let sampling = Sampling {
+            max_tokens: Some(5000),
+            min_tokens: Some(2),
+            temperature: Some(0.7),
+            top_p: Some(0.9),
+            top_k: Some(40),
+            min_p: Some(0.05),
+            presence_penalty: Some(0.5),
+            frequency_penalty: Some(-0.5),
+            repetition_penalty: Some(1.25),
+            seed: Some(7),
+            stop: vec!["END".into()],
+            stop_token_ids: vec![2],
+            ignore_eos: true,
+            logit_bias: [(504, 5.0)].into(),
+            skip_special_tokens: Some(false),
+            priority: Some(-3),
+            cache_salt: Some("tenant".into()),
+            include_stop: true,
+        };
+        let prompt = Some(Prompt { prompt: Some(prompt::Prompt::TokenIds(TokenIds { ids: vec![1, 4093] })) });
+        let request =
+            GenerateRequest { prompt, sampling: Some(sampling), top_logprobs: Some(2), ..GenerateRequest::default() };
+        let body = body(&request);
+        let expected = json!({
+            "model": "m", "prompt": [1, 4093], "add_special_tokens": false, "stream": true,
+            "stream_options": {"include_usage": true}, "return_token_ids": true, "n": 1, "max_tokens": 2048,
+            "min_tokens": 2, "temperature": 0.7, "top_p": 0.9, "top_k": 40, "min_p": 0.05, "presence_penalty": 0.5,
+            "frequency_penalty": -0.5, "repetition_penalty": 1.25, "seed": 7, "stop": ["END"], "stop_token_ids": [2],
+            "include_stop_str_in_output": true, "ignore_eos": true, "logit_bias": {"504": 5.0},
+            "skip_special_tokens": false, "priority": -3, "cache_salt": "tenant", "logprobs": 2,
+        });
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn each_constraint_has_its_name() {
+        let cases = [
+            (constraint::Kind::JsonSchema(r#"{"b":1,"a":2}"#.into()), json!({"json": {"b": 1, "a": 2}})),
+            (constraint::Kind::JsonObject(JsonObject {}), json!({"json_object": true})),
+            (constraint::Kind::Regex("a+".into()), json!({"regex": "a+"})),
+            (constraint::Kind::Choice(Choices { choices: vec!["a".into()] }), json!({"choice": ["a"]})),
+            (constraint::Kind::Grammar("root ::= 'a'".into()), json!({"grammar": "root ::= 'a'"})),
+        ];
+        for (kind, expected) in cases {
+            let constraint = Some(Constraint { kind: Some(kind) });
+            let request = GenerateRequest { prompt: text("hi", true), constraint, ..GenerateRequest::default() };
+            assert_eq!(body(&request)["structured_outputs"], expected);
+            assert_eq!(body(&request)["add_special_tokens"], true);
+        }
+    }
+
+    #[test]
+    fn mistakes_are_refused_here() {
+        let model = ModelInfo::default();
+        let schema = constraint::Kind::JsonSchema("{".into());
+        let constraint = Some(Constraint { kind: Some(schema) });
+        let request = GenerateRequest { prompt: text("hi", false), constraint, ..GenerateRequest::default() };
+        assert_eq!(completion(&request, &model).unwrap_err().param, "response_format");
+        assert_eq!(completion(&GenerateRequest::default(), &model).unwrap_err().param, "prompt");
+        let request = GenerateRequest { prompt: text("", false), ..GenerateRequest::default() };
+        assert_eq!(completion(&request, &model).unwrap_err().param, "prompt");
+    }
+
+    #[test]
+    fn minus_one_is_a_seed_too() {
+        assert_eq!((seed(-1), seed(-2), seed(0)), (i64::MAX, -2, 0));
+    }
+}

@@ -1,0 +1,89 @@
+//! One generation at the sidecar: taken or refused, run by the engine, counted, and told on.
+
+use std::sync::Arc;
+
+use async_stream::stream;
+use cloudach_proto::{
+    session::server::{EventStream, Generate},
+    v1::{ErrorCode, Failed, GenerateEvent, GenerateRequest, Started, generate_event::Event},
+};
+use tracing::debug;
+
+use crate::{engine::ModelInfo, flight::Flight, sidecar::Sidecar};
+
+impl Generate for Sidecar {
+    fn generate(self: Arc<Self>, request: GenerateRequest) -> EventStream {
+        Box::pin(stream! {
+            let (mut flight, model) = match self.admit(&request.model) {
+                Ok(admitted) => admitted,
+                Err(failed) => {
+                    yield failed.into();
+                    return;
+                }
+            };
+            let mut generation = match self.engine.generate(request, &model).await {
+                Ok(generation) => generation,
+                Err(failed) => {
+                    yield self.noted(&mut flight, failed.into());
+                    return;
+                }
+            };
+            yield Started { replica: self.replica.clone(), prompt_tokens: generation.prompt_tokens }.into();
+            loop {
+                let event = self.noted(&mut flight, generation.next().await);
+                match event.event {
+                    Some(Event::Finished(_)) => {
+                        drop(flight);
+                        yield event;
+                        return generation.settle().await;
+                    }
+                    Some(Event::Failed(_)) => {
+                        // First, so that who is told of the failure finds the engine free of it.
+                        drop((flight, generation));
+                        yield event;
+                        return;
+                    }
+                    _ => yield event,
+                }
+            }
+        })
+    }
+}
+
+impl Sidecar {
+    /// Takes a request for `model`, or says why not.
+    pub(crate) fn admit(&self, model: &str) -> Result<(Flight, Arc<ModelInfo>), Failed> {
+        let served = self.states.serving()?;
+        let served = self.under_name(model, served)?;
+        Ok((self.flights.begin()?, served))
+    }
+
+    /// The model as the engine is to be asked for it.
+    fn under_name(&self, model: &str, served: Arc<ModelInfo>) -> Result<Arc<ModelInfo>, Failed> {
+        if model == self.model {
+            return Ok(served);
+        }
+        if self.adapters.lock().contains(model) {
+            return Ok(Arc::new(ModelInfo { served_name: model.to_owned(), ..ModelInfo::clone(&served) }));
+        }
+        let message = format!("this replica serves `{}`, not `{model}`", self.model);
+        Err(Failed::new(ErrorCode::ModelNotFound, message).with_param("model"))
+    }
+
+    /// Takes note of an event before it is told.
+    fn noted(&self, flight: &mut Flight, event: GenerateEvent) -> GenerateEvent {
+        flight.note(&event);
+        if let Some(Event::Failed(failed)) = &event.event {
+            self.suspect(failed);
+        }
+        event
+    }
+
+    /// A request that lost the engine is a reason to look at it now.
+    pub(crate) fn suspect(&self, failed: &Failed) {
+        if failed.code() == ErrorCode::ReplicaLost {
+            debug!(reason = failed.message, "a request lost the engine");
+            self.engine_suspected.notify_one();
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Keeps the model's state true: waits for the engine, gets it ready, and looks at it every second from then on.
+
+use std::{
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use crate::{
+    engine::{EngineError, Figures, ModelInfo},
+    sidecar::Sidecar,
+    state::Phase,
+};
+
+/// How often a ready engine is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a starting engine is left alone between two looks: short at first, because small engines start fast.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// So many looks in a row without an answer, and the engine counts as hung. A busy server misses one now and then.
+const MISSES: u32 = 3;
+
+/// The state of the model is what this says from now on. Never returns.
+pub(crate) async fn keep(sidecar: &Sidecar, startup_timeout: Duration) {
+    loop {
+        let model = get_ready(sidecar, startup_timeout).await;
+        info!(served_name = model.served_name, context_length = model.context_length, "the engine is ready");
+        sidecar.metrics.engine_up.set(1);
+        sidecar.states.set_phase(Phase::Ready(Arc::new(model)));
+        let reason = watch(sidecar).await;
+        warn!(%reason, "the engine is lost");
+        forget(sidecar);
+        sidecar.states.set_phase(Phase::Loading(reason.to_string()));
+    }
+}
+
+/// What was true of an engine that is gone.
+pub(crate) fn forget(sidecar: &Sidecar) {
+    sidecar.metrics.engine_up.set(0);
+    sidecar.adapters.lock().clear();
+    sidecar.figures.send_replace(Figures::default());
+}
+
+async fn get_ready(sidecar: &Sidecar, startup_timeout: Duration) -> ModelInfo {
+    let begun = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let left = startup_timeout.saturating_sub(begun.elapsed());
+        let reason = match sidecar.engine.health().await {
+            Ok(()) => match timeout(left.max(LOOK_EVERY), sidecar.engine.prepare()).await {
+                Ok(Ok(model)) => return model,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("it did not answer a first request within {startup_timeout:?}"),
+            },
+            Err(error) => error.to_string(),
+        };
+        let waited = begun.elapsed().as_secs();
+        sidecar.states.set_phase(if left.is_zero() {
+            Phase::Failed(format!("not ready after {waited} s: {reason}"))
+        } else {
+            Phase::Loading(reason)
+        });
+        sleep(pause).await;
+        pause = (pause * 2).min(LOOK_EVERY);
+    }
+}
+
+/// Returns the reason when the engine is lost.
+async fn watch(sidecar: &Sidecar) -> EngineError {
+    let mut missed = 0;
+    loop {
+        if let Ok(figures) = sidecar.engine.figures().await {
+            sidecar.figures.send_replace(figures);
+        }
+        tokio::select! {
+            () = sleep(LOOK_EVERY) => {}
+            () = sidecar.engine_suspected.notified() => {}
+        }
+        match sidecar.engine.health().await {
+            Ok(()) => missed = 0,
+            Err(error) if error.is_gone() => return error,
+            Err(error) => {
+                missed += 1;
+                if missed >= MISSES {
+                    return error;
+                }
+            }
+        }
+    }
+}

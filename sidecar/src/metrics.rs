@@ -1,0 +1,117 @@
+//! Every metric of the sidecar, by name.
+
+use cloudach_proto::v1::{ErrorCode, Failed};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+/// From 10 ms to some 20 minutes.
+const SECONDS: [f64; 12] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1200.0];
+
+/// The sidecar's metrics.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    /// Requests in the engine or on their way into it.
+    pub(crate) requests_running: Gauge,
+    requests: Family<OutcomeLabel, Counter>,
+    /// From the first to the last event.
+    pub(crate) request_seconds: Histogram,
+    tokens: Family<TokensLabel, Counter>,
+    /// 1 while the engine is ready.
+    pub(crate) engine_up: Gauge,
+    /// How often the engine's process was started again.
+    pub(crate) engine_restarts: Counter,
+    /// Routers that this sidecar is attached to now.
+    pub(crate) routers_attached: Gauge,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Outcome {
+    Finished,
+    /// The caller left.
+    Abandoned,
+    /// Refused before the engine did anything, by the engine or here.
+    Refused,
+    /// The engine or the way to it died.
+    Lost,
+    Failed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Tokens {
+    Prompt,
+    Cached,
+    Completion,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokensLabel {
+    kind: Tokens,
+}
+
+impl Outcome {
+    pub(crate) fn of(failed: &Failed) -> Self {
+        match failed.code() {
+            ErrorCode::ReplicaLost => Self::Lost,
+            ErrorCode::InvalidRequest
+            | ErrorCode::Unsupported
+            | ErrorCode::ContextLengthExceeded
+            | ErrorCode::ModelNotFound
+            | ErrorCode::ModelUnavailable
+            | ErrorCode::Overloaded
+            | ErrorCode::ShuttingDown => Self::Refused,
+            _ => Self::Failed,
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            requests_running: Gauge::default(),
+            requests: Family::default(),
+            request_seconds: Histogram::new(SECONDS),
+            tokens: Family::default(),
+            engine_up: Gauge::default(),
+            engine_restarts: Counter::default(),
+            routers_attached: Gauge::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// A registry with all of them.
+    pub(crate) fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("cloudach_sidecar");
+        let help = "Requests in the engine or on their way into it";
+        registry.register("requests_running", help, self.requests_running.clone());
+        registry.register("requests", "Requests by how they ended", self.requests.clone());
+        let help = "How long requests took, from taking them to their last event";
+        registry.register("request_seconds", help, self.request_seconds.clone());
+        registry.register("tokens", "Tokens as the engine counts them", self.tokens.clone());
+        registry.register("engine_up", "1 while the engine is ready", self.engine_up.clone());
+        let help = "How often the engine's process was started again";
+        registry.register("engine_restarts", help, self.engine_restarts.clone());
+        let help = "Routers that this sidecar is attached to";
+        registry.register("routers_attached", help, self.routers_attached.clone());
+        registry
+    }
+
+    pub(crate) fn count(&self, outcome: Outcome) {
+        self.requests.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    pub(crate) fn add_tokens(&self, kind: Tokens, tokens: u32) {
+        if tokens > 0 {
+            self.tokens.get_or_create(&TokensLabel { kind }).inc_by(u64::from(tokens));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Puts a sidecar together, runs it, and takes it apart in order.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use cloudach_proto::{
+    DESCRIPTORS, MAX_MESSAGE_BYTES,
+    v1::{Hello, inference_server::InferenceServer},
+};
+use cloudach_service::{
+    address::Address,
+    admin::{self, AdminError},
+    grpc::{self, GrpcError, Listener},
+    stop::{Running, Stop},
+};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tonic_health::server::HealthReporter;
+
+use crate::{
+    attach::{Commands, stay_attached},
+    config::Config,
+    engine::Engine,
+    flight::Flights,
+    inference::InferenceService,
+    keeper::keep,
+    metrics::Metrics,
+    sidecar::Sidecar,
+    state::{Draining, Phase, States},
+};
+
+/// Why a sidecar could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum SidecarError {
+    /// The configuration contradicts itself.
+    #[error("{0}")]
+    Config(String),
+    /// Inference cannot be served.
+    #[error(transparent)]
+    Grpc(#[from] GrpcError),
+    /// The admin port cannot be opened.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// Reflection cannot be served.
+    #[error("the contract's descriptors are unusable: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// Runs one sidecar until it is asked to stop, and returns when all of it has ended, the engine it started included.
+///
+/// # Errors
+/// When it cannot start: an address in use, a configuration that makes no sense.
+pub async fn run(config: Config, stop: Stop) -> Result<(), SidecarError> {
+    let listener = Listener::bind(&config.listen).await?;
+    let address = config.advertise.clone().unwrap_or_else(|| listener.address().clone());
+    let replica = config.replica.clone().unwrap_or_else(|| default_name(listener.address()));
+    let running = Running::default();
+    let sidecar = Arc::new(assemble(&config, replica.clone()));
+
+    if let Some(admin) = config.admin {
+        open_admin(admin, &sidecar, &running).await?;
+    }
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .build_v1()?;
+    let inference = InferenceService { sidecar: sidecar.clone(), running: running.clone() };
+    let inference = InferenceServer::new(inference)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let services = grpc::server().add_service(health_service).add_service(reflection).add_service(inference);
+
+    let background = &running.background;
+    let kill = &running.kill;
+    background.spawn(listener.serve(services, kill.clone()));
+    background.spawn(kill.clone().run_until_cancelled_owned(show_state(sidecar.clone(), running.clone(), health)));
+    background.spawn(kill.clone().run_until_cancelled_owned(drain_with(sidecar.clone(), stop.clone(), running.clone())));
+    let startup_timeout = config.engine.startup_timeout;
+    let keeping = sidecar.clone();
+    background.spawn(kill.clone().run_until_cancelled_owned(async move { keep(&keeping, startup_timeout).await }));
+    let commands = Arc::new(Commands::default());
+    for router in config.routers {
+        let hello = Hello {
+            replica: replica.clone(),
+            address: address.to_string(),
+            dialect: config.engine.dialect.name().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let attached = stay_attached(sidecar.clone(), commands.clone(), router, hello);
+        background.spawn(kill.clone().run_until_cancelled_owned(attached));
+    }
+
+    running.until(&stop, &config.drain).await;
+    Ok(())
+}
+
+fn assemble(config: &Config, replica: String) -> Sidecar {
+    let metrics = Arc::new(Metrics::default());
+    Sidecar {
+        replica,
+        model: config.model.clone(),
+        engine: Engine::new(config),
+        states: States::new(config.model.clone()),
+        flights: Arc::new(Flights::new(config.limits.max_requests, metrics.clone())),
+        adapters: Mutex::default(),
+        engine_suspected: Notify::new(),
+        figures: watch::Sender::default(),
+        metrics,
+    }
+}
+
+/// Unique on this host by its address, and in the fleet by the host's name.
+fn default_name(listen: &Address) -> String {
+    let host = rustix::system::uname();
+    format!("{}-{listen}", host.nodename().to_string_lossy())
+}
+
+async fn open_admin(address: SocketAddr, sidecar: &Sidecar, running: &Running) -> Result<(), AdminError> {
+    let registry = sidecar.metrics.registry();
+    let serving = admin::bind(address, running.ready.clone(), registry, running.kill.clone()).await?;
+    running.background.spawn(serving);
+    Ok(())
+}
+
+/// Keeps `/readyz` and gRPC's health service in step with the model's state.
+async fn show_state(sidecar: Arc<Sidecar>, running: Running, health: HealthReporter) {
+    let mut states = sidecar.states.subscribe();
+    loop {
+        let ready = {
+            let state = states.borrow_and_update();
+            matches!(state.phase, Phase::Ready(_)) && state.draining == Draining::No
+        };
+        running.ready.set("engine ready", ready);
+        if ready {
+            health.set_serving::<InferenceServer<InferenceService>>().await;
+        } else {
+            health.set_not_serving::<InferenceServer<InferenceService>>().await;
+        }
+        if states.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells routers of a stop as soon as it is wished for, and refuses new work once the settle time is over.
+async fn drain_with(sidecar: Arc<Sidecar>, stop: Stop, running: Running) {
+    stop.asked().await;
+    sidecar.states.set_draining(Draining::Announced);
+    running.drain.cancelled().await;
+    sidecar.states.set_draining(Draining::Refusing);
+}

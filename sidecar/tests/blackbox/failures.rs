@@ -1,0 +1,125 @@
+//! What callers are told when engines refuse, break and die.
+
+use std::time::Duration;
+
+use cloudach_fake_engine::{FakeEngine, Script};
+use cloudach_proto::v1::{ErrorCode, GenerateRequest, Sampling};
+use cloudach_sidecar::config::{Dialect as Spoken, EngineConfig};
+use tonic_health::pb::health_check_response::ServingStatus;
+
+use crate::rig::{engines, Rig, SOON, Sidecar, ask, ask_ids, dialect};
+
+#[tokio::test]
+async fn an_engine_that_breaks_in_the_middle_is_lost() {
+    for script in engines() {
+        let rig = Rig::start(script).await;
+        for fault in ["die_after=3", "error_after=3", "end_after=3", "abort_after=3", "malformed_after=3"] {
+            let answer = rig.sidecar.run(ask(&format!("[[fault:{fault}]]"))).await;
+            let failed = answer.failed.as_ref().unwrap_or_else(|| panic!("{fault} ends well"));
+            assert_eq!((failed.code(), failed.retryable), (ErrorCode::ReplicaLost, true), "{fault}: {failed:?}");
+            assert!(answer.ids().len() <= 3, "{fault}");
+            rig.sidecar.ready().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_breaks_at_once_is_lost() {
+    for script in engines() {
+        let rig = Rig::start(script).await;
+        let answer = rig.sidecar.run(ask("[[fault:die]]")).await;
+        let failed = answer.failed.unwrap();
+        assert_eq!((failed.code(), failed.retryable), (ErrorCode::ReplicaLost, true), "{failed:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_falls_silent_is_lost() {
+    for script in engines() {
+        let rig = Rig::start_with(script, |config| {
+            config.limits.stall_timeout = Duration::from_millis(200);
+        })
+        .await;
+        let failed = rig.sidecar.run(ask("[[fault:stall_after=2]]")).await.failed.unwrap();
+        assert_eq!((failed.code(), failed.retryable), (ErrorCode::ReplicaLost, true), "{failed:?}");
+        rig.engine_runs(0, SOON).await;
+    }
+}
+
+#[tokio::test]
+async fn an_event_without_end_is_a_failure() {
+    for script in engines() {
+        let rig = Rig::start_with(script, |config| config.limits.max_event = 100_000).await;
+        let failed = rig.sidecar.run(ask("[[fault:huge_after=2:200000]]")).await.failed.unwrap();
+        assert!(failed.message.contains("100000"), "{failed:?}");
+    }
+}
+
+#[tokio::test]
+async fn statuses_are_told_apart() {
+    for script in engines() {
+        let rig = Rig::start(script).await;
+        for (status, code, retryable) in [(503, ErrorCode::Overloaded, true), (400, ErrorCode::InvalidRequest, false)] {
+            let failed = rig.sidecar.run(ask(&format!("[[fault:status={status}]]"))).await.failed.unwrap();
+            assert_eq!((failed.code(), failed.retryable), (code, retryable), "{failed:?}");
+        }
+        // Where the engine says that its core has died, it is lost; else it failed this request only.
+        let failed = rig.sidecar.run(ask("[[fault:status=500]]")).await.failed.unwrap();
+        assert!([ErrorCode::EngineFailed, ErrorCode::ReplicaLost].contains(&failed.code()), "{failed:?}");
+        assert!(failed.retryable);
+    }
+}
+
+#[tokio::test]
+async fn a_prompt_over_the_context_is_told_as_such() {
+    for script in engines() {
+        let rig = Rig::start(Script { max_model_len: 100, ..script }).await;
+        for tokens in [100, 150] {
+            let failed = rig.sidecar.run(ask_ids(vec![65; tokens])).await.failed.unwrap();
+            assert_eq!(failed.code(), ErrorCode::ContextLengthExceeded, "{failed:?}");
+            assert_eq!(failed.context_length, 100, "{failed:?}");
+            assert!(!failed.retryable);
+        }
+        let sampling = Sampling { max_tokens: Some(5000), ..Sampling::default() };
+        let capped = rig.sidecar.run(GenerateRequest { sampling: Some(sampling), ..ask("[[tokens=1000]]") }).await;
+        assert!(capped.finished.is_some(), "{capped:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_engine_is_overloaded() {
+    let rig = Rig::start_with(Script::vllm(), |config| config.limits.max_requests = 1).await;
+    let peer = rig.sidecar.peer().await;
+    let _first = peer.generate(ask("[[first=60s]]")).unwrap();
+    rig.engine_runs(1, SOON).await;
+    let failed = rig.sidecar.run(ask("hi")).await.failed.unwrap();
+    assert_eq!((failed.code(), failed.retryable), (ErrorCode::Overloaded, true));
+}
+
+#[tokio::test]
+async fn an_engine_that_is_not_there_is_waited_for() {
+    for script in engines() {
+        let spoken: Spoken = dialect(&script);
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("engine.sock");
+        let url = format!("unix:{}", socket.display());
+        let sidecar = Sidecar::start(EngineConfig::attach(spoken, url.parse().unwrap()), |_| {}).await;
+        let failed = sidecar.run(ask("hi")).await.failed.unwrap();
+        assert_eq!((failed.code(), failed.retryable), (ErrorCode::ModelUnavailable, true));
+
+        let listen = cloudach_fake_engine::Listen::Unix(socket.clone());
+        let engine = FakeEngine::listen(script.clone(), &listen).await.unwrap();
+        sidecar.ready().await;
+        assert!(sidecar.run(ask("hi")).await.finished.is_some());
+
+        engine.kill();
+        engine.ended().await;
+        sidecar.shows(ServingStatus::NotServing).await;
+        std::fs::remove_file(&socket).unwrap();
+        let again = FakeEngine::listen(script, &listen).await.unwrap();
+        sidecar.ready().await;
+        assert!(sidecar.run(ask("hi")).await.finished.is_some());
+        drop(again);
+        sidecar.stopped().await;
+    }
+}

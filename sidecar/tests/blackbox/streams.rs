@@ -1,0 +1,152 @@
+//! Generations and embeddings as callers see them, for both dialects alike.
+
+use cloudach_fake_engine::{Dialect, Script, Serves, vocabulary};
+use cloudach_proto::v1::{
+    EmbedRequest, ErrorCode, FinishReason, GenerateRequest, Sampling, embed_response::Outcome,
+};
+use futures_util::StreamExt;
+
+use crate::rig::{engines, Answer, MODEL, Rig, ask, ask_ids};
+
+#[tokio::test]
+async fn text_in_tokens_out() {
+    for script in engines() {
+        let rig = Rig::start(script.saying("Hello wide 日本 world 🦀.")).await;
+        let answer = rig.sidecar.run(ask("Say hello")).await;
+        assert_eq!(answer.started.as_ref().unwrap().replica, "replica-1");
+        assert_eq!(answer.text(), "Hello wide 日本 world 🦀.");
+        let finished = answer.finished.as_ref().unwrap();
+        assert_eq!(finished.reason(), FinishReason::Stop);
+        let usage = finished.usage.unwrap();
+        assert_eq!(usage.completion_tokens as usize, answer.ids().len());
+        assert_eq!(usage.prompt_tokens as usize, vocabulary::tokenize("Say hello").len());
+    }
+}
+
+#[tokio::test]
+async fn a_session_carries_many_generations() {
+    for script in engines() {
+        let rig = Rig::start(script.tokens(40)).await;
+        let peer = rig.sidecar.peer().await;
+        let answers = futures_util::future::join_all((0..50).map(|number| {
+            let request = GenerateRequest { request_id: format!("r-{number}"), ..ask(&format!("prompt {number}")) };
+            Answer::read(Box::pin(peer.generate(request).unwrap()))
+        }));
+        for answer in answers.await {
+            assert!(answer.ids().len() >= 40);
+            assert_eq!(answer.finished.unwrap().reason(), FinishReason::Stop);
+        }
+    }
+}
+
+#[tokio::test]
+async fn ids_in_ids_out_and_on_from_there() {
+    for script in engines() {
+        let rig = Rig::start(script.tokens(20)).await;
+        let prompt = vocabulary::tokenize("Go on");
+        let whole = rig.sidecar.run(ask_ids(prompt.clone())).await;
+        assert_eq!(whole.started.as_ref().unwrap().prompt_tokens as usize, prompt.len());
+        let resumed = [&prompt[..], &whole.ids()[..8]].concat();
+        let rest = rig.sidecar.run(ask_ids(resumed)).await;
+        assert_eq!(rest.ids(), whole.ids()[8..]);
+    }
+}
+
+#[tokio::test]
+async fn limits_and_stop_strings_end_an_answer() {
+    for script in engines() {
+        let rig = Rig::start(script.saying("one two three four")).await;
+        let sampling = Sampling { max_tokens: Some(2), ..Sampling::default() };
+        let short = rig.sidecar.run(GenerateRequest { sampling: Some(sampling), ..ask("count") }).await;
+        assert_eq!(short.ids().len(), 2);
+        assert_eq!(short.finished.unwrap().reason(), FinishReason::Length);
+
+        let sampling = Sampling { stop: vec!["three".into()], ..Sampling::default() };
+        let stopped = rig.sidecar.run(GenerateRequest { sampling: Some(sampling.clone()), ..ask("count") }).await;
+        assert_eq!(stopped.text().trim(), "one two");
+        let finished = stopped.finished.unwrap();
+        assert_eq!((finished.reason(), finished.stop.as_deref()), (FinishReason::Stop, Some("three")));
+
+        let sampling = Sampling { include_stop: true, ..sampling };
+        let kept = rig.sidecar.run(GenerateRequest { sampling: Some(sampling), ..ask("count") }).await;
+        assert_eq!(kept.text(), "one two three");
+    }
+}
+
+#[tokio::test]
+async fn each_token_has_its_log_probability() {
+    for script in engines() {
+        let rig = Rig::start(script.saying("one two three")).await;
+        let answer = rig.sidecar.run(GenerateRequest { top_logprobs: Some(2), ..ask("count") }).await;
+        let entries: Vec<_> = answer.deltas.iter().flat_map(|delta| &delta.logprobs).collect();
+        assert_eq!(entries.len(), answer.ids().len());
+        assert!(entries.iter().all(|entry| entry.top.len() <= 2 && entry.logprob <= 0.0));
+        let spelled: Vec<u8> = entries.iter().flat_map(|entry| entry.bytes.clone()).collect();
+        assert!(String::from_utf8(spelled).unwrap().starts_with("one two three"));
+        let without = rig.sidecar.run(ask("count")).await;
+        assert!(without.deltas.iter().all(|delta| delta.logprobs.is_empty()));
+    }
+}
+
+#[tokio::test]
+async fn however_the_wire_cuts_it() {
+    for script in engines() {
+        let rig = Rig::start(script).await;
+        let straight = rig.sidecar.run(ask("[[say:naïve 日本 🦀 text]][[cut=1]]")).await;
+        for wire in ["[[wire:crlf]]", "[[wire:no_space]]", "[[wire:split=1]]", "[[wire:split=7]][[wire:crlf]]"] {
+            let cut = rig.sidecar.run(ask(&format!("[[say:naïve 日本 🦀 text]][[cut=1]]{wire}"))).await;
+            assert_eq!((cut.text(), cut.ids()), (straight.text(), straight.ids()), "{wire}");
+            assert_eq!(cut.text(), "naïve 日本 🦀 text");
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_models_name_is_refused() {
+    let rig = Rig::start(Script::vllm()).await;
+    let answer = rig.sidecar.run(GenerateRequest { model: "other".into(), ..ask("hi") }).await;
+    assert_eq!(answer.failed.unwrap().code(), ErrorCode::ModelNotFound);
+}
+
+#[tokio::test]
+async fn embeddings_keep_their_order() {
+    for script in engines() {
+        let script = Script { serves: Serves::Embeddings { dimensions: 8 }, ..script };
+        let rig = Rig::start(script).await;
+        let words = ["one", "two", "three"];
+        let embed = |words: &[&str]| EmbedRequest {
+            model: MODEL.into(),
+            inputs: words.iter().map(|word| ask(word).prompt.unwrap()).collect(),
+            ..EmbedRequest::default()
+        };
+        let mut client = rig.sidecar.client.clone();
+        let answer = client.embed(embed(&words)).await.unwrap().into_inner();
+        let Some(Outcome::Embeddings(all)) = answer.outcome else { panic!("{answer:?}") };
+        assert_eq!(all.replica, "replica-1");
+        assert!(all.usage.unwrap().prompt_tokens > 0);
+        for (word, vector) in words.iter().zip(&all.data) {
+            assert_eq!(vector.values.len(), 8);
+            let alone = client.embed(embed(&[word])).await.unwrap().into_inner();
+            let Some(Outcome::Embeddings(alone)) = alone.outcome else { panic!("{alone:?}") };
+            assert_eq!(alone.data[0].values, vector.values);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_an_embedding_server_cannot_do_is_said() {
+    let rig = Rig::start(Script { serves: Serves::Embeddings { dimensions: 8 }, ..Script::vllm() }).await;
+    let answer = rig.sidecar.run(ask("hi")).await;
+    assert_eq!(answer.failed.unwrap().code(), ErrorCode::Unsupported);
+}
+
+#[tokio::test]
+async fn a_stop_lets_streams_finish() {
+    let rig = Rig::start(Script::vllm()).await;
+    let request = ask("[[tokens=30]][[delay=10ms]]");
+    let mut events = rig.sidecar.client.clone().generate(request).await.unwrap().into_inner();
+    events.next().await.unwrap().unwrap();
+    rig.sidecar.stop.ask();
+    let answer = Answer::read(events.map(Result::unwrap)).await;
+    assert_eq!(answer.finished.unwrap().reason(), FinishReason::Stop);
+}
