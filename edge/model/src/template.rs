@@ -14,6 +14,7 @@ mod environment;
 mod error;
 mod filters;
 mod limits;
+mod markup;
 mod nesting;
 mod python;
 mod tests;

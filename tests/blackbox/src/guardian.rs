@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 /// line, and removes the fleet's folder.
 const SCRIPT: &str = r#"
 while read -r line; do groups=$line; done
-for group in $groups; do kill -KILL -- "-$group" 2>/dev/null; done
+for group in $groups; do kill -KILL "-$group" 2>/dev/null; done
 rm -rf -- "$1"
 "#;
 

@@ -1,11 +1,11 @@
 //! What has to change in a template's source before the engine here may compile it.
 //!
-//! Some things Jinja2 reads otherwise: line ends, the escapes of Python's string literals, and
-//! `{% generation %}` blocks, which mark the assistant's words for training and are no more than a scope
-//! when rendering. And what could exhaust the stack is bounded: long expressions are refused, assigned
-//! values are watched (see [`super::nesting`]). No line moves.
+//! Some things Jinja2 reads otherwise: line ends, the escapes of Python's string literals, sums of texts
+//! marked as safe (see [`super::markup`]), and `{% generation %}` blocks, which mark the assistant's words
+//! for training and are no more than a scope when rendering. And what could exhaust the stack is bounded:
+//! long expressions are refused, assigned values are watched (see [`super::nesting`]). No line moves.
 
-use super::{CompileError, limits, nesting};
+use super::{CompileError, limits, markup, nesting};
 
 /// The source in the engine's dialect.
 pub(super) fn translate(source: &str) -> Result<String, CompileError> {
@@ -53,12 +53,17 @@ fn tag<'a>(out: &mut String, text: &'a str) -> Result<&'a str, CompileError> {
             replace_last(out, "endgeneration", "endwith");
             Ok(rest)
         }
-        Some("set") => {
+        tag => {
             let rest = code(out, text)?;
-            watch_assignment(out, start);
+            if let Some(watched) = markup::watch_additions(&out[start..]) {
+                out.truncate(start);
+                out.push_str(&watched);
+            }
+            if tag == Some("set") {
+                watch_assignment(out, start);
+            }
             Ok(rest)
         }
-        _ => code(out, text),
     }
 }
 

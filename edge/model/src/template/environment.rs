@@ -3,7 +3,7 @@
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Value};
 
-use super::{filters, limits, nesting, python, tests};
+use super::{filters, limits, markup, nesting, python, tests};
 
 /// The marker, in an engine's error, of a text that the template raised itself.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,7 @@ pub(super) fn environment() -> Result<Environment<'static>, Error> {
     environment.add_function("raise_exception", raise_exception);
     filters::add_to(&mut environment);
     tests::add_to(&mut environment);
+    markup::add_to(&mut environment);
     nesting::add_to(&mut environment);
     Ok(environment)
 }

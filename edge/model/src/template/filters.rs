@@ -110,7 +110,7 @@ fn indent(
 }
 
 /// `value|escape`, with the entities that Python's `markupsafe` chooses
-fn escape(value: &Value) -> Result<Value, Error> {
+pub(super) fn escape(value: &Value) -> Result<Value, Error> {
     if value.is_safe() {
         return Ok(value.clone());
     }

@@ -1,0 +1,54 @@
+# What a newcomer runs:
+#   make run        build everything, fetch a small engine and model, serve on 127.0.0.1:8080
+#   make test       every check there is, except those with real vLLM
+#   make test-vllm  the end-to-end tests with real vLLM on the CPU
+#   make cluster    2 edges, 2 routers, 2 sidecars as separate processes on this machine
+#   make vllm       install real vLLM for the CPU into a cache folder (6 GB)
+
+CARGO ?= cargo
+ENGINES := deploy/local/engines
+
+.PHONY: run cluster test test-vllm vllm lint unit e2e build-release build-debug engine
+
+run: engine build-release
+	@exec target/release/cloudach up --config deploy/local/standalone.yaml
+
+cluster: engine build-release
+	@exec deploy/local/cluster.sh
+
+test: lint unit e2e
+	@echo "make test: everything passed"
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+# Black-box tests start the services' binaries, so those are built first.
+unit: build-debug
+	$(CARGO) test --workspace --locked
+
+e2e: engine build-debug
+	tests/e2e/run.sh llama_cpp
+
+vllm:
+	$(ENGINES)/setup-vllm.sh
+
+# Skipped, loudly, only where the disk is too small for it (exit code 75).
+test-vllm: build-debug
+	@$(ENGINES)/setup-vllm.sh; code=$$?; \
+	if [ $$code -eq 75 ]; then \
+		echo "==================== make test-vllm SKIPPED: less than 15 GB of disk are free ===================="; \
+	elif [ $$code -ne 0 ]; then \
+		exit $$code; \
+	else \
+		tests/e2e/run.sh vllm; \
+	fi
+
+engine:
+	@$(ENGINES)/setup-llama-cpp.sh
+
+build-release:
+	$(CARGO) build --release --locked --workspace --bins
+
+build-debug:
+	$(CARGO) build --locked --workspace --bins

@@ -1,0 +1,62 @@
+#!/bin/sh
+# Starts the gateway in front of a real engine and runs the end-to-end tests through the official client.
+#
+#   tests/e2e/run.sh llama_cpp | vllm
+#
+# The engine must be installed (deploy/local/engines/setup-*.sh) and the gateway built (CLOUDACH_BIN, default target/debug).
+set -eu
+
+engine=$1
+cd "$(dirname "$0")/../.."
+bin=${CLOUDACH_BIN:-target/debug}
+run=.run/e2e-$engine
+mkdir -p "$run"
+
+say() { printf '[e2e %s] %s\n' "$engine" "$*"; }
+
+# The tests' own Python environment; what is installed is noted inside it.
+venv=.cache/e2e
+if ! cmp -s tests/e2e/requirements.txt "$venv/installed.txt"; then
+    say "installing the test client ..."
+    python3 -m venv --clear "$venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/e2e/requirements.txt
+    cp tests/e2e/requirements.txt "$venv/installed.txt"
+fi
+
+CLOUDACH_API_KEY=sk-end-to-end
+export CLOUDACH_API_KEY
+"$bin/cloudach" up --config "tests/e2e/$engine.yaml" >"$run/gateway.out" 2>"$run/gateway.log" &
+gateway=$!
+trap 'kill $gateway 2>/dev/null || true; wait $gateway 2>/dev/null || true' EXIT
+trap 'exit 1' INT TERM
+
+seconds=0
+until grep -q 'base URL' "$run/gateway.out"; do
+    if ! kill -0 $gateway 2>/dev/null || [ $seconds -ge 900 ]; then
+        say "the gateway did not become ready; the end of its log:"
+        tail -n 30 "$run/gateway.log"
+        exit 1
+    fi
+    [ $((seconds % 15)) -ne 14 ] || say "waiting for the engines ($seconds s): $(grep '^waiting for' "$run/gateway.log" | tail -n 1)"
+    seconds=$((seconds + 1))
+    sleep 1
+done
+say "engines ready after $seconds s"
+
+case $engine in
+llama_cpp) embedding=smollm2-135m-embedding ;;
+vllm) embedding=all-minilm-l6-v2 ;;
+esac
+CLOUDACH_BASE_URL=http://127.0.0.1:48080/v1 \
+CLOUDACH_ADMIN_URL=http://127.0.0.1:48090 \
+CLOUDACH_MODEL=smollm2-135m \
+CLOUDACH_EMBEDDING_MODEL=$embedding \
+CLOUDACH_ENGINE=$engine \
+CLOUDACH_ENGINE_METRICS_URL=http://127.0.0.1:48181/metrics \
+    "$venv/bin/python" -m pytest tests/e2e -c tests/e2e/pytest.ini -p no:cacheprovider || { tail -n 30 "$run/gateway.log"; exit 1; }
+
+if grep -q panicked "$run/gateway.log"; then
+    say "the gateway panicked:"
+    grep panicked "$run/gateway.log"
+    exit 1
+fi
