@@ -25,8 +25,8 @@ use tracing::{debug, info, warn};
 
 use crate::error::ApiError;
 
-/// How long to wait before another router is asked for the catalogue.
-const RETRY: Duration = Duration::from_millis(250);
+/// Waits before another router is asked for the catalogue: the first, and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// The name of the condition that the edge's readiness waits for.
 const RECEIVED: &str = "catalogue received";
@@ -203,6 +203,7 @@ fn compile(model: &v1::Model) -> Template {
 }
 
 async fn watch(catalog: Catalog, routers: Vec<Endpoint>, running: Running) {
+    let mut retry = RETRY.0;
     for router in routers.iter().cycle() {
         let mut client = CatalogClient::new(router.connect_lazy()).max_decoding_message_size(MAX_SNAPSHOT_BYTES);
         match client.watch(WatchCatalogRequest {}).await {
@@ -211,11 +212,13 @@ async fn watch(catalog: Catalog, routers: Vec<Endpoint>, running: Running) {
                 while let Ok(Some(snapshot)) = snapshots.message().await {
                     catalog.replace(snapshot);
                     running.ready.set(RECEIVED, true);
+                    retry = RETRY.0;
                 }
                 debug!(router = %router.uri(), "catalogue stream ended");
             }
             Err(error) => debug!(router = %router.uri(), %error, "no catalogue"),
         }
-        sleep(RETRY).await;
+        sleep(retry).await;
+        retry = (retry * 2).min(RETRY.1);
     }
 }

@@ -15,6 +15,7 @@ mod sse;
 mod tokens;
 mod upstream;
 mod usage;
+mod work;
 
 use std::{ops::Deref, sync::Arc};
 

@@ -11,12 +11,11 @@ use cloudach_model::{
 };
 use cloudach_openai::chat::{ChatRequest, ToolChoice};
 use serde_json::Value;
-use tokio::task::spawn_blocking;
 
 use crate::{
     catalog::{Counting, Model, Template},
     error::ApiError,
-    tokens::LONG,
+    work,
 };
 
 /// A rendered conversation.
@@ -39,12 +38,7 @@ pub async fn chat(model: &Model, request: &mut ChatRequest, bytes: usize) -> Res
     };
     let conversation = conversation(request);
     let counting = model.counting;
-    if bytes <= LONG {
-        return render(&template, &conversation, counting);
-    }
-    spawn_blocking(move || render(&template, &conversation, counting))
-        .await
-        .map_err(|_| ApiError::Internal("rendering the prompt failed"))?
+    work::run(bytes, move || render(&template, &conversation, counting)).await?
 }
 
 fn render(template: &Arc<ChatTemplate>, conversation: &Conversation, counting: Counting) -> Result<Prompt, ApiError> {

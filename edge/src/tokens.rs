@@ -1,10 +1,7 @@
-//! Counts tokens as OpenAI's tools do, without holding up the network threads.
+//! Counts tokens as OpenAI's tools do, by tiktoken's tables.
 
 use cloudach_model::tokens::{self, Encoding};
 use cloudach_openai::PromptInput;
-
-/// Text of more bytes than this is counted on a thread for long work: it takes about a millisecond.
-pub const LONG: usize = 16 * 1024;
 
 /// Loads the token tables.
 pub fn preload() {
@@ -26,11 +23,11 @@ pub fn count_input(encoding: Encoding, input: &PromptInput) -> u64 {
     }
 }
 
-/// Whether counting these takes so long that it must leave the network threads.
-pub fn are_long(inputs: &[PromptInput]) -> bool {
+/// The size of these inputs: how long counting them takes.
+pub fn bytes(inputs: &[PromptInput]) -> usize {
     let bytes = |input: &PromptInput| match input {
         PromptInput::Text(text) => text.len(),
         PromptInput::Tokens(ids) => size_of_val(ids.as_slice()),
     };
-    inputs.iter().map(bytes).sum::<usize>() > LONG
+    inputs.iter().map(bytes).sum()
 }

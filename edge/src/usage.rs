@@ -8,7 +8,6 @@ use std::{
 
 use cloudach_openai::Usage;
 use cloudach_proto::v1::{Delta, TokenUsage};
-use tokio::task::spawn_blocking;
 use tracing::info;
 
 use crate::{
@@ -17,7 +16,7 @@ use crate::{
     catalog::{Counting, Model},
     http::arrival::Arrival,
     metrics::{Endpoint, Outcome},
-    tokens,
+    tokens, work,
 };
 
 /// The one record of a request.
@@ -56,8 +55,8 @@ impl Record {
             engine_prompt_tokens = self.engine.prompt_tokens,
             engine_completion_tokens = self.engine.completion_tokens,
             cached_tokens = self.engine.cached_tokens,
-            first_token_ms = self.first_token.map(|time| time.as_millis()),
-            duration_ms = self.duration.as_millis(),
+            first_token_ms = self.first_token.map(millis),
+            duration_ms = millis(self.duration),
             "request ended"
         );
     }
@@ -177,12 +176,9 @@ impl Meter {
             Counting::Tiktoken(encoding) => {
                 let texts: Vec<String> =
                     self.choices.iter_mut().map(|choice| std::mem::take(&mut choice.text)).collect();
+                let bytes = texts.iter().map(String::len).sum();
                 let count = move || tokens::count(encoding, texts.iter().map(String::as_str));
-                if self.record.engine.completion_tokens < tokens::LONG as u64 / 4 {
-                    count()
-                } else {
-                    spawn_blocking(count).await.unwrap_or_default()
-                }
+                work::run(bytes, count).await.unwrap_or_default()
             }
         };
         self.settle(completion);
@@ -250,4 +246,8 @@ impl Drop for Meter {
             metrics.ended(&record);
         });
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

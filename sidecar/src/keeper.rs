@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use crate::{
     engine::{EngineError, Figures, ModelInfo},
+    process::Status,
     sidecar::Sidecar,
     state::Phase,
 };
@@ -25,6 +26,31 @@ const MISSES: u32 = 3;
 
 /// The state of the model is what this says from now on. Never returns.
 pub(crate) async fn keep(sidecar: &Sidecar, startup_timeout: Duration) {
+    let Some(process) = &sidecar.process else { return tend(sidecar, startup_timeout).await };
+    let mut status = process.status();
+    loop {
+        let now = status.borrow_and_update().clone();
+        forget(sidecar);
+        match now {
+            Status::Stopped => sidecar.states.set_phase(Phase::Unloaded),
+            Status::Died(reason) => sidecar.states.set_phase(Phase::Failed(reason)),
+            Status::Running => {
+                sidecar.states.set_phase(Phase::Loading("the engine was started".to_owned()));
+                tokio::select! {
+                    _ = status.changed() => {}
+                    () = tend(sidecar, startup_timeout) => {}
+                }
+                continue;
+            }
+        }
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Gets the engine ready and watches it, again and again.
+async fn tend(sidecar: &Sidecar, startup_timeout: Duration) {
     loop {
         let model = get_ready(sidecar, startup_timeout).await;
         info!(served_name = model.served_name, context_length = model.context_length, "the engine is ready");
@@ -38,7 +64,7 @@ pub(crate) async fn keep(sidecar: &Sidecar, startup_timeout: Duration) {
 }
 
 /// What was true of an engine that is gone.
-pub(crate) fn forget(sidecar: &Sidecar) {
+fn forget(sidecar: &Sidecar) {
     sidecar.metrics.engine_up.set(0);
     sidecar.adapters.lock().clear();
     sidecar.figures.send_replace(Figures::default());
@@ -57,12 +83,15 @@ async fn get_ready(sidecar: &Sidecar, startup_timeout: Duration) -> ModelInfo {
             },
             Err(error) => error.to_string(),
         };
-        let waited = begun.elapsed().as_secs();
-        sidecar.states.set_phase(if left.is_zero() {
-            Phase::Failed(format!("not ready after {waited} s: {reason}"))
+        if left.is_zero() {
+            let reason = format!("the engine is not ready after {startup_timeout:?}: {reason}");
+            if let Some(process) = &sidecar.process {
+                process.give_up(reason.clone());
+            }
+            sidecar.states.set_phase(Phase::Failed(reason));
         } else {
-            Phase::Loading(reason)
-        });
+            sidecar.states.set_phase(Phase::Loading(reason));
+        }
         sleep(pause).await;
         pause = (pause * 2).min(LOOK_EVERY);
     }

@@ -13,9 +13,11 @@ mod inference;
 mod keeper;
 mod load;
 mod metrics;
+mod process;
 mod run;
 mod sidecar;
 mod state;
+pub mod supervise;
 
 pub use self::{
     config::Config,

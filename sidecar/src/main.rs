@@ -15,8 +15,13 @@ struct Arguments {
     config: PathBuf,
 }
 
+fn main() -> ExitCode {
+    cloudach_sidecar::supervise::main_if_asked();
+    serve()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn serve() -> ExitCode {
     let arguments = Arguments::parse();
     logs::start();
     match start(arguments).await {

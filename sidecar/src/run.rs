@@ -24,8 +24,10 @@ use crate::{
     inference::InferenceService,
     keeper::keep,
     metrics::Metrics,
+    process::EngineProcess,
     sidecar::Sidecar,
     state::{Draining, Phase, States},
+    supervise,
 };
 
 /// Why a sidecar could not run.
@@ -34,6 +36,9 @@ pub enum SidecarError {
     /// The configuration contradicts itself.
     #[error("{0}")]
     Config(String),
+    /// This program cannot own engines.
+    #[error(transparent)]
+    Unable(#[from] supervise::Unable),
     /// Inference cannot be served.
     #[error(transparent)]
     Grpc(#[from] GrpcError),
@@ -50,6 +55,12 @@ pub enum SidecarError {
 /// # Errors
 /// When it cannot start: an address in use, a configuration that makes no sense.
 pub async fn run(config: Config, stop: Stop) -> Result<(), SidecarError> {
+    if config.engine.command.as_ref().is_some_and(Vec::is_empty) {
+        return Err(SidecarError::Config("`engine.command` is empty: name a program, or leave it out".to_owned()));
+    }
+    if config.engine.command.is_some() {
+        supervise::able()?;
+    }
     let listener = Listener::bind(&config.listen).await?;
     let address = config.advertise.clone().unwrap_or_else(|| listener.address().clone());
     let replica = config.replica.clone().unwrap_or_else(|| default_name(listener.address()));
@@ -77,6 +88,12 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), SidecarError> {
     let startup_timeout = config.engine.startup_timeout;
     let keeping = sidecar.clone();
     background.spawn(kill.clone().run_until_cancelled_owned(async move { keep(&keeping, startup_timeout).await }));
+    let (owning, end) = (sidecar.clone(), kill.clone());
+    background.spawn(async move {
+        if let Some(process) = &owning.process {
+            process.run(&owning, end.cancelled()).await;
+        }
+    });
     let commands = Arc::new(Commands::default());
     for router in config.routers {
         let hello = Hello {
@@ -99,6 +116,7 @@ fn assemble(config: &Config, replica: String) -> Sidecar {
         replica,
         model: config.model.clone(),
         engine: Engine::new(config),
+        process: EngineProcess::new(&config.engine),
         states: States::new(config.model.clone()),
         flights: Arc::new(Flights::new(config.limits.max_requests, metrics.clone())),
         adapters: Mutex::default(),

@@ -9,6 +9,7 @@ use crate::{
     engine::{Engine, Figures},
     flight::Flights,
     metrics::Metrics,
+    process::EngineProcess,
     state::States,
 };
 
@@ -20,6 +21,8 @@ pub(crate) struct Sidecar {
     /// The catalogue's name of the model.
     pub(crate) model: String,
     pub(crate) engine: Engine,
+    /// The engine's process, when this sidecar owns it.
+    pub(crate) process: Option<EngineProcess>,
     pub(crate) states: States,
     pub(crate) flights: Arc<Flights>,
     /// Adapters that were loaded into this engine. Bounded by what the engine accepts.

@@ -49,11 +49,12 @@ def gateway():
         model=os.environ["CLOUDACH_MODEL"],
     )
     try:
-        models = [model["id"] for model in gateway.get("/v1/models").json()["data"]]
-    except (httpx.HTTPError, KeyError, ValueError) as error:
+        answer = gateway.post("/v1/chat/completions", gateway.chat_body(max_tokens=1))
+    except httpx.HTTPError as error:
         pytest.exit(f"no gateway answers at {gateway.base_url}: {error!r}", returncode=1)
-    if gateway.model not in models:
-        pytest.exit(f"the gateway has no model {gateway.model}, only {models}", returncode=1)
+    # One reason instead of a hundred failures.
+    if answer.status_code != 200:
+        pytest.exit(f"the gateway does not answer a plain request: {answer.status_code} {answer.text}", returncode=1)
     return gateway
 
 

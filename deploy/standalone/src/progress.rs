@@ -43,17 +43,13 @@ pub async fn until_ready(catalog: &Catalog) {
 }
 
 /// Prints what a newcomer needs for the first request.
-pub fn print_welcome(base_url: &str, model: &str, key: Option<&str>) {
-    let shown = key.unwrap_or("YOUR_KEY");
+pub fn print_welcome(base_url: &str, model: &str, key: &str) {
     let mut out = stdout();
-    let _ = writeln!(out, "\n  base URL  {base_url}/v1");
-    if let Some(key) = key {
-        let _ = writeln!(out, "  key       {key}");
-    }
-    let _ = writeln!(out, "  model     {model}\n");
+    let _ = writeln!(out, "\n  base URL  {base_url}/v1\n  key       {key}\n  model     {model}\n");
+    // In double quotes, so that the shell puts in a key that stands in a variable.
     let _ = writeln!(
         out,
-        "  curl {base_url}/v1/chat/completions -H 'Authorization: Bearer {shown}' -H 'Content-Type: application/json' \\\n    \
+        "  curl {base_url}/v1/chat/completions -H \"Authorization: Bearer {key}\" -H 'Content-Type: application/json' \\\n    \
          -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"What is the capital of France?\"}}]}}'\n"
     );
     let _ = out.flush();

@@ -192,8 +192,10 @@ async fn compose(config: Config, key: TrialKey, stop: Stop) -> Result<(), UpErro
     let welcome = async {
         progress::until_ready(&catalog).await;
         let key = match &key {
-            TrialKey::Made(key) => Some(key.as_str()),
-            TrialKey::Given(_) | TrialKey::None => None,
+            TrialKey::Made(key) => key.as_str(),
+            // Its owner knows it, and it is not printed.
+            TrialKey::Given(_) => "$CLOUDACH_API_KEY",
+            TrialKey::None => "YOUR_KEY",
         };
         progress::print_welcome(&base_url, &model, key);
         std::future::pending::<()>().await;

@@ -22,6 +22,7 @@ use crate::{
     metrics::Endpoint,
     prompt, sse,
     usage::{Meter, Metered},
+    work,
 };
 
 pub async fn create(
@@ -31,10 +32,10 @@ pub async fn create(
     permit: Permit,
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
-    let mut request = chat::parse(&body)?;
+    let bytes = body.len();
+    let mut request = work::run(bytes, move || chat::parse(&body)).await??;
     let model = edge.catalog.generating(&request.model)?;
-    let prompt = prompt::chat(&model, &mut request, body.len()).await?;
-    drop(body);
+    let prompt = prompt::chat(&model, &mut request, bytes).await?;
 
     let metered = Metered {
         endpoint: Endpoint::ChatCompletions,

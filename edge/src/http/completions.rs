@@ -8,7 +8,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use cloudach_openai::{PromptInput, completions, ids};
-use tokio::task::spawn_blocking;
 
 use super::{
     arrival::{self, Arrival},
@@ -24,6 +23,7 @@ use crate::{
     metrics::Endpoint,
     sse, tokens,
     usage::{Meter, Metered},
+    work,
 };
 
 pub async fn create(
@@ -33,9 +33,8 @@ pub async fn create(
     permit: Permit,
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
-    let mut request = completions::parse(&body)?;
+    let mut request = work::run(body.len(), move || completions::parse(&body)).await??;
     let model = edge.catalog.generating(&request.model)?;
-    drop(body);
 
     let choices = request.choices() as usize;
     let head = answer::head(ids::completion(arrival::random()), &request.model, arrival.unix);
@@ -78,11 +77,7 @@ pub async fn create(
 /// The tokens of all prompts; none where the engine counts.
 async fn count(counting: Counting, prompts: Vec<PromptInput>) -> Result<Option<u64>, ApiError> {
     let Counting::Tiktoken(encoding) = counting else { return Ok(None) };
-    let long = tokens::are_long(&prompts);
+    let bytes = tokens::bytes(&prompts);
     let count = move || prompts.iter().map(|prompt| tokens::count_input(encoding, prompt)).sum();
-    if !long {
-        return Ok(Some(count()));
-    }
-    let counted = spawn_blocking(count).await;
-    counted.map(Some).map_err(|_| ApiError::Internal("counting the prompt failed"))
+    work::run(bytes, count).await.map(Some)
 }

@@ -10,7 +10,6 @@ use axum::{
 use cloudach_model::tokens::{Encoding, decode};
 use cloudach_openai::{Invalid, PromptInput, embeddings};
 use cloudach_proto::v1::{EmbedRequest, ErrorCode};
-use tokio::task::spawn_blocking;
 
 use super::{arrival::Arrival, body::Whole};
 use crate::{
@@ -22,6 +21,7 @@ use crate::{
     metrics::{Endpoint, Outcome},
     tokens,
     usage::{Meter, Metered},
+    work,
 };
 
 /// The encoding of token ids that clients send for embedding: LangChain uses it for every model it does not know.
@@ -34,9 +34,8 @@ pub async fn create(
     permit: Permit,
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
-    let request = embeddings::parse(&body)?;
+    let request = work::run(body.len(), move || embeddings::parse(&body)).await??;
     let model = edge.catalog.embedding(&request.model)?;
-    drop(body);
 
     let (inputs, prompt_tokens) = prepare(&model, request.inputs).await?;
     let metered = Metered {
@@ -74,21 +73,16 @@ pub async fn create(
 /// OpenAI means (compat-spec, langchain-openai).
 async fn prepare(model: &Model, inputs: Vec<PromptInput>) -> Result<(Vec<String>, Option<u64>), ApiError> {
     let counting = model.counting;
-    let long = tokens::are_long(&inputs);
-    let work = move || {
+    let bytes = tokens::bytes(&inputs);
+    let prepare = move || {
         let count = match counting {
             Counting::Engine => None,
-            Counting::Tiktoken(encoding) => {
-                Some(inputs.iter().map(|input| tokens::count_input(encoding, input)).sum())
-            }
+            Counting::Tiktoken(encoding) => Some(inputs.iter().map(|input| tokens::count_input(encoding, input)).sum()),
         };
         let texts = inputs.into_iter().enumerate().map(|(index, input)| text(index, input));
         Ok((texts.collect::<Result<_, Invalid>>()?, count))
     };
-    if !long {
-        return work();
-    }
-    spawn_blocking(work).await.map_err(|_| ApiError::Internal("counting the input failed"))?
+    work::run(bytes, prepare).await?
 }
 
 fn text(index: usize, input: PromptInput) -> Result<String, Invalid> {

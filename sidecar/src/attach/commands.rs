@@ -89,11 +89,17 @@ fn serves(sidecar: &Sidecar, model: &str) -> Result<(), String> {
 /// Also ends a drain: this is how a drained replica is taken back.
 fn load(sidecar: &Sidecar) -> Result<(), String> {
     sidecar.states.set_draining(Draining::No);
+    match &sidecar.process {
+        Some(process) => process.set_wanted(true),
+        None if sidecar.states.phase() == Phase::Unloaded => return Err(NOT_OURS.to_owned()),
+        None => {}
+    }
     Ok(())
 }
 
-fn unload(_sidecar: &Sidecar) -> Result<(), String> {
-    Err(NOT_OURS.to_owned())
+fn unload(sidecar: &Sidecar) -> Result<(), String> {
+    sidecar.process.as_ref().ok_or(NOT_OURS)?.set_wanted(false);
+    Ok(())
 }
 
 const NOT_OURS: &str = "this sidecar did not start its engine, so it cannot stop or start it";

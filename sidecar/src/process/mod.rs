@@ -1,0 +1,224 @@
+//! The engine's process, where the sidecar owns it: started, watched, started again after it died, and ended.
+
+mod backoff;
+mod last_lines;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::FileTypeExt,
+    process::ExitStatus,
+    time::Duration,
+};
+
+use cloudach_service::address::Address;
+use parking_lot::Mutex;
+use tokio::{
+    io::AsyncWriteExt,
+    process::{Child, ChildStdin},
+    sync::{Notify, watch},
+    time::{Instant, sleep, timeout},
+};
+use tracing::{error, info, warn};
+
+use self::{backoff::Backoff, last_lines::LastLines};
+use crate::{config::EngineConfig, sidecar::Sidecar, supervise};
+
+/// What is waited for beyond the engine's grace: the watchdog collects what the engine left.
+const WATCHDOG_GRACE: Duration = Duration::from_secs(5);
+
+/// How long the last lines of a dead engine are waited for.
+const LAST_LINES_WITHIN: Duration = Duration::from_millis(500);
+
+/// The process, for those who want it started, ended or watched.
+#[derive(Debug)]
+pub(crate) struct EngineProcess {
+    command: Vec<String>,
+    env: BTreeMap<String, String>,
+    grace: Duration,
+    /// A file that the engine of before may have left, on which a new one would fail.
+    socket: Option<std::path::PathBuf>,
+    wanted: watch::Sender<bool>,
+    status: watch::Sender<Status>,
+    /// Why the process that runs is to be replaced, when it is.
+    given_up: Mutex<Option<String>>,
+    given_up_now: Notify,
+}
+
+/// What the process is up to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// It is not wanted.
+    Stopped,
+    Running,
+    /// It ended by itself, and why; it is started again after a while.
+    Died(String),
+}
+
+/// How a run of the process ended.
+enum Ending {
+    Wished,
+    Died(String),
+}
+
+impl EngineProcess {
+    /// The process that the configuration describes, if it does.
+    pub(crate) fn new(config: &EngineConfig) -> Option<Self> {
+        let socket = match &config.url.0 {
+            Address::Unix(path) => Some(path.clone()),
+            Address::Tcp(_) => None,
+        };
+        Some(Self {
+            command: config.command.clone()?,
+            env: config.env.clone(),
+            grace: config.stop_grace,
+            socket,
+            wanted: watch::Sender::new(true),
+            status: watch::Sender::new(Status::Stopped),
+            given_up: Mutex::default(),
+            given_up_now: Notify::new(),
+        })
+    }
+
+    pub(crate) fn set_wanted(&self, wanted: bool) {
+        self.wanted.send_replace(wanted);
+    }
+
+    pub(crate) fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// The process runs and is of no use: it is ended and started again.
+    pub(crate) fn give_up(&self, reason: String) {
+        *self.given_up.lock() = Some(reason);
+        self.given_up_now.notify_one();
+    }
+
+    /// Keeps the process running while it is wanted. Ends it and returns when `end` does.
+    pub(crate) async fn run(&self, sidecar: &Sidecar, end: impl Future<Output = ()>) {
+        let mut end = std::pin::pin!(end);
+        let mut wanted = self.wanted.subscribe();
+        let mut backoff = Backoff::default();
+        loop {
+            if !*wanted.borrow_and_update() {
+                self.status.send_replace(Status::Stopped);
+                tokio::select! {
+                    _ = wanted.changed() => continue,
+                    () = &mut end => return,
+                }
+            }
+            let begun = Instant::now();
+            let stop = async {
+                tokio::select! {
+                    _ = wanted.wait_for(|wanted| !wanted) => {}
+                    () = &mut end => {}
+                }
+            };
+            let Ending::Died(reason) = self.run_once(sidecar, stop).await else {
+                if *wanted.borrow() {
+                    return;
+                }
+                continue;
+            };
+            let pause = backoff.next(begun.elapsed());
+            error!(replica = sidecar.replica, reason, ?pause, "the engine died");
+            self.status.send_replace(Status::Died(format!("{reason}; started again in {pause:?}")));
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = wanted.changed() => {}
+                () = &mut end => return,
+            }
+            sidecar.metrics.engine_restarts.inc();
+        }
+    }
+
+    async fn run_once(&self, sidecar: &Sidecar, stop: impl Future<Output = ()>) -> Ending {
+        self.remove_stale_socket();
+        let mut child = match self.start() {
+            Ok(child) => child,
+            Err(reason) => return Ending::Died(reason),
+        };
+        info!(replica = sidecar.replica, command = ?self.command, "engine started");
+        self.given_up.lock().take();
+        self.status.send_replace(Status::Running);
+
+        let lines = LastLines::default();
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let mut reading = std::pin::pin!(async {
+            tokio::join!(lines.read(stdout, &sidecar.replica), lines.read(stderr, &sidecar.replica));
+        });
+        let mut read = false;
+        let mut ending = std::pin::pin!(self.ending(child, stdin, stop));
+        let ending = loop {
+            tokio::select! {
+                ending = &mut ending => break ending,
+                () = &mut reading, if !read => read = true,
+            }
+        };
+        if !read {
+            let _ = timeout(LAST_LINES_WITHIN, reading).await;
+        }
+        match ending {
+            Ending::Died(how) => match lines.with(|lines| sidecar.engine.cause_of_death(lines)) {
+                Some(cause) => Ending::Died(format!("{how}: {cause}")),
+                None => Ending::Died(how),
+            },
+            Ending::Wished => Ending::Wished,
+        }
+    }
+
+    fn start(&self) -> Result<Child, String> {
+        let mut command = supervise::watchdog(&self.command, self.grace);
+        command.envs(&self.env).spawn().map_err(|error| format!("the engine's watchdog cannot be started: {error}"))
+    }
+
+    /// Waits for the end, or brings it about.
+    async fn ending(&self, mut child: Child, stdin: Option<ChildStdin>, stop: impl Future<Output = ()>) -> Ending {
+        tokio::select! {
+            ended = child.wait() => Ending::Died(how(ended)),
+            () = stop => {
+                self.end(&mut child, stdin).await;
+                Ending::Wished
+            }
+            () = self.given_up_now.notified() => {
+                self.end(&mut child, stdin).await;
+                Ending::Died(self.given_up.lock().take().unwrap_or_default())
+            }
+        }
+    }
+
+    /// Lets the watchdog end the engine, and waits until it has.
+    async fn end(&self, child: &mut Child, stdin: Option<ChildStdin>) {
+        if let Some(mut stdin) = stdin {
+            let _ = stdin.write_all(supervise::END).await;
+            match timeout(self.grace + WATCHDOG_GRACE, child.wait()).await {
+                Ok(_) => return,
+                Err(_) => warn!("the engine does not end; it is killed"),
+            }
+        }
+        let _ = child.kill().await;
+    }
+
+    /// vLLM leaves its socket's file behind, and fails when it finds it.
+    fn remove_stale_socket(&self) {
+        let Some(path) = &self.socket else { return };
+        if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
+            && let Err(error) = fs::remove_file(path)
+        {
+            warn!(path = %path.display(), %error, "the old socket cannot be removed");
+        }
+    }
+}
+
+/// How the watchdog says that the engine ended: its exit code, or 128 and the signal.
+fn how(ended: std::io::Result<ExitStatus>) -> String {
+    match ended {
+        Ok(status) => match status.code() {
+            Some(137) => "the engine was killed (signal 9), by hand or for its memory".to_owned(),
+            Some(code) if code > 128 => format!("the engine was ended by signal {}", code - 128),
+            Some(code) => format!("the engine ended with exit code {code}"),
+            None => format!("the engine's watchdog ended with {status}"),
+        },
+        Err(error) => format!("the engine cannot be waited for: {error}"),
+    }
+}
