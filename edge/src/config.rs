@@ -40,7 +40,9 @@ pub struct Limits {
     pub requests: usize,
     /// The largest request body, in bytes. A larger one gets a 413.
     pub body_bytes: usize,
-    /// How long a client may take to send its request's head.
+    /// How long a client may take until it has sent its next request's head, the connection's rest between requests
+    /// included. Longer than the pools of clients and load balancers (usually 60 seconds) keep a connection, so that
+    /// they never send into one that is just being closed.
     #[serde(with = "humantime_serde")]
     pub header_time: Duration,
     /// How long a client may take to send its request's body.
@@ -60,7 +62,7 @@ impl Default for Limits {
             connections: 60_000,
             requests: 50_000,
             body_bytes: 20 * 1024 * 1024,
-            header_time: Duration::from_secs(10),
+            header_time: Duration::from_secs(75),
             body_time: Duration::from_secs(60),
             request_time: Duration::from_secs(30 * 60),
             stall_time: Duration::from_secs(30),

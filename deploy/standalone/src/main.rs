@@ -27,9 +27,7 @@ enum Command {
 
 fn main() -> ExitCode {
     // This binary is also the watchdog that it starts beside each engine.
-    if let Some(code) = cloudach_sidecar::supervise::main_if_asked() {
-        return code;
-    }
+    cloudach_sidecar::supervise::main_if_asked();
     match Arguments::parse().command {
         Command::Up(up) => up.run(),
         Command::Check(check) => check.run(),

@@ -1,7 +1,18 @@
 //! The accept loop: connections of clients, each served by hyper within its bounds, and ended in order.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use axum::extract::Request;
+use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -13,6 +24,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_io_timeout::TimeoutStream;
+use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
 use super::routes;
@@ -87,12 +99,26 @@ async fn connection(stream: TcpStream, routes: axum::Router, edge: Edge) {
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(BUFFER_BYTES);
     http.http2().timer(TokioTimer::new()).keep_alive_interval(Some(limits.stall_time));
+    let asked = Arc::new(AtomicBool::new(false));
+    let asking = asked.clone();
+    let routes = routes.map_request(move |request: Request<Incoming>| {
+        asking.store(true, Ordering::Relaxed);
+        request
+    });
     let serving = http.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(routes));
     tokio::pin!(serving);
+    // Hyper waits without a limit of its own until it can tell HTTP/1 from HTTP/2.
+    let silent = async {
+        sleep(limits.header_time).await;
+        if asked.load(Ordering::Relaxed) {
+            pending::<()>().await;
+        }
+    };
 
     edge.metrics.connections.inc();
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
+        () = silent => Ok(()),
         () = edge.running.drain.cancelled() => {
             serving.as_mut().graceful_shutdown();
             tokio::select! {

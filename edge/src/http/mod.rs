@@ -7,6 +7,7 @@ mod chat;
 mod completions;
 mod embeddings;
 mod models;
+mod unread;
 
 use axum::{
     Router,
@@ -30,7 +31,9 @@ pub fn routes(edge: Edge) -> Router {
         .route("/v1/models/{*id}", get(models::show))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_url)
-        // The one layer: gives the request its id and puts it on the response, errors included.
+        // Innermost first. Reads what a refusal has left unread.
+        .layer(middleware::from_fn(unread::discard))
+        // Gives the request its id and puts it on the response, errors included.
         .layer(middleware::from_fn(arrival::stamp))
         .with_state(edge)
 }
