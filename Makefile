@@ -20,6 +20,7 @@ test: lint unit e2e
 	@echo "make test: everything passed"
 
 lint:
+	tests/docs.sh
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
