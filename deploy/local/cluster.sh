@@ -33,9 +33,10 @@ trap 'stop; exit 0' INT TERM
 trap stop EXIT
 
 for n in 1 2; do
-    config edge $n "s/:8080/:808$((n - 1))/; s/:9080/:908$((n - 1))/"
+    config edge $n "s/:8080/:808$((2 * n - 2))/; s/:9080/:908$((2 * n - 2))/"
     config router $n "s/:7001/:700$n/; s/:9001/:900$n/"
-    config sidecar $n "s/^routers:.*/routers: [127.0.0.1:7001, 127.0.0.1:7002]/; s/^replica:.*
+    config sidecar $n "s/^routers:.*/routers: [127.0.0.1:7001, 127.0.0.1:7002]/; s/^replica:.*/replica: sidecar-$n/
+        s/^listen:.*/listen: 127.0.0.1:710$n/; s/^admin:.*/admin: 127.0.0.1:910$n/; s/8081/818$n/g"
 done
 echo "starting:"
 for n in 1 2; do start edge $n; done
@@ -44,7 +45,7 @@ for n in 1 2; do start sidecar $n; done
 
 seconds=0
 until curl -sf -o /dev/null http://127.0.0.1:9101/readyz && curl -sf -o /dev/null http://127.0.0.1:9102/readyz &&
-    curl -sf -o /dev/null http://127.0.0.1:9080/readyz && curl -sf -o /dev/null http://127.0.0.1:9081/readyz; do
+    curl -sf -o /dev/null http://127.0.0.1:9080/readyz && curl -sf -o /dev/null http://127.0.0.1:9082/readyz; do
     seconds=$((seconds + 1))
     if [ $seconds -gt 120 ]; then
         echo "not ready after two minutes; see the logs in $run"
@@ -56,11 +57,11 @@ done
 cat <<'END'
 
 ready:
-  base URLs  http://127.0.0.1:8080/v1  http://127.0.0.1:8081/v1
+  base URLs  http://127.0.0.1:8080/v1  http://127.0.0.1:8082/v1
   key        sk-local-trial
 
-  curl http://127.0.0.1:8081/v1/chat/completions -H 'Authorization: Bearer sk-local-trial' -H 'Content-Type: application/json' \
-    -d '{"model": "smollm2-135m", "messages": [{"role": "user", "content": "What is the capital of France?"}]}'
+  curl http://127.0.0.1:8082/v1/chat/completions -H 'Authorization: Bearer sk-local-trial' -H 'Content-Type: application/json' \
+    -d '{"model": "smollm2-135m", "temperature": 0, "messages": [{"role": "user", "content": "Say hello."}]}'
 
 Ctrl-C stops everything.
 END

@@ -162,7 +162,13 @@ impl Catalog {
 
 impl Model {
     /// `old` is what was known of it before: a template that has not changed is not compiled again.
-    fn new(told: v1::Model, old: Option<&Model>) -> Self {
+    fn new(mut told: v1::Model, old: Option<&Model>) -> Self {
+        // A router that has just started has not heard of the model's replicas yet; others have.
+        if let (None, Some(old)) = (told.capabilities, old) {
+            told.capabilities = old.told.capabilities;
+            told.context_length = old.told.context_length;
+            told.chat_template.clone_from(&old.told.chat_template);
+        }
         let counting = match told.counting.as_ref().and_then(|counting| counting.kind.as_ref()) {
             Some(token_counting::Kind::Engine(_)) => Counting::Engine,
             Some(token_counting::Kind::Tiktoken(name)) => Counting::Tiktoken(name.parse().unwrap_or_default()),

@@ -11,6 +11,8 @@ import pathlib
 import shutil
 import time
 
+parent = os.getppid()
+
 
 def installed_model():
     # Found without importing it: the package is a plug-in for a tool that is not installed here.
@@ -39,26 +41,29 @@ if not args.model:
 # llama.cpp's threads wait for each other spinning: on a machine with other work, one thread per core is many times slower.
 threads = max(1, (os.cpu_count() or 2) - 1)
 # A prompt is read in steps of this many tokens, and a request can only be called off between two of them: on one slow core
-# 32 tokens take some 0.4 s. To embed a text, all of it must fit into one step.
-step = args.ctx if args.embeddings else 32
+# 16 tokens take up to half a second.
+step, slots = 16, args.slots
+if args.embeddings:
+    # All of a text must fit into one step, and texts embedded side by side come out wrong.
+    step, slots = args.ctx, 1
 
 if installed := shutil.which("llama-server"):
     command = [installed, "--model", args.model, "--host", args.host, "--port", str(args.port), "--metrics"]
-    command += ["--ctx-size", str(args.ctx * args.slots), "--parallel", str(args.slots), "--threads", str(threads)]
+    command += ["--ctx-size", str(args.ctx * slots), "--parallel", str(slots), "--threads", str(threads)]
     command += ["--batch-size", str(step), "--ubatch-size", str(step)]
     command += ["--alias", args.alias] if args.alias else []
     command += ["--embeddings"] if args.embeddings else []
     command += ["--pooling", args.embeddings] if args.embeddings not in (None, "model") else []
     os.execv(installed, command)
 
-import xllamacpp  # noqa: E402 - only needed where there is no llama-server
+import xllamacpp  # noqa: E402 (only here: where there is a llama-server, it is not installed)
 
 params = xllamacpp.CommonParams()
 params.model.path = args.model
 params.hostnames = [args.host]
 params.port = args.port
-params.n_ctx = args.ctx * args.slots  # divided among the slots again
-params.n_parallel = args.slots
+params.n_ctx = args.ctx * slots  # divided among the slots again
+params.n_parallel = slots
 params.n_batch = params.n_ubatch = step
 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
 params.endpoint_metrics = True
@@ -70,7 +75,6 @@ params.cache_ram_mib = 0  # by default up to 8 GB of old prompts are kept
 if args.alias:
     params.model_alias = {args.alias}
 
-parent = os.getppid()
 server = xllamacpp.Server(params)  # returns once the model is loaded; serves from threads of its own
 print(f"serving {args.model} on {server.listening_address}", flush=True)
 while os.getppid() == parent:

@@ -38,4 +38,5 @@ if [ "$(cat "$installed" 2>/dev/null)" != "$wanted" ]; then
     fi
     printf '%s\n' "$wanted" >"$installed"
 fi
-say "ready: $(printf '%s ' $wanted)"
+# shellcheck disable=SC2086
+say "ready:" $wanted

@@ -21,10 +21,10 @@ fi
 if [ -e "$model/modules.json" ]; then
     set -- --dtype float32 "$@"
 else
-    # A prompt is read in steps of at most 64 tokens, about half a second: a request is only called off between two.
+    # A prompt is read in steps of at most 32 tokens, up to half a second: a request is only called off between two.
     # One back end for structured outputs, and the one that refuses a schema it cannot enforce: left to choose, vLLM takes
     # whatever the first request needs and fails later ones that need another.
-    set -- --dtype bfloat16 --max-model-len 2048 --block-size 32 --max-num-batched-tokens 64 \
+    set -- --dtype bfloat16 --max-model-len 2048 --block-size 32 --max-num-batched-tokens 32 \
         --enable-prompt-tokens-details --structured-outputs-config '{"backend":"guidance"}' "$@"
 fi
 

@@ -10,7 +10,7 @@ use cloudach_edge::{
     config::{Limits, Stream},
 };
 use cloudach_router::{
-    catalogue::{Catalogue, Entry},
+    catalogue::Catalogue,
     config::{Relay, Source},
 };
 use cloudach_service::{address::Address, stop::Drain};
@@ -81,7 +81,7 @@ impl Config {
         let router = Address::Unix(dir.join("router.sock"));
         let mut catalogue = self.catalogue;
         for engine in &self.engines {
-            catalogue.models.entry(engine.model.clone()).or_insert_with(Entry::default);
+            catalogue.models.entry(engine.model.clone()).or_default();
         }
         // Only the edge waits for load balancers; the others follow it.
         let drain = Drain { settle: std::time::Duration::ZERO, ..self.drain.clone() };

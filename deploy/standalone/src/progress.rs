@@ -50,7 +50,7 @@ pub fn print_welcome(base_url: &str, model: &str, key: &str) {
     let _ = writeln!(
         out,
         "  curl {base_url}/v1/chat/completions -H \"Authorization: Bearer {key}\" -H 'Content-Type: application/json' \\\n    \
-         -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"What is the capital of France?\"}}]}}'\n"
+         -d '{{\"model\": \"{model}\", \"temperature\": 0, \"messages\": [{{\"role\": \"user\", \"content\": \"Say hello.\"}}]}}'\n"
     );
     let _ = out.flush();
 }

@@ -101,8 +101,7 @@ impl Up {
             let sha256 = KeyHash::of(key);
             config.keys.push(KeyConfig { name: "trial".to_owned(), sha256, tenant: String::new() });
         }
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(UpError::Runtime)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(UpError::Runtime)?;
         let stop = Stop::default();
         let composed = compose(config, key, stop.clone());
         runtime.block_on(stop.on_signals(composed)).map_err(UpError::Signals)?
