@@ -81,7 +81,7 @@ impl<R: Reply> Answer<R> {
             kill: edge.running.kill.clone(),
         };
         for (choice, generation) in (0..).zip(generations) {
-            match edge.upstream.generate(generation) {
+            match edge.upstream.generate(generation, &edge.catalog) {
                 Ok(stream) => answer.events.push(stream.map(move |event| (choice, event)).boxed()),
                 Err(error) => return Err(answer.fail(error)),
             }

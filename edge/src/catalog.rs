@@ -1,12 +1,13 @@
-//! The models that exist, as the router tells them, each with its chat template compiled.
+//! The models that exist, as the routers tell them, each with its chat template compiled; and which router has
+//! replicas of which.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use cloudach_model::{
     template::{ChatTemplate, Source},
     tokens::Encoding,
@@ -25,7 +26,7 @@ use tracing::{debug, info, warn};
 
 use crate::error::ApiError;
 
-/// Waits before another router is asked for the catalogue: the first, and the longest.
+/// Waits before a router is asked for its catalogue again: the first, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// The name of the condition that the edge's readiness waits for.
@@ -70,23 +71,33 @@ struct Models {
 }
 
 /// The catalogue, kept up to date. The last one known stays when the routers are away.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Catalog {
     models: Arc<ArcSwapOption<Models>>,
+    /// For each router, the models of which it has replicas that are ready.
+    serves: Arc<[ArcSwap<HashSet<String>>]>,
 }
 
 impl Catalog {
-    /// Follows the catalogue of whichever router answers.
+    /// Follows the catalogues of all routers. They are of the same file; what their replicas have said may differ
+    /// for moments.
     ///
     /// # Errors
     /// When a router's address cannot be dialled at all.
     pub fn follow(routers: &[Address], running: &Running) -> Result<Self, GrpcError> {
-        let catalog = Self::default();
-        let endpoints = routers.iter().map(grpc::endpoint).collect::<Result<Vec<_>, _>>()?;
+        let serves = routers.iter().map(|_| ArcSwap::default());
+        let catalog = Self { models: Arc::default(), serves: serves.collect() };
         running.ready.set(RECEIVED, false);
-        let following = watch(catalog.clone(), endpoints, running.clone());
-        running.background.spawn(running.kill.clone().run_until_cancelled_owned(following));
+        for (index, router) in routers.iter().enumerate() {
+            let following = watch(catalog.clone(), index, grpc::endpoint(router)?, running.clone());
+            running.background.spawn(running.kill.clone().run_until_cancelled_owned(following));
+        }
         Ok(catalog)
+    }
+
+    /// Whether the router at this place of the configuration has a replica of `model` that is ready.
+    pub fn is_served_by(&self, router: usize, model: &str) -> bool {
+        self.serves.get(router).is_some_and(|serves| serves.load().contains(model))
     }
 
     /// The model that `name`, an id or an alias, stands for.
@@ -208,14 +219,20 @@ fn compile(model: &v1::Model) -> Template {
     }
 }
 
-async fn watch(catalog: Catalog, routers: Vec<Endpoint>, running: Running) {
+fn ready(snapshot: &CatalogSnapshot) -> HashSet<String> {
+    let ready = snapshot.models.iter().filter(|model| model.ready_replicas > 0);
+    ready.map(|model| model.id.clone()).collect()
+}
+
+async fn watch(catalog: Catalog, index: usize, router: Endpoint, running: Running) {
     let mut retry = RETRY.0;
-    for router in routers.iter().cycle() {
+    loop {
         let mut client = CatalogClient::new(router.connect_lazy()).max_decoding_message_size(MAX_SNAPSHOT_BYTES);
         match client.watch(WatchCatalogRequest {}).await {
             Ok(snapshots) => {
                 let mut snapshots = snapshots.into_inner();
                 while let Ok(Some(snapshot)) = snapshots.message().await {
+                    catalog.serves[index].store(Arc::new(ready(&snapshot)));
                     catalog.replace(snapshot);
                     running.ready.set(RECEIVED, true);
                     retry = RETRY.0;
@@ -224,6 +241,7 @@ async fn watch(catalog: Catalog, routers: Vec<Endpoint>, running: Running) {
             }
             Err(error) => debug!(router = %router.uri(), %error, "no catalogue"),
         }
+        catalog.serves[index].store(Arc::default());
         sleep(retry).await;
         retry = (retry * 2).min(RETRY.1);
     }

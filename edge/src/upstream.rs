@@ -1,4 +1,4 @@
-//! The routers: sends each request to the least busy one that is connected.
+//! The routers: sends each request to the least busy one that is connected and has replicas for it.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use cloudach_service::{
 };
 use futures_util::future::select_all;
 
-use crate::error::ApiError;
+use crate::{catalog::Catalog, error::ApiError};
 
 /// The name of the condition that the edge's readiness waits for.
 const CONNECTED: &str = "router connected";
@@ -43,10 +43,13 @@ impl Upstream {
 
     /// Starts a generation. Dropping the events ends it.
     ///
+    /// A router that has just started knows no replicas yet and is idle; `catalog` tells it from one that is idle
+    /// because nobody asks.
+    ///
     /// # Errors
     /// No router takes it now, or it is too large for any.
-    pub fn generate(&self, request: GenerateRequest) -> Result<Events, ApiError> {
-        self.pick()?.generate(request).map_err(|refused| match refused {
+    pub fn generate(&self, request: GenerateRequest, catalog: &Catalog) -> Result<Events, ApiError> {
+        self.pick(&request.model, catalog)?.generate(request).map_err(|refused| match refused {
             Refused::TooLarge(_) => {
                 ApiError::Upstream(Failed::new(ErrorCode::InvalidRequest, "The request is too large."))
             }
@@ -59,8 +62,8 @@ impl Upstream {
     ///
     /// # Errors
     /// No router takes it now, or the engine's reason.
-    pub async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, ApiError> {
-        let answer = self.pick()?.unary().embed(request).await;
+    pub async fn embed(&self, request: EmbedRequest, catalog: &Catalog) -> Result<Embeddings, ApiError> {
+        let answer = self.pick(&request.model, catalog)?.unary().embed(request).await;
         let lost = |status: tonic::Status| Failed::retryable(ErrorCode::ReplicaLost, status.message());
         match answer.map_err(lost)?.into_inner().outcome {
             Some(embed_response::Outcome::Embeddings(embeddings)) => Ok(embeddings),
@@ -69,9 +72,11 @@ impl Upstream {
         }
     }
 
-    fn pick(&self) -> Result<&Peer, ApiError> {
-        let connected = self.routers.iter().filter(|router| router.takes_requests().is_ok());
-        connected.min_by_key(|router| router.open_requests()).ok_or(ApiError::NoRouter)
+    fn pick(&self, model: &str, catalog: &Catalog) -> Result<&Peer, ApiError> {
+        let connected = self.routers.iter().enumerate().filter(|(_, router)| router.takes_requests().is_ok());
+        let best =
+            connected.min_by_key(|(index, router)| (!catalog.is_served_by(*index, model), router.open_requests()));
+        best.map(|(_, router)| router).ok_or(ApiError::NoRouter)
     }
 }
 

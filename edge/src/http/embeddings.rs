@@ -55,7 +55,7 @@ pub async fn create(
         dimensions: request.dimensions,
         context: Some(edge.context(&arrival, &caller)),
     };
-    let embeddings = match edge.upstream.embed(embedding).await {
+    let embeddings = match edge.upstream.embed(embedding, &edge.catalog).await {
         Ok(embeddings) => embeddings,
         Err(error) => {
             meter.finish(Outcome::Failed);
