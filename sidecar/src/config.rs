@@ -38,6 +38,37 @@ pub struct Config {
     pub drain: Drain,
 }
 
+/// A configuration that can be read and makes no sense.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` {problem}")]
+pub struct InvalidConfig {
+    field: &'static str,
+    problem: &'static str,
+}
+
+impl Config {
+    /// Finds what its types cannot.
+    ///
+    /// # Errors
+    /// The first field that makes no sense.
+    pub fn check(&self) -> Result<(), InvalidConfig> {
+        let problems = [
+            ("model", self.model.is_empty(), "is empty"),
+            ("replica", self.replica.as_ref().is_some_and(String::is_empty), "is empty; leave it out"),
+            ("engine.command", self.engine.command.as_ref().is_some_and(Vec::is_empty), "is empty; leave it out"),
+            ("limits.max_requests", self.limits.max_requests == 0, "lets no request in"),
+            ("limits.max_event", self.limits.max_event < 4096, "is too small for an engine's events"),
+            ("limits.first_token_timeout", self.limits.first_token_timeout.is_zero(), "leaves no time"),
+            ("limits.stall_timeout", self.limits.stall_timeout.is_zero(), "leaves no time"),
+            ("limits.connect_timeout", self.limits.connect_timeout.is_zero(), "leaves no time"),
+        ];
+        match problems.into_iter().find(|(_, wrong, _)| *wrong) {
+            Some((field, _, problem)) => Err(InvalidConfig { field, problem }),
+            None => Ok(()),
+        }
+    }
+}
+
 /// One engine: which language it speaks, where it is reached, and how it is started.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -156,11 +187,7 @@ impl FromStr for EngineUrl {
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         // The authority goes into a `Host` header.
         authority.parse::<http::uri::Authority>().map_err(|_| invalid())?;
-        authority
-            .parse()
-            .or_else(|_| format!("{authority}:80").parse())
-            .map(Self)
-            .map_err(|_| invalid())
+        authority.parse().or_else(|_| format!("{authority}:80").parse()).map(Self).map_err(|_| invalid())
     }
 }
 
@@ -233,5 +260,18 @@ mod tests {
         let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/local/sidecar.yaml");
         let config: Config = cloudach_service::config::load(example.as_ref()).unwrap();
         assert!(config.engine.command.is_some());
+        assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        let mut config: Config = cloudach_service::config::parse(
+            "{listen: 'unix:/s', model: m, engine: {dialect: vllm, url: 'http://127.0.0.1:1', command: []}}",
+        )
+        .unwrap();
+        assert_eq!(config.check().unwrap_err().to_string(), "`engine.command` is empty; leave it out");
+        config.engine.command = None;
+        config.limits.max_requests = 0;
+        assert_eq!(config.check().unwrap_err().to_string(), "`limits.max_requests` lets no request in");
     }
 }

@@ -1,16 +1,13 @@
 //! Keeps the model's state true: waits for the engine, gets it ready, and looks at it every second from then on.
 
-use std::{
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use crate::{
     engine::{EngineError, Figures, ModelInfo},
-    process::Status,
+    process::{EngineProcess, Status},
     sidecar::Sidecar,
     state::Phase,
 };
@@ -32,6 +29,7 @@ pub(crate) async fn keep(sidecar: &Sidecar, startup_timeout: Duration) {
         let now = status.borrow_and_update().clone();
         forget(sidecar);
         match now {
+            Status::Starting => sidecar.states.set_phase(Phase::Loading("the engine is being started".to_owned())),
             Status::Stopped => sidecar.states.set_phase(Phase::Unloaded),
             Status::Died(reason) => sidecar.states.set_phase(Phase::Failed(reason)),
             Status::Running => {
@@ -59,7 +57,10 @@ async fn tend(sidecar: &Sidecar, startup_timeout: Duration) {
         let reason = watch(sidecar).await;
         warn!(%reason, "the engine is lost");
         forget(sidecar);
-        sidecar.states.set_phase(Phase::Loading(reason.to_string()));
+        // One that is being unloaded has gone on purpose, and its state says so already.
+        if sidecar.process.as_ref().is_none_or(EngineProcess::is_wanted) {
+            sidecar.states.set_phase(Phase::Loading(reason.to_string()));
+        }
     }
 }
 
@@ -101,11 +102,12 @@ async fn get_ready(sidecar: &Sidecar, startup_timeout: Duration) -> ModelInfo {
 async fn watch(sidecar: &Sidecar) -> EngineError {
     let mut missed = 0;
     loop {
-        if let Ok(figures) = sidecar.engine.figures().await {
-            sidecar.figures.send_replace(figures);
-        }
         tokio::select! {
-            () = sleep(LOOK_EVERY) => {}
+            () = sleep(LOOK_EVERY) => {
+                if let Ok(figures) = sidecar.engine.figures().await {
+                    sidecar.figures.send_replace(figures);
+                }
+            }
             () = sidecar.engine_suspected.notified() => {}
         }
         match sidecar.engine.health().await {

@@ -1,8 +1,10 @@
 //! Every metric of the sidecar, by name.
 
+use std::fmt;
+
 use cloudach_proto::v1::{ErrorCode, Failed};
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
@@ -28,7 +30,7 @@ pub(crate) struct Metrics {
 }
 
 /// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Outcome {
     Finished,
     /// The caller left.
@@ -40,7 +42,7 @@ pub(crate) enum Outcome {
     Failed,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Tokens {
     Prompt,
     Cached,
@@ -55,6 +57,30 @@ struct OutcomeLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TokensLabel {
     kind: Tokens,
+}
+
+impl EncodeLabelValue for Outcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Finished => "finished",
+            Self::Abandoned => "abandoned",
+            Self::Refused => "refused",
+            Self::Lost => "lost",
+            Self::Failed => "failed",
+        };
+        name.encode(encoder)
+    }
+}
+
+impl EncodeLabelValue for Tokens {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Prompt => "prompt",
+            Self::Cached => "cached",
+            Self::Completion => "completion",
+        };
+        name.encode(encoder)
+    }
 }
 
 impl Outcome {
@@ -112,6 +138,33 @@ impl Metrics {
     pub(crate) fn add_tokens(&self, kind: Tokens, tokens: u32) {
         if tokens > 0 {
             self.tokens.get_or_create(&TokensLabel { kind }).inc_by(u64::from(tokens));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text;
+
+    use super::*;
+
+    #[test]
+    fn names_are_as_documented() {
+        let metrics = Metrics::default();
+        metrics.count(Outcome::Lost);
+        metrics.add_tokens(Tokens::Completion, 3);
+        let mut page = String::new();
+        text::encode(&mut page, &metrics.registry()).unwrap();
+        for line in [
+            "cloudach_sidecar_requests_running 0",
+            "cloudach_sidecar_requests_total{outcome=\"lost\"} 1",
+            "cloudach_sidecar_request_seconds_count 0",
+            "cloudach_sidecar_tokens_total{kind=\"completion\"} 3",
+            "cloudach_sidecar_engine_up 0",
+            "cloudach_sidecar_engine_restarts_total 0",
+            "cloudach_sidecar_routers_attached 0",
+        ] {
+            assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
         }
     }
 }

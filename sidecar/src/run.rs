@@ -14,11 +14,14 @@ use cloudach_service::{
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Router;
 use tonic_health::server::HealthReporter;
+use tracing::error;
 
 use crate::{
     attach::{Commands, stay_attached},
-    config::Config,
+    config::{Config, InvalidConfig},
     engine::Engine,
     flight::Flights,
     inference::InferenceService,
@@ -33,9 +36,9 @@ use crate::{
 /// Why a sidecar could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum SidecarError {
-    /// The configuration contradicts itself.
-    #[error("{0}")]
-    Config(String),
+    /// The configuration makes no sense.
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
     /// This program cannot own engines.
     #[error(transparent)]
     Unable(#[from] supervise::Unable),
@@ -55,9 +58,7 @@ pub enum SidecarError {
 /// # Errors
 /// When it cannot start: an address in use, a configuration that makes no sense.
 pub async fn run(config: Config, stop: Stop) -> Result<(), SidecarError> {
-    if config.engine.command.as_ref().is_some_and(Vec::is_empty) {
-        return Err(SidecarError::Config("`engine.command` is empty: name a program, or leave it out".to_owned()));
-    }
+    config.check()?;
     if config.engine.command.is_some() {
         supervise::able()?;
     }
@@ -71,9 +72,8 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), SidecarError> {
         open_admin(admin, &sidecar, &running).await?;
     }
     let (health, health_service) = tonic_health::server::health_reporter();
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .build_v1()?;
+    let reflection =
+        tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS).build_v1()?;
     let inference = InferenceService { sidecar: sidecar.clone(), running: running.clone() };
     let inference = InferenceServer::new(inference)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
@@ -82,16 +82,20 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), SidecarError> {
 
     let background = &running.background;
     let kill = &running.kill;
-    background.spawn(listener.serve(services, kill.clone()));
+    background.spawn(serve(listener, services, stop.clone(), kill.clone()));
     background.spawn(kill.clone().run_until_cancelled_owned(show_state(sidecar.clone(), running.clone(), health)));
-    background.spawn(kill.clone().run_until_cancelled_owned(drain_with(sidecar.clone(), stop.clone(), running.clone())));
+    background.spawn(kill.clone().run_until_cancelled_owned(drain_with(
+        sidecar.clone(),
+        stop.clone(),
+        running.clone(),
+    )));
     let startup_timeout = config.engine.startup_timeout;
     let keeping = sidecar.clone();
     background.spawn(kill.clone().run_until_cancelled_owned(async move { keep(&keeping, startup_timeout).await }));
     let (owning, end) = (sidecar.clone(), kill.clone());
     background.spawn(async move {
         if let Some(process) = &owning.process {
-            process.run(&owning, end.cancelled()).await;
+            process.run(&owning, &end).await;
         }
     });
     let commands = Arc::new(Commands::default());
@@ -108,6 +112,14 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), SidecarError> {
 
     running.until(&stop, &config.drain).await;
     Ok(())
+}
+
+/// Serves until `end`. Without a listener there is no sidecar: when it breaks, the rest is stopped.
+async fn serve(listener: Listener, services: Router, stop: Stop, end: CancellationToken) {
+    if let Err(error) = listener.serve(services, end).await {
+        error!(%error, "the gRPC server failed");
+        stop.ask();
+    }
 }
 
 fn assemble(config: &Config, replica: String) -> Sidecar {
@@ -162,7 +174,7 @@ async fn show_state(sidecar: Arc<Sidecar>, running: Running, health: HealthRepor
 /// Tells routers of a stop as soon as it is wished for, and refuses new work once the settle time is over.
 async fn drain_with(sidecar: Arc<Sidecar>, stop: Stop, running: Running) {
     stop.asked().await;
-    sidecar.states.set_draining(Draining::Announced);
+    sidecar.states.drain(Draining::Announced);
     running.drain.cancelled().await;
-    sidecar.states.set_draining(Draining::Refusing);
+    sidecar.states.drain(Draining::Refusing);
 }

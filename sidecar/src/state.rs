@@ -63,8 +63,20 @@ impl States {
         });
     }
 
-    pub(crate) fn set_draining(&self, draining: Draining) {
-        self.sender.send_if_modified(|state| std::mem::replace(&mut state.draining, draining) != draining);
+    /// Drains at least this much.
+    pub(crate) fn drain(&self, at_least: Draining) {
+        self.sender.send_if_modified(|state| {
+            let drains_less = state.draining < at_least;
+            if drains_less {
+                state.draining = at_least;
+            }
+            drains_less
+        });
+    }
+
+    /// Takes requests again.
+    pub(crate) fn end_drain(&self) {
+        self.sender.send_if_modified(|state| std::mem::replace(&mut state.draining, Draining::No) != Draining::No);
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -121,7 +133,7 @@ mod tests {
         assert!(watcher.has_changed().unwrap());
         watcher.mark_unchanged();
         states.set_phase(Phase::Failed("x".into()));
-        states.set_draining(Draining::No);
+        states.end_drain();
         assert!(!watcher.has_changed().unwrap());
     }
 
@@ -131,10 +143,14 @@ mod tests {
         assert_eq!(states.serving().unwrap_err().code(), ErrorCode::ModelUnavailable);
         states.set_phase(Phase::Ready(Arc::default()));
         states.serving().unwrap();
-        states.set_draining(Draining::Announced);
+        states.drain(Draining::Announced);
         states.serving().unwrap();
         assert_eq!(states.report(&states.subscribe().borrow()).phase(), ModelPhase::Draining);
-        states.set_draining(Draining::Refusing);
+        states.drain(Draining::Refusing);
         assert_eq!(states.serving().unwrap_err().code(), ErrorCode::ShuttingDown);
+        states.drain(Draining::Announced);
+        states.serving().unwrap_err();
+        states.end_drain();
+        states.serving().unwrap();
     }
 }

@@ -52,7 +52,8 @@ async fn obey(sidecar: &Sidecar, command: Option<Command>) -> Result<(), String>
     match command.ok_or("this sidecar does not know the command")? {
         Command::Load(order) => {
             serves(sidecar, &order.model)?;
-            load(sidecar)
+            load(sidecar);
+            Ok(())
         }
         Command::Unload(order) => {
             serves(sidecar, &order.model)?;
@@ -67,7 +68,7 @@ async fn obey(sidecar: &Sidecar, command: Option<Command>) -> Result<(), String>
             wake(sidecar).await
         }
         Command::Drain(_) => {
-            sidecar.states.set_draining(Draining::Refusing);
+            sidecar.states.drain(Draining::Refusing);
             Ok(())
         }
         Command::LoadAdapter(order) => {
@@ -87,22 +88,20 @@ fn serves(sidecar: &Sidecar, model: &str) -> Result<(), String> {
 }
 
 /// Also ends a drain: this is how a drained replica is taken back.
-fn load(sidecar: &Sidecar) -> Result<(), String> {
-    sidecar.states.set_draining(Draining::No);
-    match &sidecar.process {
-        Some(process) => process.set_wanted(true),
-        None if sidecar.states.phase() == Phase::Unloaded => return Err(NOT_OURS.to_owned()),
-        None => {}
+fn load(sidecar: &Sidecar) {
+    sidecar.states.end_drain();
+    if let Some(process) = &sidecar.process {
+        process.set_wanted(true);
     }
-    Ok(())
 }
 
 fn unload(sidecar: &Sidecar) -> Result<(), String> {
-    sidecar.process.as_ref().ok_or(NOT_OURS)?.set_wanted(false);
+    let process = sidecar.process.as_ref().ok_or("this sidecar did not start its engine, so it cannot stop it")?;
+    // Told first, so that nothing new comes.
+    sidecar.states.set_phase(Phase::Unloaded);
+    process.set_wanted(false);
     Ok(())
 }
-
-const NOT_OURS: &str = "this sidecar did not start its engine, so it cannot stop or start it";
 
 async fn sleep(sidecar: &Sidecar, level: u32) -> Result<(), String> {
     let Phase::Ready(model) = sidecar.states.phase() else {

@@ -1,15 +1,13 @@
 //! One connection to one router: hello, then states and load as they change, and the outcomes of commands.
 
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 
-use cloudach_proto::v1::{
-    Hello, Load, SidecarReport, fleet_client::FleetClient, sidecar_report::Report,
-};
+use cloudach_proto::v1::{Hello, Load, SidecarReport, fleet_client::FleetClient, sidecar_report::Report};
 use cloudach_service::address::Address;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, transport::Endpoint};
@@ -66,45 +64,26 @@ pub(super) async fn run(
     let mut told = Told { load: sidecar.load(), at: Instant::now() };
     let mut carrying_out = FuturesUnordered::new();
     loop {
-        let due = pin!(sleep_until(told.at + LOAD_AT_LEAST_EVERY));
         let next = tokio::select! {
             order = orders.message() => match order? {
-                Some(order) => {
-                    if carrying_out.len() < COMMANDS_AT_ONCE {
-                        carrying_out.push(commands.carry_out(sidecar, order));
-                        continue;
-                    }
-                    Report::Outcome(Commands::refused(order.command_id, "too many commands at once"))
+                Some(order) if carrying_out.len() < COMMANDS_AT_ONCE => {
+                    carrying_out.push(commands.carry_out(sidecar, order));
+                    continue;
                 }
+                Some(order) => Report::Outcome(Commands::refused(order.command_id, "too many commands at once")),
                 None => return Ok(()),
             },
             Some(outcome) = carrying_out.next(), if !carrying_out.is_empty() => Report::Outcome(outcome),
             Ok(()) = states.changed() => Report::Model(sidecar.states.report(&states.borrow_and_update())),
-            () = changed(&mut open, &mut figures, told.at) => match told.update(sidecar.load()) {
-                Some(load) => Report::Load(load),
-                None => continue,
-            },
-            () = due => Report::Load(told.renew(sidecar.load())),
+            () = sleep_until(told.due(&sidecar.load())) => Report::Load(told.renew(sidecar.load())),
+            // When load is due is another question now.
+            Ok(()) = open.changed() => continue,
+            Ok(()) = figures.changed() => continue,
         };
         if reports.send(report(next)).await.is_err() {
             return Ok(());
         }
     }
-}
-
-/// Waits for a change of what load is made of, and lets changes that follow closely come together.
-async fn changed<A, B>(
-    open: &mut tokio::sync::watch::Receiver<A>,
-    figures: &mut tokio::sync::watch::Receiver<B>,
-    told_at: Instant,
-) {
-    tokio::select! {
-        _ = open.changed() => {}
-        _ = figures.changed() => {}
-    }
-    sleep(LOAD_AT_MOST_EVERY.saturating_sub(told_at.elapsed())).await;
-    open.mark_unchanged();
-    figures.mark_unchanged();
 }
 
 /// What the router was told last.
@@ -114,8 +93,9 @@ struct Told {
 }
 
 impl Told {
-    fn update(&mut self, load: Load) -> Option<Load> {
-        (load != self.load).then(|| self.renew(load))
+    /// When the router is to be told again, the load being this now.
+    fn due(&self, now: &Load) -> Instant {
+        self.at + if self.load == *now { LOAD_AT_LEAST_EVERY } else { LOAD_AT_MOST_EVERY }
     }
 
     fn renew(&mut self, load: Load) -> Load {

@@ -54,8 +54,13 @@ pub(super) fn request(request: &EmbedRequest, served_name: &str) -> Result<Vec<u
         return Err(invalid("input", "all inputs of one request take special tokens, or none does"));
     }
     let add_special_tokens = text(&input[0]).then_some(special);
-    let body =
-        Request { model: served_name, input, encoding_format: "base64", dimensions: request.dimensions, add_special_tokens };
+    let body = Request {
+        model: served_name,
+        input,
+        encoding_format: "base64",
+        dimensions: request.dimensions,
+        add_special_tokens,
+    };
     serde_json::to_vec(&body).map_err(|error| invalid("input", format!("the request cannot be written: {error}")))
 }
 
@@ -67,7 +72,8 @@ pub(super) fn read(body: &[u8], inputs: usize) -> Result<Embeddings, Failed> {
     let page: Page = serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
     let mut data = vec![Embedding::default(); inputs];
     for entry in page.data {
-        let place = data.get_mut(entry.index).ok_or_else(|| unreadable(format!("there is no input {}", entry.index)))?;
+        let place =
+            data.get_mut(entry.index).ok_or_else(|| unreadable(format!("there is no input {}", entry.index)))?;
         place.values = floats(&entry.embedding).ok_or_else(|| unreadable("a vector is not base64".to_owned()))?;
     }
     if let Some(missing) = data.iter().position(|embedding| embedding.values.is_empty()) {
@@ -129,7 +135,13 @@ mod tests {
 
     #[test]
     fn an_answer_with_gaps_is_a_failure() {
-        for page in ["", "{}", r#"{"data":[]}"#, r#"{"data":[{"index":7,"embedding":""}]}"#, r#"{"data":[{"index":0,"embedding":"AA=="}]}"#] {
+        for page in [
+            "",
+            "{}",
+            r#"{"data":[]}"#,
+            r#"{"data":[{"index":7,"embedding":""}]}"#,
+            r#"{"data":[{"index":0,"embedding":"AA=="}]}"#,
+        ] {
             assert_eq!(read(page.as_bytes(), 1).unwrap_err().code(), ErrorCode::EngineFailed, "{page}");
         }
     }

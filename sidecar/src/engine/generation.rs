@@ -58,7 +58,13 @@ struct Patience {
 }
 
 impl Generation {
-    pub(super) fn new(response: Response, reader: Reader, prompt_tokens: u32, limits: &Limits, deadline: Deadline) -> Self {
+    pub(super) fn new(
+        response: Response,
+        reader: Reader,
+        prompt_tokens: u32,
+        limits: &Limits,
+        deadline: Deadline,
+    ) -> Self {
         Self {
             prompt_tokens,
             response,

@@ -6,6 +6,7 @@
 use std::{
     future::poll_fn,
     io,
+    path::Path,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -25,12 +26,15 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::{
     net::{TcpStream, UnixStream},
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::either::Either;
 
 /// An idle connection older than this is not used again: engines close theirs after five seconds.
 const IDLE_FOR: Duration = Duration::from_secs(3);
+
+/// How long a full queue of connections is left alone.
+const BUSY_PAUSE: Duration = Duration::from_millis(2);
 
 /// The largest response head, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
@@ -173,16 +177,25 @@ impl Client {
                     stream.set_nodelay(true)?;
                     Ok(Either::Left(stream))
                 }
-                Address::Unix(path) => UnixStream::connect(path).await.map(Either::Right),
+                Address::Unix(path) => connect_unix(path).await.map(Either::Right),
             }
         };
         let socket = timeout(self.connect_timeout, connecting)
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .map_err(unreachable)?;
-        let (sender, connection) =
-            Builder::new().max_header_size(MAX_HEAD).handshake(TokioIo::new(socket)).await?;
+        let (sender, connection) = Builder::new().max_header_size(MAX_HEAD).handshake(TokioIo::new(socket)).await?;
         Ok(Link { sender, connection, ended: false })
+    }
+}
+
+/// Unlike TCP, a Unix socket whose queue is full refuses at once, and is only busy.
+async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(BUSY_PAUSE).await,
+            connected => return connected,
+        }
     }
 }
 

@@ -143,7 +143,11 @@ mod tests {
         found.map(|found| (found.source, found.bos_token, found.eos_token))
     }
 
-    fn expected(source: &str, bos: Option<&str>, eos: Option<&str>) -> Option<(String, Option<String>, Option<String>)> {
+    fn expected(
+        source: &str,
+        bos: Option<&str>,
+        eos: Option<&str>,
+    ) -> Option<(String, Option<String>, Option<String>)> {
         Some((source.to_owned(), bos.map(str::to_owned), eos.map(str::to_owned)))
     }
 

@@ -40,10 +40,9 @@ impl LastLines {
         self.take(&line, replica);
     }
 
-    /// What `read` makes of the lines, oldest first.
-    pub(super) fn with<T>(&self, read: impl FnOnce(std::iter::Map<std::collections::vec_deque::Iter<'_, String>, fn(&String) -> &str>) -> T) -> T {
-        let lines = self.lines.lock();
-        read(lines.iter().map(String::as_str as fn(&String) -> &str))
+    /// The lines, oldest first.
+    pub(super) fn kept(&self) -> Vec<String> {
+        self.lines.lock().iter().cloned().collect()
     }
 
     fn take(&self, line: &[u8], replica: &str) {
@@ -72,7 +71,7 @@ mod tests {
         text.extend(std::iter::repeat_n(b'x', 100_000));
         text.extend(b"\n\xff no newline");
         lines.read(Some(text.as_slice()), "r").await;
-        let kept: Vec<String> = lines.with(|lines| lines.map(str::to_owned).collect());
+        let kept = lines.kept();
         assert_eq!(kept.len(), KEPT);
         assert_eq!((kept[0].as_str(), kept[497].as_str()), ("line 102", "line 599"));
         assert_eq!(kept[498].len(), MAX_LINE);

@@ -3,13 +3,7 @@
 mod backoff;
 mod last_lines;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    os::unix::fs::FileTypeExt,
-    process::ExitStatus,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, os::unix::fs::FileTypeExt, process::ExitStatus, time::Duration};
 
 use cloudach_service::address::Address;
 use parking_lot::Mutex;
@@ -19,6 +13,7 @@ use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use self::{backoff::Backoff, last_lines::LastLines};
@@ -38,7 +33,8 @@ pub(crate) struct EngineProcess {
     grace: Duration,
     /// A file that the engine of before may have left, on which a new one would fail.
     socket: Option<std::path::PathBuf>,
-    wanted: watch::Sender<bool>,
+    /// Even while the process is wanted. It counts, so that an end and a start in quick succession are not overlooked.
+    wanted: watch::Sender<u64>,
     status: watch::Sender<Status>,
     /// Why the process that runs is to be replaced, when it is.
     given_up: Mutex<Option<String>>,
@@ -48,6 +44,8 @@ pub(crate) struct EngineProcess {
 /// What the process is up to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Status {
+    /// It is about to run.
+    Starting,
     /// It is not wanted.
     Stopped,
     Running,
@@ -73,15 +71,23 @@ impl EngineProcess {
             env: config.env.clone(),
             grace: config.stop_grace,
             socket,
-            wanted: watch::Sender::new(true),
-            status: watch::Sender::new(Status::Stopped),
+            wanted: watch::Sender::new(0),
+            status: watch::Sender::new(Status::Starting),
             given_up: Mutex::default(),
             given_up_now: Notify::new(),
         })
     }
 
     pub(crate) fn set_wanted(&self, wanted: bool) {
-        self.wanted.send_replace(wanted);
+        self.wanted.send_if_modified(|count| {
+            let changed = is_wanted(*count) != wanted;
+            *count += u64::from(changed);
+            changed
+        });
+    }
+
+    pub(crate) fn is_wanted(&self) -> bool {
+        is_wanted(*self.wanted.borrow())
     }
 
     pub(crate) fn status(&self) -> watch::Receiver<Status> {
@@ -94,45 +100,42 @@ impl EngineProcess {
         self.given_up_now.notify_one();
     }
 
-    /// Keeps the process running while it is wanted. Ends it and returns when `end` does.
-    pub(crate) async fn run(&self, sidecar: &Sidecar, end: impl Future<Output = ()>) {
-        let mut end = std::pin::pin!(end);
+    /// Keeps the process running while it is wanted. Ends it and returns when `end` is cancelled.
+    pub(crate) async fn run(&self, sidecar: &Sidecar, end: &CancellationToken) {
         let mut wanted = self.wanted.subscribe();
         let mut backoff = Backoff::default();
-        loop {
-            if !*wanted.borrow_and_update() {
+        while !end.is_cancelled() {
+            let count = *wanted.borrow_and_update();
+            if !is_wanted(count) {
                 self.status.send_replace(Status::Stopped);
                 tokio::select! {
-                    _ = wanted.changed() => continue,
-                    () = &mut end => return,
+                    _ = wanted.changed() => {}
+                    () = end.cancelled() => {}
                 }
+                continue;
             }
             let begun = Instant::now();
             let stop = async {
                 tokio::select! {
-                    _ = wanted.wait_for(|wanted| !wanted) => {}
-                    () = &mut end => {}
+                    _ = wanted.wait_for(|now| *now != count) => {}
+                    () = end.cancelled() => {}
                 }
             };
-            let Ending::Died(reason) = self.run_once(sidecar, stop).await else {
-                if *wanted.borrow() {
-                    return;
-                }
-                continue;
-            };
+            let Ending::Died(reason) = self.run_once(sidecar, stop).await else { continue };
             let pause = backoff.next(begun.elapsed());
             error!(replica = sidecar.replica, reason, ?pause, "the engine died");
             self.status.send_replace(Status::Died(format!("{reason}; started again in {pause:?}")));
             tokio::select! {
                 () = sleep(pause) => {}
                 _ = wanted.changed() => {}
-                () = &mut end => return,
+                () = end.cancelled() => return,
             }
             sidecar.metrics.engine_restarts.inc();
         }
     }
 
     async fn run_once(&self, sidecar: &Sidecar, stop: impl Future<Output = ()>) -> Ending {
+        self.status.send_replace(Status::Starting);
         self.remove_stale_socket();
         let mut child = match self.start() {
             Ok(child) => child,
@@ -159,7 +162,7 @@ impl EngineProcess {
             let _ = timeout(LAST_LINES_WITHIN, reading).await;
         }
         match ending {
-            Ending::Died(how) => match lines.with(|lines| sidecar.engine.cause_of_death(lines)) {
+            Ending::Died(how) => match sidecar.engine.cause_of_death(lines.kept().iter().map(String::as_str)) {
                 Some(cause) => Ending::Died(format!("{how}: {cause}")),
                 None => Ending::Died(how),
             },
@@ -180,9 +183,19 @@ impl EngineProcess {
                 self.end(&mut child, stdin).await;
                 Ending::Wished
             }
-            () = self.given_up_now.notified() => {
+            reason = self.given_up() => {
                 self.end(&mut child, stdin).await;
-                Ending::Died(self.given_up.lock().take().unwrap_or_default())
+                Ending::Died(reason)
+            }
+        }
+    }
+
+    /// Waits until the process is given up. What was said about the one before is forgotten by now.
+    async fn given_up(&self) -> String {
+        loop {
+            self.given_up_now.notified().await;
+            if let Some(reason) = self.given_up.lock().take() {
+                return reason;
             }
         }
     }
@@ -208,6 +221,10 @@ impl EngineProcess {
             warn!(path = %path.display(), %error, "the old socket cannot be removed");
         }
     }
+}
+
+fn is_wanted(count: u64) -> bool {
+    count.is_multiple_of(2)
 }
 
 /// How the watchdog says that the engine ended: its exit code, or 128 and the signal.

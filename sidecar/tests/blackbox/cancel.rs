@@ -5,9 +5,9 @@ use cloudach_proto::v1::{EmbedRequest, generate_event::Event};
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use crate::rig::{engines, MODEL, PROMPTLY, Rig, SOON, ask};
+use crate::rig::{MODEL, PROMPTLY, Rig, SOON, ask, engines};
 
-const SLOW: &str = "[[tokens=100000]][[delay=5ms]]";
+const SLOW: &str = "[[tokens=100000]][[delay=50ms]]";
 const SILENT: &str = "[[first=60s]]";
 
 #[tokio::test]
@@ -69,11 +69,8 @@ async fn a_session_that_breaks_frees_the_engine() {
 async fn a_dropped_embedding_frees_the_engine() {
     let script = Script { serves: Serves::Embeddings { dimensions: 4 }, ..Script::vllm() };
     let rig = Rig::start(script).await;
-    let request = EmbedRequest {
-        model: MODEL.into(),
-        inputs: vec![ask(SILENT).prompt.unwrap()],
-        ..EmbedRequest::default()
-    };
+    let request =
+        EmbedRequest { model: MODEL.into(), inputs: vec![ask(SILENT).prompt.unwrap()], ..EmbedRequest::default() };
     let mut client = rig.sidecar.client.clone();
     let mut call = Box::pin(client.embed(request));
     tokio::select! {

@@ -7,7 +7,7 @@ use cloudach_proto::v1::{ErrorCode, GenerateRequest, Sampling};
 use cloudach_sidecar::config::{Dialect as Spoken, EngineConfig};
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use crate::rig::{engines, Rig, SOON, Sidecar, ask, ask_ids, dialect};
+use crate::rig::{Rig, SOON, Sidecar, ask, ask_ids, dialect, engines};
 
 #[tokio::test]
 async fn an_engine_that_breaks_in_the_middle_is_lost() {

@@ -10,10 +10,16 @@ use cloudach_proto::v1::{
     router_command::Command,
     sidecar_report::Report,
 };
-use cloudach_service::{address::Address, grpc::{self, Listener}};
+use cloudach_service::{
+    address::Address,
+    grpc::{self, Listener},
+};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::{sync::{CancellationToken, DropGuard}, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::rig::{Rig, SOON, ask};
@@ -22,7 +28,7 @@ use crate::rig::{Rig, SOON, ask};
 struct Ears(mpsc::Sender<Attachment>);
 
 /// One sidecar's attachment.
-struct Attachment {
+pub(crate) struct Attachment {
     reports: Streaming<SidecarReport>,
     commands: mpsc::Sender<Result<RouterCommand, Status>>,
 }
@@ -39,14 +45,14 @@ impl Fleet for Ears {
     }
 }
 
-struct Router {
-    address: Address,
+pub(crate) struct Router {
+    pub(crate) address: Address,
     attachments: mpsc::Receiver<Attachment>,
     _end: DropGuard,
 }
 
 impl Router {
-    async fn start(address: Address) -> Self {
+    pub(crate) async fn start(address: Address) -> Self {
         let (sender, attachments) = mpsc::channel(4);
         let end = CancellationToken::new();
         let binding = async {
@@ -65,7 +71,7 @@ impl Router {
         Self { address, attachments, _end: end.drop_guard() }
     }
 
-    async fn attachment(&mut self) -> Attachment {
+    pub(crate) async fn attachment(&mut self) -> Attachment {
         timeout(SOON, self.attachments.recv()).await.expect("the sidecar attaches").unwrap()
     }
 }
@@ -84,7 +90,7 @@ impl Attachment {
         }
     }
 
-    async fn until_phase(&mut self, phase: ModelPhase) -> cloudach_proto::v1::ModelState {
+    pub(crate) async fn until_phase(&mut self, phase: ModelPhase) -> cloudach_proto::v1::ModelState {
         self.until(|report| match report {
             Report::Model(state) if state.phase() == phase => Some(state),
             _ => None,
@@ -92,7 +98,7 @@ impl Attachment {
         .await
     }
 
-    async fn order(&mut self, epoch: u64, command_id: u64, command: Command) -> Result<(), String> {
+    pub(crate) async fn order(&mut self, epoch: u64, command_id: u64, command: Command) -> Result<(), String> {
         let order = RouterCommand { epoch, command_id, command: Some(command) };
         self.commands.send(Ok(order)).await.unwrap();
         self.until(|report| match report {

@@ -6,8 +6,8 @@ use cloudach_fake_engine::{Dialect as FakeDialect, FakeEngine, FrontEnd, Script}
 use cloudach_proto::{
     session::client::Peer,
     v1::{
-        Delta, Failed, Finished, GenerateEvent, GenerateRequest, Prompt, PromptText, RequestContext, Sampling,
-        Started, TokenIds, generate_event::Event, inference_client::InferenceClient, prompt,
+        Delta, Failed, Finished, GenerateEvent, GenerateRequest, Prompt, PromptText, RequestContext, Sampling, Started,
+        TokenIds, generate_event::Event, inference_client::InferenceClient, prompt,
     },
 };
 use cloudach_service::{
@@ -219,7 +219,7 @@ pub(crate) fn dialect(script: &Script) -> Dialect {
     }
 }
 
-fn config(listen: Address, engine: EngineConfig) -> Config {
+pub(crate) fn config(listen: Address, engine: EngineConfig) -> Config {
     Config {
         replica: Some("replica-1".into()),
         listen,

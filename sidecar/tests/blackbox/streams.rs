@@ -1,12 +1,10 @@
 //! Generations and embeddings as callers see them, for both dialects alike.
 
-use cloudach_fake_engine::{Dialect, Script, Serves, vocabulary};
-use cloudach_proto::v1::{
-    EmbedRequest, ErrorCode, FinishReason, GenerateRequest, Sampling, embed_response::Outcome,
-};
+use cloudach_fake_engine::{Script, Serves, vocabulary};
+use cloudach_proto::v1::{EmbedRequest, ErrorCode, FinishReason, GenerateRequest, Sampling, embed_response::Outcome};
 use futures_util::StreamExt;
 
-use crate::rig::{engines, Answer, MODEL, Rig, ask, ask_ids};
+use crate::rig::{Answer, MODEL, Rig, ask, ask_ids, engines};
 
 #[tokio::test]
 async fn text_in_tokens_out() {

@@ -26,7 +26,10 @@ mod tests {
     fn causes_are_found() {
         let bind = "couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 8081";
         assert_eq!(cause(["loading", bind, "exiting"].into_iter()).as_deref(), Some(bind));
-        assert_eq!(cause(["a", "exiting due to model loading error", ""].into_iter()).as_deref(), Some("exiting due to model loading error"));
+        assert_eq!(
+            cause(["a", "exiting due to model loading error", ""].into_iter()).as_deref(),
+            Some("exiting due to model loading error")
+        );
         assert_eq!(cause([].into_iter()), None);
     }
 }

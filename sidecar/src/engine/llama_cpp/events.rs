@@ -81,6 +81,7 @@ struct Timings {
 const LEAST: f32 = -9999.0;
 
 /// What one event says, before ids that it left out are found.
+#[derive(Debug)]
 struct Partial {
     reading: Reading,
     /// Tokens whose ids the event does not have, when there are any: so many, with this one's.
@@ -168,4 +169,80 @@ fn logprob(found: Probability<'_>, top: u32) -> TokenLogprob {
     };
     let top = found.top_logprobs.into_iter().take(top as usize).map(alternative).collect();
     TokenLogprob { token, logprob: found.logprob.unwrap_or(LEAST), bytes, top }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Dialect, EngineConfig};
+
+    fn reader(request: &GenerateRequest) -> Reader {
+        let mut config: Config =
+            cloudach_service::config::parse("{listen: 'unix:/s', model: m, engine: {dialect: vllm, url: 'unix:/e'}}")
+                .unwrap();
+        config.engine = EngineConfig::attach(Dialect::LlamaCpp, "unix:/nowhere".parse().unwrap());
+        Reader::new(request, Tokenizer::new(super::super::Calls::new(&config)))
+    }
+
+    fn delta(text: &str, token_ids: &[u32]) -> Option<Delta> {
+        Some(Delta { text: text.into(), token_ids: token_ids.to_vec(), logprobs: Vec::new() })
+    }
+
+    const PROGRESS: &str = r#"{"index":0,"content":"","tokens":[0],"stop":false,"id_slot":-1,"tokens_predicted":0,"tokens_evaluated":300,"prompt_progress":{"total":300,"cache":299,"processed":300,"time_ms":28}}"#;
+    const TOKEN: &str = r#"{"index":0,"content":"The","tokens":[504],"stop":false,"id_slot":-1,"tokens_predicted":1,"tokens_evaluated":16}"#;
+    const LAST: &str = r#"{"index":0,"content":"","tokens":[],"id_slot":3,"stop":true,"model":"m","tokens_predicted":2,"tokens_evaluated":16,"generation_settings":{"n_predict":8},"prompt":"Hi","has_new_line":false,"truncated":false,"stop_type":"word","stopping_word":"END","tokens_cached":23,"timings":{"cache_n":15,"prompt_n":1,"prompt_ms":21.198}}"#;
+
+    #[test]
+    fn a_stream_is_read() {
+        let mut reader = reader(&GenerateRequest::default());
+        assert_eq!(reader.parse(PROGRESS.as_bytes()).unwrap().reading, Reading::default());
+        assert_eq!(reader.parse(TOKEN.as_bytes()).unwrap().reading.delta, delta("The", &[504]));
+        let eos = r#"{"index":0,"content":"","tokens":[2],"stop":false,"tokens_predicted":2,"tokens_evaluated":16}"#;
+        let partial = reader.parse(eos.as_bytes()).unwrap();
+        assert_eq!((partial.reading.delta, partial.missing), (delta("", &[2]), None));
+        let Reading { delta, end } = reader.parse(LAST.as_bytes()).unwrap().reading;
+        assert_eq!(delta, None);
+        let usage = TokenUsage { prompt_tokens: 16, completion_tokens: 2, cached_tokens: 15 };
+        let stop = Some("END".to_owned());
+        assert_eq!(end, Some(Finished { reason: FinishReason::Stop.into(), usage: Some(usage), stop }));
+    }
+
+    #[test]
+    fn a_stop_string_that_is_to_stay_is_put_back() {
+        let sampling = Some(cloudach_proto::v1::Sampling { include_stop: true, ..Default::default() });
+        let mut reader = reader(&GenerateRequest { sampling, ..GenerateRequest::default() });
+        assert_eq!(reader.parse(LAST.as_bytes()).unwrap().reading.delta, delta("END", &[]));
+    }
+
+    #[test]
+    fn ids_that_were_swallowed_are_noticed() {
+        let mut reader = reader(&GenerateRequest::default());
+        let crab = r#"{"content":"🦀","tokens":[218],"tokens_predicted":3,"stop":false}"#;
+        assert_eq!(reader.parse(crab.as_bytes()).unwrap().missing, Some(3));
+        let held = r#"{"content":"","tokens":[7],"tokens_predicted":4,"stop":false}"#;
+        assert_eq!(reader.parse(held.as_bytes()).unwrap().missing, None);
+    }
+
+    #[test]
+    fn log_probabilities_take_the_piece_from_the_alternatives() {
+        let event = r#"{"content":"","tokens":[7],"tokens_predicted":1,"stop":false,"completion_probabilities":[
+            {"id":7,"token":"","bytes":[],"logprob":-0.5,"top_logprobs":[
+                {"id":7,"token":" ca","bytes":[32,99,97],"logprob":-0.5},{"id":8,"token":"x","bytes":[120],"logprob":null}]}]}"#;
+        let mut asked = reader(&GenerateRequest { top_logprobs: Some(1), ..GenerateRequest::default() });
+        let delta = asked.parse(event.as_bytes()).unwrap().reading.delta.unwrap();
+        let entry = &delta.logprobs[0];
+        assert_eq!((entry.token.as_str(), entry.bytes.as_slice(), entry.top.len()), (" ca", &b" ca"[..], 1));
+        let mut plain = reader(&GenerateRequest::default());
+        assert!(plain.parse(event.as_bytes()).unwrap().reading.delta.unwrap().logprobs.is_empty());
+    }
+
+    #[test]
+    fn an_engine_that_breaks_is_lost() {
+        let none = r#"{"content":"","tokens":[],"stop":true,"stop_type":"none","tokens_predicted":0}"#;
+        let error = r#"{"error":{"code":500,"message":"decode failed","type":"server_error"}}"#;
+        for event in [none, error, "{\"content\":", "[DONE]"] {
+            let failed = reader(&GenerateRequest::default()).parse(event.as_bytes()).err().unwrap();
+            assert_eq!((failed.code(), failed.retryable), (ErrorCode::ReplicaLost, true), "{event}");
+        }
+    }
 }

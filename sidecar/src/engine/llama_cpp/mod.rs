@@ -10,6 +10,7 @@ mod errors;
 pub(super) mod events;
 mod prepare;
 mod request;
+mod schema;
 mod slots;
 mod tokenize;
 
@@ -78,6 +79,7 @@ impl LlamaCpp {
 
     pub(super) async fn generate(&self, request: GenerateRequest, model: &ModelInfo) -> Result<Generation, Failed> {
         request::check(&request)?;
+        schema::check(request.constraint.as_ref()).await?;
         let deadline = Deadline::of(request.context.as_ref());
         let slot = self.slot(deadline).await?;
         let tokenizer = Tokenizer::new(self.calls.clone());

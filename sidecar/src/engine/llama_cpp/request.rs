@@ -35,7 +35,7 @@ struct Completion<'a> {
     min_p: f32,
     repeat_penalty: f32,
     /// Penalties look at the whole context, as OpenAI's do.
-    repeat_last_n: i32,
+    repeat_last_n: u32,
     presence_penalty: f32,
     frequency_penalty: f32,
     seed: i64,
@@ -71,9 +71,7 @@ pub(super) fn check(request: &GenerateRequest) -> Result<(), Failed> {
     match request.constraint.as_ref().and_then(|constraint| constraint.kind.as_ref()) {
         Some(constraint::Kind::Regex(_)) => cannot("regex"),
         Some(constraint::Kind::Choice(_)) => cannot("choice"),
-        Some(
-            constraint::Kind::JsonSchema(_) | constraint::Kind::JsonObject(_) | constraint::Kind::Grammar(_),
-        )
+        Some(constraint::Kind::JsonSchema(_) | constraint::Kind::JsonObject(_) | constraint::Kind::Grammar(_))
         | None => Ok(()),
     }
 }
@@ -107,7 +105,8 @@ pub(super) fn completion(request: &GenerateRequest, prompt: &[u32], context_leng
         top_p: explicit.top_p,
         min_p: explicit.min_p,
         repeat_penalty: explicit.repetition_penalty,
-        repeat_last_n: -1,
+        // OpenAI's penalties look at the whole text; this server has no word for that but a number.
+        repeat_last_n: context_length,
         presence_penalty: explicit.presence_penalty,
         frequency_penalty: explicit.frequency_penalty,
         seed: sampling.seed.map_or(RANDOM, seed),
@@ -160,7 +159,7 @@ mod tests {
         let expected = json!({
             "prompt": [1, 2], "n_predict": 2046, "stream": true, "return_progress": true, "return_tokens": true,
             "cache_prompt": true, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repeat_penalty": 1.0,
-            "repeat_last_n": -1, "presence_penalty": 0.0, "frequency_penalty": 0.0, "seed": -1, "stop": [],
+            "repeat_last_n": 2048, "presence_penalty": 0.0, "frequency_penalty": 0.0, "seed": -1, "stop": [],
             "ignore_eos": false, "n_probs": 0, "post_sampling_probs": false,
         });
         assert_eq!(body(&GenerateRequest::default()), expected);
@@ -188,12 +187,16 @@ mod tests {
             ..Sampling::default()
         };
         let constraint = Some(Constraint { kind: Some(constraint::Kind::JsonSchema(r#"{"b":1,"a":2}"#.into())) });
-        let request =
-            GenerateRequest { sampling: Some(sampling), top_logprobs: Some(0), constraint, ..GenerateRequest::default() };
+        let request = GenerateRequest {
+            sampling: Some(sampling),
+            top_logprobs: Some(0),
+            constraint,
+            ..GenerateRequest::default()
+        };
         let expected = json!({
             "prompt": [1, 2], "n_predict": 9, "stream": true, "return_progress": true, "return_tokens": true,
             "cache_prompt": false, "temperature": 0.5, "top_k": 40, "top_p": 0.9, "min_p": 0.05,
-            "repeat_penalty": 1.25, "repeat_last_n": -1, "presence_penalty": 0.5, "frequency_penalty": -0.5, "seed": 7,
+            "repeat_penalty": 1.25, "repeat_last_n": 2048, "presence_penalty": 0.5, "frequency_penalty": -0.5, "seed": 7,
             "stop": ["END"], "ignore_eos": true, "logit_bias": {"504": -5.0}, "n_probs": 1,
             "post_sampling_probs": false, "json_schema": {"b": 1, "a": 2},
         });
@@ -208,7 +211,8 @@ mod tests {
             failed.param
         };
         let sampling = |sampling| GenerateRequest { sampling: Some(sampling), ..GenerateRequest::default() };
-        let limited = |kind| GenerateRequest { constraint: Some(Constraint { kind: Some(kind) }), ..GenerateRequest::default() };
+        let limited =
+            |kind| GenerateRequest { constraint: Some(Constraint { kind: Some(kind) }), ..GenerateRequest::default() };
         assert_eq!(refused(sampling(Sampling { min_tokens: Some(1), ..Sampling::default() })), "min_tokens");
         assert_eq!(refused(sampling(Sampling { stop_token_ids: vec![2], ..Sampling::default() })), "stop_token_ids");
         let visible = Sampling { skip_special_tokens: Some(false), ..Sampling::default() };

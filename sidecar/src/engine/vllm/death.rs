@@ -48,7 +48,11 @@ fn message_of(line: &str) -> &str {
         _ => line,
     };
     match line.split_once("] ") {
-        Some((head, rest)) if head.starts_with("ERROR ") || head.starts_with("WARNING ") || head.starts_with("INFO ") => rest,
+        Some((head, rest))
+            if head.starts_with("ERROR ") || head.starts_with("WARNING ") || head.starts_with("INFO ") =>
+        {
+            rest
+        }
         _ => line,
     }
     .trim()
@@ -71,12 +75,19 @@ mod tests {
                 "ValueError: Free memory on device cuda:0 (1/80 GiB) on startup is less",
             ),
             (
-                &["Traceback", "(EngineCore pid=9) ValueError: No common block size for 16 (CPU_ATTN: [MultipleOf(32)])", "x"],
+                &[
+                    "Traceback",
+                    "(EngineCore pid=9) ValueError: No common block size for 16 (CPU_ATTN: [MultipleOf(32)])",
+                    "x",
+                ],
                 "ValueError: No common block size for 16 (CPU_ATTN: [MultipleOf(32)])",
             ),
             (&["a", "OSError: [Errno 98] Address already in use"], "OSError: [Errno 98] Address already in use"),
             (
-                &["huggingface_hub.errors.RepositoryNotFoundError: 404", "RuntimeError: Engine core initialization failed. See root cause above."],
+                &[
+                    "huggingface_hub.errors.RepositoryNotFoundError: 404",
+                    "RuntimeError: Engine core initialization failed. See root cause above.",
+                ],
                 "huggingface_hub.errors.RepositoryNotFoundError: 404",
             ),
             (&["exec failed", "  "], "exec failed"),

@@ -106,7 +106,8 @@ fn broken(message: &str) -> Failed {
 
 /// The parameter to blame, by OpenAI's name.
 fn param(error: &Body<'_>) -> String {
-    const STRUCTURED: [&str; 5] = ["Grammar error", "grammar", "structured_outputs", "structured outputs", "JSON schema"];
+    const STRUCTURED: [&str; 5] =
+        ["Grammar error", "grammar", "structured_outputs", "structured outputs", "JSON schema"];
     if let Some(param) = error.param.as_deref().map(|param| param.strip_prefix("body.").unwrap_or(param)) {
         // `body.1` is a place in malformed JSON.
         return if param.parse::<u32>().is_ok() { String::new() } else { brief(param) };
@@ -134,4 +135,91 @@ fn number_after(text: &str, before: &str) -> Option<u32> {
 fn number_before(text: &str, after: &str) -> Option<u32> {
     let (head, _) = text.split_once(after)?;
     head.rsplit(' ').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(message: &str, param: Option<&str>, code: u16) -> String {
+        json!({"error": {"message": message, "type": "BadRequestError", "param": param, "code": code}}).to_string()
+    }
+
+    #[test]
+    fn both_front_ends_prompts_over_the_context_are_recognised() {
+        let python = "This model's maximum context length is 2048 tokens. However, your prompt contains at least 2049 \
+                      input tokens, which exceeds this limit. (parameter=input_tokens, value=2049)";
+        let rust = "this model's maximum context length is 2048 tokens, but the prompt contains 3001 input tokens";
+        let characters = "This model's maximum context length is 256 tokens. However, your prompt contains 5000 \
+                          characters (more than 4608 characters, which is the upper bound for 256 input tokens).";
+        let full = "max_tokens must be at least 1, got 0. (parameter=max_tokens, value=0)";
+        let cases = [
+            (answer(python, Some("input_tokens"), 400), 2048, 2049),
+            (json!({"error": {"message": rust, "code": "invalid_request_error"}}).to_string(), 2048, 3001),
+            (answer(characters, Some("input_tokens"), 400), 256, 256),
+            (answer(full, Some("max_tokens"), 400), 0, 0),
+        ];
+        for (body, context_length, prompt_tokens) in cases {
+            let failed = failed(StatusCode::BAD_REQUEST, body.as_bytes());
+            assert_eq!(failed.code(), ErrorCode::ContextLengthExceeded, "{body}");
+            assert_eq!((failed.context_length, failed.prompt_tokens), (context_length, prompt_tokens), "{body}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_blamed() {
+        let cases = [
+            (
+                answer("temperature must be non-negative, got -1.0. (parameter=temperature, value=-1.0)", None, 400),
+                "temperature",
+            ),
+            (answer("Token id 99999999 is out of vocabulary", None, 400), ""),
+            (answer("Grammar error: Invalid type: foo", None, 400), "response_format"),
+            (answer("1 validation error", Some("body.max_tokens"), 400), "max_tokens"),
+            (answer("Expecting value", Some("body.1"), 400), ""),
+            (
+                json!({"error": {"message": "temperature: Validation error: range", "code": "x"}}).to_string(),
+                "temperature",
+            ),
+            ("not json".to_owned(), ""),
+        ];
+        for (body, param) in cases {
+            let failed = failed(StatusCode::BAD_REQUEST, body.as_bytes());
+            assert_eq!((failed.code(), failed.param.as_str()), (ErrorCode::InvalidRequest, param), "{body}");
+            assert!(!failed.retryable && !failed.message.is_empty());
+        }
+    }
+
+    #[test]
+    fn statuses_are_told_apart() {
+        let busy = answer("The engine is currently busy and cannot accept new requests.", None, 503);
+        let core = answer("EngineCore encountered an issue. See stack trace (above) for the root cause.", None, 500);
+        let cases = [
+            (404, r#"{"detail":"Not Found"}"#, ErrorCode::Unsupported, false),
+            (404, "", ErrorCode::Unsupported, false),
+            (404, &answer("The model `nope` does not exist.", Some("model"), 404), ErrorCode::ModelUnavailable, true),
+            (503, &busy, ErrorCode::Overloaded, true),
+            (500, &core, ErrorCode::ReplicaLost, true),
+            (500, &answer("CUDA out of memory. Tried", None, 500), ErrorCode::EngineOutOfMemory, true),
+            (500, &answer("Internal server error", None, 500), ErrorCode::EngineFailed, true),
+            (401, &answer("Unauthorized", None, 401), ErrorCode::EngineFailed, false),
+            (405, r#"{"detail":"Method Not Allowed"}"#, ErrorCode::InvalidRequest, false),
+        ];
+        for (status, body, code, retryable) in cases {
+            let failed = failed(StatusCode::from_u16(status).unwrap(), body.as_bytes());
+            assert_eq!((failed.code(), failed.retryable), (code, retryable), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn hostile_bodies_are_survived() {
+        let long = format!(r#"{{"error":{{"message":"{}","param":"{}"}}}}"#, "é".repeat(100_000), "p".repeat(100_000));
+        let nested = "[".repeat(100_000);
+        for body in [long.as_bytes(), nested.as_bytes(), b"\xff\xfe", b"{\"error\":7}", b"{\"error\":{\"param\":7}}"] {
+            let failed = failed(StatusCode::BAD_REQUEST, body);
+            assert!(failed.message.chars().count() < 1000 && failed.param.len() < 1000);
+        }
+    }
 }

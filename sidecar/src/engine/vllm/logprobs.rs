@@ -46,11 +46,8 @@ pub(super) fn read(logprobs: Logprobs<'_>, top: u32) -> Vec<TokenLogprob> {
 fn most_likely(Alternatives(mut found): Alternatives<'_>, top: u32) -> Vec<TopLogprob> {
     found.sort_by(|(_, left), (_, right)| right.total_cmp(left));
     found.truncate(top as usize);
-    let entry = |(token, logprob): (Cow<'_, str>, f32)| TopLogprob {
-        bytes: bytes(&token),
-        token: token.into_owned(),
-        logprob,
-    };
+    let entry =
+        |(token, logprob): (Cow<'_, str>, f32)| TopLogprob { bytes: bytes(&token), token: token.into_owned(), logprob };
     found.into_iter().map(entry).collect()
 }
 

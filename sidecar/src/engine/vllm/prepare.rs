@@ -49,7 +49,11 @@ impl Vllm {
             false => None,
         };
         if capabilities.generate && chat_template.is_none() {
-            warn!(model = model.id, root = model.root, "no chat template found: set `engine.model_dir` to the model's folder");
+            warn!(
+                model = model.id,
+                root = model.root,
+                "no chat template found: set `engine.model_dir` to the model's folder"
+            );
         }
         let context_length = model.max_model_len.unwrap_or(0);
         Ok(ModelInfo { served_name: model.id, context_length, chat_template, capabilities })
