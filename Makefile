@@ -8,12 +8,14 @@
 CARGO ?= cargo
 ENGINES := deploy/local/engines
 
-.PHONY: run cluster test test-vllm vllm lint unit e2e build-release build-debug engine
+.PHONY: run cluster test test-vllm vllm lint unit e2e build-debug engine
 
-run: engine build-release
+run: engine
+	$(CARGO) build --release --locked -p cloudach
 	@exec target/release/cloudach up --config deploy/local/standalone.yaml
 
-cluster: engine build-release
+cluster: engine
+	$(CARGO) build --release --locked -p cloudach-edge -p cloudach-router -p cloudach-sidecar
 	@exec deploy/local/cluster.sh
 
 test: lint unit e2e
@@ -47,9 +49,6 @@ test-vllm: build-debug
 
 engine:
 	@$(ENGINES)/setup-llama-cpp.sh
-
-build-release:
-	$(CARGO) build --release --locked --workspace --bins
 
 build-debug:
 	$(CARGO) build --locked --workspace --bins

@@ -10,15 +10,19 @@ use crate::{
     MAX_MESSAGE_BYTES,
     session::server::{self, Down, Generate, Stopping},
     v1::{
-        EmbedRequest, EmbedResponse, ErrorCode, Failed, GenerateEvent, GenerateRequest, SessionUp, embed_response,
-        inference_server::{Inference, InferenceServer},
+        EmbedRequest, EmbedResponse, Embeddings, ErrorCode, Failed, GenerateEvent, GenerateRequest, SessionUp,
+        embed_response::Outcome,
+        inference_server::{self, Inference, InferenceServer},
     },
 };
+
+/// The name by which gRPC health checking knows the service.
+pub const SERVICE_NAME: &str = inference_server::SERVICE_NAME;
 
 /// Makes embeddings: the router's relay, the sidecar's engine.
 pub trait Embed: Send + Sync + 'static {
     /// Embeds the inputs of `request`. Dropping the future ends the work.
-    fn embed(&self, request: EmbedRequest) -> impl Future<Output = Result<embed_response::Outcome, Failed>> + Send;
+    fn embed(&self, request: EmbedRequest) -> impl Future<Output = Result<Embeddings, Failed>> + Send;
 }
 
 /// Serves Inference by `runs`. Requests are tasks of `tasks`, so that a stop can wait for them.
@@ -76,10 +80,11 @@ impl<R: Generate + Embed> Inference for Service<R> {
         self.takes_requests()?;
         let _token = self.tasks.token();
         let embedding = self.runs.embed(request.into_inner()).with_cancellation_token(&self.stopping.kill);
-        let outcome = embedding.await.unwrap_or_else(|| {
-            Err(Failed::retryable(ErrorCode::ShuttingDown, "this process is stopping; try another"))
-        });
-        let outcome = outcome.unwrap_or_else(embed_response::Outcome::Failed);
+        let outcome = match embedding.await {
+            Some(Ok(embeddings)) => Outcome::Embeddings(embeddings),
+            Some(Err(failed)) => Outcome::Failed(failed),
+            None => Outcome::Failed(Failed::retryable(ErrorCode::ShuttingDown, "this process is stopping")),
+        };
         Ok(Response::new(EmbedResponse { outcome: Some(outcome) }))
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use cloudach_proto::{
     session::{Action, Backlog, Callee, Caller, Delivery, MESSAGE_BYTES, PIECE_BYTES, ProtocolError, Refused},
     v1::{
-        Delta, DownEvent, ErrorCode, Finished, GenerateEvent, GenerateRequest, Prompt, PromptText, SessionDown,
+        Delta, DownEvent, Finished, GenerateEvent, GenerateRequest, Prompt, PromptText, SessionDown,
         SessionUp, UpFrame, generate_event::Event, prompt, up_frame::Frame,
     },
 };
@@ -344,17 +344,32 @@ fn a_peer_that_never_reads_is_broken_off() {
 }
 
 #[test]
-fn a_draining_end_finishes_what_runs_and_refuses_what_comes() {
+fn a_draining_end_finishes_what_runs_and_what_was_on_its_way() {
     let mut callee = Callee::default();
     let open = |id| SessionUp { frames: vec![UpFrame { id, frame: Some(Frame::Open(GenerateRequest::default())) }] };
     callee.receive(open(1)).unwrap();
     callee.drain();
-    assert!(callee.receive(open(2)).unwrap().is_empty());
     let told = callee.transmit().unwrap();
     assert!(told.draining && !callee.is_drained());
-    let refusal = told.events.into_iter().find(|down| down.id == 2).unwrap().event.unwrap().event;
-    assert!(matches!(refusal, Some(Event::Failed(failed)) if failed.code() == ErrorCode::ShuttingDown));
-    callee.push(1, Finished::default().into()).unwrap();
-    callee.transmit().unwrap();
+    assert_eq!(callee.receive(open(2)).unwrap().len(), 1);
+    for id in [1, 2] {
+        assert!(!callee.is_drained());
+        callee.push(id, Finished::default().into()).unwrap();
+        callee.transmit().unwrap();
+    }
     assert!(callee.is_drained());
+}
+
+#[test]
+fn an_end_that_was_told_to_leave_does_so_when_nothing_is_open() {
+    let mut caller = Caller::default();
+    let id = caller.open(GenerateRequest::default(), ()).unwrap();
+    let down = |events, draining| SessionDown { events, draining };
+    caller.receive(down(Vec::new(), true), |(), _| Delivery::Taken);
+    assert_eq!(caller.open(GenerateRequest::default(), ()), Err(Refused::Draining));
+    caller.transmit().unwrap();
+    assert!(!caller.is_drained());
+    let last = DownEvent { id, event: Some(Finished::default().into()) };
+    caller.receive(down(vec![last], false), |(), _| Delivery::Taken);
+    assert!(caller.is_drained());
 }

@@ -18,7 +18,7 @@ use cloudach_proto::{
         server::{EventStream, Generate, Stopping},
     },
     v1::{
-        Delta, EmbedRequest, ErrorCode, Failed, Finished, GenerateEvent, GenerateRequest, embed_response,
+        Delta, EmbedRequest, Embeddings, ErrorCode, Failed, Finished, GenerateEvent, GenerateRequest,
         generate_event::Event,
     },
 };
@@ -66,7 +66,7 @@ impl Drop for Guard {
 }
 
 impl Embed for Ticks {
-    async fn embed(&self, _: EmbedRequest) -> Result<embed_response::Outcome, Failed> {
+    async fn embed(&self, _: EmbedRequest) -> Result<Embeddings, Failed> {
         Err(Failed::new(ErrorCode::Unsupported, "no embeddings"))
     }
 }

@@ -20,7 +20,7 @@ use cloudach_proto::{
 };
 use cloudach_service::{
     admin::{self, AdminError},
-    grpc::{self, GrpcError, Listener},
+    grpc::{self, GrpcError, Listener, ServingStatus},
     stop::{Running, Stop},
 };
 use tracing::info;
@@ -44,8 +44,6 @@ pub enum RouterError {
     Grpc(#[from] GrpcError),
     #[error(transparent)]
     Admin(#[from] AdminError),
-    #[error("cannot describe the services for gRPC reflection: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
 }
 
 /// Runs a router until `stop`.
@@ -68,18 +66,12 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
     let relay =
         Relay { names: names.clone(), fleet: fleet.clone(), config: config.relay, metrics, turn: AtomicUsize::new(0) };
     let stopping = Stopping { drain: running.drain.clone(), kill: running.kill.clone() };
-    let (health, health_service) = tonic_health::server::health_reporter();
-    let services = grpc::server()
+    let (server, health) = grpc::server(DESCRIPTORS)?;
+    let services = server
         .add_service(inference::service(Arc::new(relay), running.requests.clone(), stopping))
-        .add_service(CatalogServer::new(Watch { names, fleet: fleet.clone() }))
-        .add_service(FleetServer::new(Attach { fleet, running: running.clone() }))
-        .add_service(health_service)
-        .add_service(
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(DESCRIPTORS)
-                .build_v1()?,
-        );
-    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+        .add_service(CatalogServer::new(Watch { names, fleet: fleet.clone(), kill: running.kill.clone() }))
+        .add_service(FleetServer::new(Attach { fleet, running: running.clone() }));
+    health.set_service_status(inference::SERVICE_NAME, ServingStatus::Serving).await;
 
     let serving = listener.serve(services, running.kill.clone());
     let stopped = running.until(&stop, &config.drain);

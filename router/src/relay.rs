@@ -17,7 +17,7 @@ use cloudach_proto::{
         server::{EventStream, Generate},
     },
     v1::{
-        EmbedRequest, ErrorCode, Failed, GenerateEvent, GenerateRequest, RequestContext, embed_response,
+        EmbedRequest, Embeddings, ErrorCode, Failed, GenerateEvent, GenerateRequest, RequestContext, embed_response,
         generate_event::Event,
     },
 };
@@ -104,7 +104,7 @@ impl Generate for Relay {
 }
 
 impl Embed for Relay {
-    async fn embed(&self, mut request: EmbedRequest) -> Result<embed_response::Outcome, Failed> {
+    async fn embed(&self, mut request: EmbedRequest) -> Result<Embeddings, Failed> {
         let deadline = self.deadline(request.context.as_ref());
         self.resolve(&mut request.model)?;
         let flight = self.metrics.start();
@@ -124,9 +124,9 @@ impl Embed for Relay {
                 Ok(Err(status)) => Failed::retryable(ErrorCode::ReplicaLost, status.message()),
                 Ok(Ok(response)) => match response.into_inner().outcome {
                     Some(embed_response::Outcome::Failed(failed)) => failed,
-                    Some(outcome) => {
+                    Some(embed_response::Outcome::Embeddings(embeddings)) => {
                         flight.finish(Outcome::Served);
-                        return Ok(outcome);
+                        return Ok(embeddings);
                     }
                     None => Failed::new(ErrorCode::Internal, "the replica gave an empty answer"),
                 },

@@ -6,6 +6,7 @@ use async_stream::stream;
 use cloudach_proto::v1::{CatalogSnapshot, ChatTemplate, Model, WatchCatalogRequest, catalog_server::Catalog};
 use futures_util::{StreamExt, stream::BoxStream};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -21,6 +22,8 @@ const SETTLE: Duration = Duration::from_millis(20);
 pub struct Watch {
     pub names: Names,
     pub fleet: Arc<Fleet>,
+    /// Ends all watches.
+    pub kill: CancellationToken,
 }
 
 #[tonic::async_trait]
@@ -45,7 +48,7 @@ impl Catalog for Watch {
                 sleep(SETTLE).await;
             }
         };
-        Ok(Response::new(snapshots.boxed()))
+        Ok(Response::new(snapshots.take_until(self.kill.clone().cancelled_owned()).boxed()))
     }
 }
 

@@ -3,13 +3,17 @@
 
 use std::{fs, io, os::unix::fs::FileTypeExt, time::Duration};
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    time::timeout,
+};
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{
     Endpoint, Server,
     server::{Router, TcpIncoming},
 };
+pub use tonic_health::{ServingStatus, server::HealthReporter};
 use tracing::info;
 
 use crate::address::Address;
@@ -20,6 +24,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long opening a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the transport may take, once everything is ended, to send what it was given last.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// HTTP/2 windows in bytes. A session carries many requests on one stream, so both are the same and hold several
 /// messages.
@@ -34,6 +41,8 @@ pub enum GrpcError {
     Dial { address: Address, source: tonic::transport::Error },
     #[error("the gRPC server failed: {0}")]
     Serve(#[from] tonic::transport::Error),
+    #[error("the contract's descriptors cannot be shown: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
 }
 
 /// An open listening address.
@@ -97,22 +106,33 @@ impl Listener {
                 }
             }
         };
-        // Streams that must finish are waited for by their own trackers, not by the transport.
+        tokio::pin!(serving);
+        // Streams that must finish are waited for by their own trackers, not by the transport; but the last message of
+        // a stream has only just been handed to it then.
         tokio::select! {
-            served = serving => served?,
-            () = end.cancelled() => {}
+            served = &mut serving => Ok(served?),
+            () = end.cancelled() => timeout(LAST_WORDS, serving).await.unwrap_or(Ok(())).map_err(GrpcError::from),
         }
-        Ok(())
     }
 }
 
-/// A server with the settings above, to add services to.
-pub fn server() -> Server {
-    Server::builder()
+/// A server with the settings above, to add services to. It serves health checking, which the reporter tells what to
+/// say, and reflection of the encoded `descriptors`.
+///
+/// # Errors
+/// When the descriptors are unusable.
+pub fn server(descriptors: &'static [u8]) -> Result<(Router, HealthReporter), GrpcError> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let reflection =
+        tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(descriptors).build_v1()?;
+    let server = Server::builder()
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
+        .add_service(health)
+        .add_service(reflection);
+    Ok((server, reporter))
 }
 
 /// A way to dial `address` with the settings above.

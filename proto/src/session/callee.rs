@@ -124,14 +124,14 @@ impl Callee {
         self.push(id, failed.into())
     }
 
-    /// From now on nothing new is taken, and the other end is told.
+    /// Tells the other end to send nothing new. What it sent before it was told is still taken.
     pub fn drain(&mut self) {
         if self.drain == Drain::No {
             self.drain = Drain::ToTell;
         }
     }
 
-    /// Whether there is nothing left to do on a draining session.
+    /// Whether there is nothing left to do on a draining session, unless something is on its way.
     pub fn is_drained(&self) -> bool {
         self.drain == Drain::Told && self.open.is_empty() && self.assembling.is_empty() && self.pending.is_empty()
     }
@@ -174,16 +174,13 @@ impl Callee {
     }
 
     fn start(&mut self, id: u64, request: GenerateRequest) -> Option<Action> {
-        let refusal = if self.drain != Drain::No {
-            Failed::retryable(ErrorCode::ShuttingDown, "this process is stopping; try another")
-        } else if self.open.len() >= OPEN_REQUESTS {
-            Failed::retryable(ErrorCode::Overloaded, "too many requests are open on this session")
-        } else {
-            self.open.insert(id);
-            return Some(Action::Start(id, Box::new(request)));
-        };
-        self.queue(id, refusal.into());
-        None
+        if self.open.len() >= OPEN_REQUESTS {
+            let refusal = Failed::retryable(ErrorCode::Overloaded, "too many requests are open on this session");
+            self.queue(id, refusal.into());
+            return None;
+        }
+        self.open.insert(id);
+        Some(Action::Start(id, Box::new(request)))
     }
 
     fn assemble(&mut self, id: u64, piece: &Piece) -> Result<Option<GenerateRequest>, ProtocolError> {

@@ -169,6 +169,11 @@ impl<T> Caller<T> {
         self.draining = false;
     }
 
+    /// Whether the other end waits for this one to leave, and nothing is left to do.
+    pub fn is_drained(&self) -> bool {
+        self.draining && self.open.is_empty() && self.outgoing.is_empty()
+    }
+
     /// How many requests are open.
     pub fn open_requests(&self) -> usize {
         self.open.len()

@@ -245,7 +245,11 @@ async fn run(channel: Channel, session: &Session, changed: &watch::Sender<u64>) 
             }
             () = session.outgoing.notified(), if !waiting => waiting = true,
         }
+        let caller = session.caller.lock();
+        if caller.is_drained() {
+            return Ok(());
+        }
         // Giving up on a slow reader while receiving makes a cancel to send.
-        waiting = waiting || session.caller.lock().has_outgoing();
+        waiting = waiting || caller.has_outgoing();
     }
 }

@@ -1,12 +1,12 @@
 //! The serving half: runs the requests of one session and sends their events, batched.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt, StreamExt,
     stream::{self, AbortHandle, Abortable, BoxStream, SelectAll},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, Streaming};
@@ -17,6 +17,9 @@ use crate::v1::{GenerateEvent, GenerateRequest, SessionDown, SessionUp};
 
 /// Messages handed to tonic ahead of the network. What waits behind them still merges.
 const MESSAGES_AHEAD: usize = 2;
+
+/// How long a peer that was told to leave may take to do so: what it has sent before is still on its way.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// How many events are gathered before a message is sent: keeps one turn of the loop short.
 const EVENTS_A_TURN: usize = 4096;
@@ -33,7 +36,7 @@ pub trait Generate: Send + Sync + 'static {
 /// How a server half stops.
 #[derive(Debug, Clone, Default)]
 pub struct Stopping {
-    /// Take nothing new, tell the peers, let what runs finish.
+    /// Tell the peers to send nothing new, let what runs finish.
     pub drain: CancellationToken,
     /// End now.
     pub kill: CancellationToken,
@@ -100,9 +103,7 @@ async fn run(
                 draining = true;
                 callee.drain();
             }
-        }
-        if callee.is_drained() {
-            return Ok(());
+            () = sleep(LEAVE_WITHIN), if callee.is_drained() => return Ok(()),
         }
     }
 }

@@ -66,7 +66,8 @@ impl Router {
         };
         let listener = timeout(SOON, binding).await.expect("the address becomes free");
         let address = listener.address().clone();
-        let services = grpc::server().add_service(FleetServer::new(Ears(sender)));
+        let (server, _health) = grpc::server(cloudach_proto::DESCRIPTORS).unwrap();
+        let services = server.add_service(FleetServer::new(Ears(sender)));
         TaskTracker::new().spawn(listener.serve(services, end.clone()));
         Self { address, attachments, _end: end.drop_guard() }
     }

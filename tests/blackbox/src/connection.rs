@@ -197,9 +197,16 @@ impl Connection {
     /// Reads what has come. False: the connection has ended.
     fn more(&mut self) -> io::Result<bool> {
         let mut bytes = [0; 16 * 1024];
-        let count = self.stream.read(&mut bytes)?;
-        self.buffer.extend_from_slice(&bytes[..count]);
-        Ok(count > 0)
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(count) => {
+                    self.buffer.extend_from_slice(&bytes[..count]);
+                    return Ok(count > 0);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

@@ -79,7 +79,7 @@ impl Events {
     /// When the body has no proper end.
     pub fn rest(mut self) -> Vec<Event> {
         let mut events = Vec::new();
-        while let Some(event) = self.next().unwrap_or_else(|error| panic!("{error} after {events:?}")) {
+        while let Some(event) = self.next().unwrap_or_else(|error| panic!("{error} after {:?}", events.last())) {
             events.push(event);
         }
         events
@@ -91,7 +91,7 @@ impl Events {
     /// When it is not so.
     pub fn chunks(self) -> Vec<Value> {
         let mut events = self.rest();
-        assert_eq!(events.pop(), Some(Event::Done), "the last of {events:?}");
+        assert_eq!(events.pop(), Some(Event::Done), "the end after {} events", events.len());
         events
             .into_iter()
             .map(|event| match event {

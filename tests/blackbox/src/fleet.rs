@@ -97,19 +97,23 @@ impl Fleet {
         self.engines.iter().map(FakeEngine::running).sum()
     }
 
-    /// Starts a router again and waits until it knows every sidecar.
+    /// Starts a router again and waits until it knows every sidecar that runs.
     pub fn restart_router(&mut self, router: usize) {
         self.routers[router].restart();
         self.tell_guardian();
-        for sidecar in 0..self.sidecars.len() {
+        for sidecar in (0..self.sidecars.len()).filter(|sidecar| self.sidecars[*sidecar].runs()) {
             self.wait_until_known(router, sidecar);
         }
     }
 
-    /// Starts a sidecar again and waits until every router knows it.
+    /// Starts a sidecar again and waits until every router that runs knows it.
     pub fn restart_sidecar(&mut self, sidecar: usize) {
+        let before: Vec<_> = self.routers.iter().filter(|router| router.runs()).map(attached).collect();
         self.sidecars[sidecar].restart();
         self.tell_guardian();
+        for (router, before) in self.routers.iter().filter(|router| router.runs()).zip(before) {
+            router.wait(|| attached(router) > before, "the sidecar attaches again");
+        }
         self.wait_for_sidecar(sidecar);
     }
 
@@ -182,9 +186,13 @@ impl Fleet {
                 self.engines.push(engine);
                 json!({ "dialect": dialect(script), "url": url })
             }
-            Engine::Child(arguments) => {
-                let mut command = vec![program("fake-engine").display().to_string(), "--listen".into(), socket.clone()];
-                command.extend(arguments.iter().cloned());
+            Engine::Child(words) => {
+                let word = |word: &&str| match *word {
+                    "fake-engine" => program(word).display().to_string(),
+                    word => word.to_owned(),
+                };
+                let mut command: Vec<_> = words.iter().map(word).collect();
+                command.extend(["--listen".to_owned(), socket.clone()]);
                 json!({ "dialect": "vllm", "url": socket, "command": command })
             }
             Engine::Absent => json!({ "dialect": "vllm", "url": socket }),
@@ -209,7 +217,7 @@ impl Fleet {
 
     fn wait_for_sidecar(&self, sidecar: usize) {
         self.sidecars[sidecar].wait_until_ready();
-        for router in 0..self.routers.len() {
+        for router in (0..self.routers.len()).filter(|router| self.routers[*router].runs()) {
             self.wait_until_known(router, sidecar);
         }
     }
@@ -219,13 +227,13 @@ impl Fleet {
         let router = &self.routers[router];
         let replica = &self.sidecars[sidecar].name;
         let is_told = || {
-            let states = router.logged("model state");
-            let last = states.iter().rfind(|state| state["replica"] == replica.as_str());
-            last.is_some_and(|state| state["phase"] == "MODEL_PHASE_READY")
+            let told = router.logged(&["replica attached", "model state"]);
+            let last = told.iter().rfind(|line| line["replica"] == replica.as_str());
+            last.is_some_and(|line| line["phase"] == "MODEL_PHASE_READY")
         };
         router.wait(is_told, &format!("{replica} is ready"));
-        let attached = || router.logged("replica attached").len();
-        router.wait(|| router.logged("session open").len() >= SESSIONS * attached(), "sessions to all sidecars");
+        let sessions = || router.logged(&["session open"]).len();
+        router.wait(|| sessions() >= SESSIONS * attached(router), "sessions to all sidecars");
     }
 
     fn tell_guardian(&mut self) {
@@ -242,6 +250,11 @@ impl Drop for Fleet {
             self.assert_well();
         }
     }
+}
+
+/// How often a sidecar has attached to this router.
+fn attached(router: &Service) -> usize {
+    router.logged(&["replica attached"]).len()
 }
 
 fn listen(link: Link, folder: &Path, name: &str) -> String {

@@ -33,8 +33,9 @@ pub struct Replica {
 pub enum Engine {
     /// A scripted one in the test process.
     Fake(Script),
-    /// The scripted one's program with these arguments, started by the sidecar.
-    Child(Vec<String>),
+    /// What the sidecar starts by this command. The word `fake-engine` stands for the scripted one's program, which is
+    /// to take what is added behind: where to listen.
+    Child(&'static [&'static str]),
     /// Nowhere: nothing listens at its address.
     Absent,
 }

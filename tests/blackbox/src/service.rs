@@ -98,6 +98,11 @@ impl Service {
         self.signal(Signal::TERM);
     }
 
+    /// Whether it has not ended.
+    pub fn runs(&self) -> bool {
+        self.exit().is_none()
+    }
+
     /// How it ended, if it did within `limit`.
     pub fn exit_within(&self, limit: Duration) -> Option<Exit> {
         holds_within(limit, || self.exit().is_some());
@@ -139,11 +144,11 @@ impl Service {
         fs::read_to_string(log_path(&self.folder, &self.name, self.starts)).unwrap_or_default()
     }
 
-    /// The log's lines with this message.
-    pub(crate) fn logged(&self, message: &str) -> Vec<Value> {
+    /// The log's lines with one of these messages.
+    pub(crate) fn logged(&self, messages: &[&str]) -> Vec<Value> {
         let log = self.log();
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line["message"] == message).collect()
+        lines.filter(|line| messages.iter().any(|message| line["message"] == *message)).collect()
     }
 
     /// Waits until it is ready.
@@ -188,7 +193,7 @@ impl Service {
         let mut address = None;
         self.wait(
             || {
-                address = self.logged(message).pop().and_then(|line| line["address"].as_str().map(str::to_owned));
+                address = self.logged(&[message]).pop().and_then(|line| line["address"].as_str().map(str::to_owned));
                 address.is_some()
             },
             message,
