@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use cloudach_proto::{
     session::{Action, Backlog, Callee, Caller, Delivery, MESSAGE_BYTES, PIECE_BYTES, ProtocolError, Refused},
     v1::{
-        Delta, DownEvent, Finished, GenerateEvent, GenerateRequest, Prompt, PromptText, SessionDown,
-        SessionUp, UpFrame, generate_event::Event, prompt, up_frame::Frame,
+        Delta, DownEvent, Finished, GenerateEvent, GenerateRequest, Prompt, PromptText, SessionDown, SessionUp,
+        UpFrame, generate_event::Event, prompt, up_frame::Frame,
     },
 };
 use proptest::prelude::*;

@@ -101,7 +101,8 @@ fn too_long(error: ApiError, counted: Option<u64>) -> ApiError {
         ApiError::Upstream(failed)
             if failed.code() == ErrorCode::ContextLengthExceeded && failed.context_length > 0 =>
         {
-            let prompt = counted.unwrap_or_default().max(failed.prompt_tokens.into());
+            let prompt =
+                if failed.prompt_tokens > 0 { failed.prompt_tokens.into() } else { counted.unwrap_or_default() };
             Invalid::prompt_context_length(failed.context_length.into(), prompt, 0).into()
         }
         error => error,

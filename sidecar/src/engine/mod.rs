@@ -19,6 +19,7 @@ mod prompt;
 mod sampling;
 mod sse;
 mod template;
+mod unseen;
 mod vllm;
 
 use cloudach_proto::v1::{EmbedRequest, Embeddings, Failed, GenerateRequest};

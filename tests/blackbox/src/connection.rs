@@ -260,7 +260,7 @@ impl Reading {
     ///
     /// # Errors
     /// When the connection ends before the body does, or nothing comes for too long.
-    pub fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+    pub fn bytes(&mut self) -> io::Result<Option<Vec<u8>>> {
         self.connection.body(&mut self.rest)
     }
 

@@ -41,14 +41,14 @@ impl Events {
     ///
     /// # Panics
     /// When what comes is no event.
-    pub fn next(&mut self) -> io::Result<Option<Event>> {
+    pub fn event(&mut self) -> io::Result<Option<Event>> {
         loop {
             if let Some(end) = self.buffer.windows(2).position(|window| window == b"\n\n") {
                 let event: Vec<u8> = self.buffer.drain(..end + 2).collect();
                 let event = String::from_utf8(event).expect("events are UTF-8");
                 return Ok(Some(Event::parse(&event[..end])));
             }
-            match self.reading.next()? {
+            match self.reading.bytes()? {
                 Some(bytes) => self.buffer.extend(bytes),
                 None => {
                     let left = String::from_utf8_lossy(&self.buffer);
@@ -65,7 +65,7 @@ impl Events {
     /// When the stream ends or breaks instead.
     pub fn chunk(&mut self) -> Value {
         loop {
-            match self.next() {
+            match self.event() {
                 Ok(Some(Event::Json(chunk))) => return chunk,
                 Ok(Some(Event::Comment(_))) => {}
                 other => panic!("a chunk was expected, not {other:?}"),
@@ -79,7 +79,7 @@ impl Events {
     /// When the body has no proper end.
     pub fn rest(mut self) -> Vec<Event> {
         let mut events = Vec::new();
-        while let Some(event) = self.next().unwrap_or_else(|error| panic!("{error} after {:?}", events.last())) {
+        while let Some(event) = self.event().unwrap_or_else(|error| panic!("{error} after {:?}", events.last())) {
             events.push(event);
         }
         events

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use cloudach_fake_engine::FakeEngine;
+use cloudach_fake_engine::{Dialect, FakeEngine, Script};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -181,7 +181,7 @@ impl Fleet {
         let socket = format!("unix:{}", self.folder.join(format!("{name}-engine.sock")).display());
         match &replica.engine {
             Engine::Fake(script) => {
-                let engine = runtime().block_on(FakeEngine::start(script.clone()));
+                let engine = runtime().block_on(FakeEngine::start(Script::clone(script)));
                 let url = engine.url();
                 self.engines.push(engine);
                 json!({ "dialect": dialect(script), "url": url })
@@ -273,10 +273,10 @@ fn drain() -> Value {
     json!({ "settle": "0s", "grace": "10s" })
 }
 
-fn dialect(script: &cloudach_fake_engine::Script) -> &'static str {
+fn dialect(script: &Script) -> &'static str {
     match script.dialect {
-        cloudach_fake_engine::Dialect::Vllm(_) => "vllm",
-        cloudach_fake_engine::Dialect::LlamaCpp => "llama_cpp",
+        Dialect::Vllm(_) => "vllm",
+        Dialect::LlamaCpp => "llama_cpp",
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Replica {
 #[derive(Debug)]
 pub enum Engine {
     /// A scripted one in the test process.
-    Fake(Script),
+    Fake(Box<Script>),
     /// What the sidecar starts by this command. The word `fake-engine` stands for the scripted one's program, which is
     /// to take what is added behind: where to listen.
     Child(&'static [&'static str]),
@@ -73,11 +73,11 @@ impl Plan {
 impl Replica {
     /// A scripted engine for the model `fake-model`.
     pub fn fake(script: Script) -> Self {
-        Self { model: "fake-model", engine: Engine::Fake(script) }
+        Self { model: "fake-model", engine: Engine::Fake(Box::new(script)) }
     }
 
     /// The same for another model.
     pub fn of(model: &'static str, script: Script) -> Self {
-        Self { model, engine: Engine::Fake(script) }
+        Self { model, engine: Engine::Fake(Box::new(script)) }
     }
 }

@@ -1,6 +1,8 @@
 //! Dropping is cancelling, at every hop: within a second of a caller's leaving the engine itself says that it runs
 //! nothing any more (checklist C31).
 
+#![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
+
 use std::time::{Duration, Instant};
 
 use cloudach_blackbox::{Fleet, Plan, chat, completion, eventually, runtime, with};
@@ -22,7 +24,9 @@ const PREFILL: &str = "[[first=60s]]";
 #[test]
 fn a_client_that_leaves_its_stream() {
     let fleet = Fleet::start(Plan::default());
-    for (path, request) in [(CHAT, chat(ENDLESS)), (COMPLETIONS, with(completion(ENDLESS), json!({ "max_tokens": 5000 })))] {
+    for (path, request) in
+        [(CHAT, chat(ENDLESS)), (COMPLETIONS, with(completion(ENDLESS), json!({ "max_tokens": 5000 })))]
+    {
         let mut events = fleet.client().stream(path, &streamed(request));
         for _ in 0..5 {
             events.chunk();
@@ -40,7 +44,9 @@ fn a_client_that_leaves_its_stream() {
 #[test]
 fn a_client_that_leaves_its_whole_answer() {
     let fleet = Fleet::start(Plan::default());
-    for (path, request) in [(CHAT, chat(ENDLESS)), (COMPLETIONS, with(completion(ENDLESS), json!({ "max_tokens": 5000 })))] {
+    for (path, request) in
+        [(CHAT, chat(ENDLESS)), (COMPLETIONS, with(completion(ENDLESS), json!({ "max_tokens": 5000 })))]
+    {
         let connection = fleet.client().send(path, &request);
         wait_for_running(&fleet, 1);
         drop(connection);
@@ -116,7 +122,8 @@ fn fifty_clients_that_leave_at_once() {
 #[test]
 fn an_edge_that_is_killed() {
     let fleet = Fleet::start(Plan { edges: 2, ..Plan::default() });
-    let _lost = [fleet.client_of(0).send(CHAT, &streamed(chat(ENDLESS))), fleet.client_of(0).send(CHAT, &chat(PREFILL))];
+    let _lost =
+        [fleet.client_of(0).send(CHAT, &streamed(chat(ENDLESS))), fleet.client_of(0).send(CHAT, &chat(PREFILL))];
     let mut kept = fleet.client_of(1).stream(CHAT, &streamed(chat(ENDLESS)));
     wait_for_running(&fleet, 3);
     fleet.edges[0].kill();

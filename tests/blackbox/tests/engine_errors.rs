@@ -1,9 +1,13 @@
 //! Engines that fail: what another replica can still do is done, everything else is one right error, before the answer
 //! or in it (checklist C10), and never a hang or a silent cut.
 
+#![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
+
 use std::time::{Duration, Instant};
 
-use cloudach_blackbox::{Engine, Event, Fleet, Plan, Replica, Shared, Visit, chat, chat_text, error_of, eventually, runtime, with};
+use cloudach_blackbox::{
+    Engine, Event, Fleet, Plan, Replica, Shared, Visit, chat, chat_text, error_of, eventually, runtime, with,
+};
 use cloudach_fake_engine::{Break, FakeEngine, Fault, FaultRule, Script};
 use serde_json::{Value, json};
 
@@ -41,13 +45,18 @@ static FLEET: Shared = Shared::new(|| {
 #[test]
 fn an_engine_that_fails_before_it_answers_is_an_error_status() {
     let fleet = FLEET.visit();
-    for (fault, statuses) in [("die", &[503][..]), ("status=503", &[503]), ("status=500", &[500, 503]), ("status=429", &[503])] {
+    for (fault, statuses) in
+        [("die", &[503][..]), ("status=503", &[503]), ("status=500", &[500, 503]), ("status=429", &[503])]
+    {
         for stream in [false, true] {
             let request = with(chat(&format!("[[fault:{fault}]]")), json!({ "stream": stream }));
             let answer = fleet.client().post(CHAT, &request);
             assert!(statuses.contains(&answer.head.status), "{fault}: {} {}", answer.head.status, answer.text());
             let error = error_of(&answer);
-            assert_eq!((&error["type"], &error["param"], &error["code"]), (&json!("server_error"), &Value::Null, &Value::Null));
+            assert_eq!(
+                (&error["type"], &error["param"], &error["code"]),
+                (&json!("server_error"), &Value::Null, &Value::Null)
+            );
             assert_eq!(answer.head.get("retry-after").is_some(), answer.head.status == 503);
             assert_serves(&fleet);
         }
@@ -57,7 +66,9 @@ fn an_engine_that_fails_before_it_answers_is_an_error_status() {
 #[test]
 fn an_engine_that_fails_in_a_whole_answer_is_an_error_status() {
     let fleet = FLEET.visit();
-    for fault in ["die_after=3", "error_after=3", "end_after=3", "abort_after=3", "malformed_after=3", "huge_after=3:2000000"] {
+    for fault in
+        ["die_after=3", "error_after=3", "end_after=3", "abort_after=3", "malformed_after=3", "huge_after=3:2000000"]
+    {
         let answer = fleet.client().post(CHAT, &chat(&format!("[[fault:{fault}]]")));
         assert!(matches!(answer.head.status, 500 | 503), "{fault}: {} {}", answer.head.status, answer.text());
         assert_eq!(error_of(&answer)["type"], "server_error");
@@ -68,19 +79,30 @@ fn an_engine_that_fails_in_a_whole_answer_is_an_error_status() {
 #[test]
 fn an_engine_that_fails_in_a_stream_is_one_error_event_and_a_proper_end() {
     let fleet = FLEET.visit();
-    for fault in ["die_after=3", "error_after=3", "end_after=3", "abort_after=3", "malformed_after=3", "huge_after=3:2000000"] {
+    for fault in
+        ["die_after=3", "error_after=3", "end_after=3", "abort_after=3", "malformed_after=3", "huge_after=3:2000000"]
+    {
         for path in [CHAT, "/v1/completions"] {
             let prompt = format!("[[fault:{fault}]]");
             let request = json!({
                 "model": "fake-model", "stream": true, "max_tokens": 20,
                 "stream_options": { "include_usage": true },
             });
-            let prompt = if path == CHAT { json!({ "messages": [{ "role": "user", "content": prompt }] }) } else { json!({ "prompt": prompt }) };
+            let prompt = if path == CHAT {
+                json!({ "messages": [{ "role": "user", "content": prompt }] })
+            } else {
+                json!({ "prompt": prompt })
+            };
             let events = fleet.client().stream(path, &with(request, prompt)).rest();
             let told = chunks_before_the_error(&events);
             let words: String = told.iter().map(|chunk| chunk.to_string()).collect();
-            assert!(words.contains("\"content\":\" ") || words.contains("\"text\":\" "), "{fault}: tokens came before: {words}");
-            assert!(told.iter().all(|chunk| chunk["choices"][0]["finish_reason"].is_null() && chunk["usage"].is_null()));
+            assert!(
+                words.contains("\"content\":\" ") || words.contains("\"text\":\" "),
+                "{fault}: tokens came before: {words}"
+            );
+            assert!(
+                told.iter().all(|chunk| chunk["choices"][0]["finish_reason"].is_null() && chunk["usage"].is_null())
+            );
             assert_serves(&fleet);
         }
     }
@@ -98,7 +120,10 @@ fn a_failed_choice_ends_the_stream_of_all() {
 fn what_one_replica_fails_before_its_first_token_another_does() {
     let fleet = FLEET.visit();
     for fault in ["refused", "failed", "reset", "reset-early", "error-early", "ended-early"] {
-        let request = with(chat(&format!("<once-{fault}> [[say:served]]")), json!({ "model": "pair", "stream": fault.ends_with("early") }));
+        let request = with(
+            chat(&format!("<once-{fault}> [[say:served]]")),
+            json!({ "model": "pair", "stream": fault.ends_with("early") }),
+        );
         if fault.ends_with("early") {
             let chunks = fleet.client().stream(CHAT, &request).chunks();
             assert_eq!(chat_text(&chunks, 0), "served", "{fault}");
@@ -130,7 +155,10 @@ fn a_quiet_stream_is_kept_alive_by_comments() {
     let comments = events.iter().filter(|event| matches!(event, Event::Comment(_))).count();
     assert!((2..=5).contains(&comments), "{events:?}");
     assert!(events.iter().all(|event| !matches!(event, Event::Comment(text) if text.trim() != "keep-alive")));
-    let chunks: Vec<_> = events.into_iter().filter_map(|event| if let Event::Json(chunk) = event { Some(chunk) } else { None }).collect();
+    let chunks: Vec<_> = events
+        .into_iter()
+        .filter_map(|event| if let Event::Json(chunk) = event { Some(chunk) } else { None })
+        .collect();
     assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
     assert_eq!(chat_text(&chunks, 0), "one two");
 }

@@ -51,7 +51,11 @@ fn json_of_ten_thousand_levels() {
     let client = fleet.client();
     let deep = "[".repeat(10_000) + &"]".repeat(10_000);
     let nested = format!("{{\"model\":\"fake-model\",\"messages\":{deep}}}");
-    let metadata = format!("{{\"model\":\"fake-model\",\"messages\":[],\"metadata\":{}1{}}}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
+    let metadata = format!(
+        "{{\"model\":\"fake-model\",\"messages\":[],\"metadata\":{}1{}}}",
+        "{\"a\":".repeat(10_000),
+        "}".repeat(10_000)
+    );
     for body in [deep, nested, metadata] {
         let answer = client.ask(&client.request("POST", CHAT, &[], body.as_bytes()));
         assert_error(&answer, 400, Value::Null, Value::Null);
@@ -69,8 +73,16 @@ fn parameters_that_are_missing_or_wrong() {
         (json!({ "messages": {} }), json!("messages"), json!("invalid_type")),
         (json!({ "messages": [] }), json!("messages"), json!("empty_array")),
         (json!({ "messages": "hello" }), json!("messages"), json!("invalid_type")),
-        (json!({ "messages": [{ "role": "robot", "content": "x" }] }), json!("messages[0].role"), json!("invalid_value")),
-        (json!({ "messages": [{ "role": "user", "content": 7 }] }), json!("messages[0].content"), json!("invalid_type")),
+        (
+            json!({ "messages": [{ "role": "robot", "content": "x" }] }),
+            json!("messages[0].role"),
+            json!("invalid_value"),
+        ),
+        (
+            json!({ "messages": [{ "role": "user", "content": 7 }] }),
+            json!("messages[0].content"),
+            json!("invalid_type"),
+        ),
         (json!({ "temperature": -1 }), json!("temperature"), json!("decimal_below_min_value")),
         (json!({ "temperature": 3 }), json!("temperature"), json!("decimal_above_max_value")),
         (json!({ "temperature": "hot" }), json!("temperature"), json!("invalid_type")),
@@ -105,11 +117,14 @@ fn keys_that_are_missing_or_wrong() {
     let client = fleet.client();
     let body = chat("hi").to_string();
     let ask = |header: (&str, &str)| client.ask(&client.request("POST", CHAT, &[header], body.as_bytes()));
-    for nothing in [("authorization", ""), ("authorization", "Bearer"), ("authorization", "Basic abc"), ("x-api-key", "")] {
+    for nothing in
+        [("authorization", ""), ("authorization", "Bearer"), ("authorization", "Basic abc"), ("x-api-key", "")]
+    {
         let error = assert_error(&ask(nothing), 401, Value::Null, Value::Null);
         assert!(error["message"].as_str().unwrap().starts_with("You didn't provide an API key."), "{error}");
     }
-    let wrong = assert_error(&ask(("authorization", "Bearer abcdefgh1234wxyz")), 401, Value::Null, json!("invalid_api_key"));
+    let wrong =
+        assert_error(&ask(("authorization", "Bearer abcdefgh1234wxyz")), 401, Value::Null, json!("invalid_api_key"));
     assert!(wrong["message"].as_str().unwrap().starts_with("Incorrect API key provided: abcdefgh****wxyz."), "{wrong}");
     assert_error(&ask(("x-api-key", "sk-wrong")), 401, Value::Null, json!("invalid_api_key"));
     assert_eq!(ask(("x-api-key", &client.key)).head.status, 200);
@@ -132,7 +147,9 @@ fn models_that_are_not_there() {
     let client = fleet.client();
     for name in ["gpt-none", "Fake-Model", "org/none", "fake-model ", "nobodys2"] {
         let text = format!("The model `{name}` does not exist or you do not have access to it.");
-        for (path, request) in [(CHAT, chat("hi")), (COMPLETIONS, completion("hi")), (EMBEDDINGS, json!({ "input": "hi" }))] {
+        for (path, request) in
+            [(CHAT, chat("hi")), (COMPLETIONS, completion("hi")), (EMBEDDINGS, json!({ "input": "hi" }))]
+        {
             let answer = client.post(path, &with(request, json!({ "model": name })));
             let error = assert_error(&answer, 404, Value::Null, json!("model_not_found"));
             assert_eq!(error["message"], text);
@@ -184,10 +201,14 @@ fn urls_and_methods_that_are_not_there() {
     assert!(error["message"].as_str().unwrap().starts_with("Unknown request URL: GET /nothing."), "{error}");
     let error = assert_error(&ask("GET", CHAT), 405, Value::Null, Value::Null);
     assert!(error["message"].as_str().unwrap().starts_with(&format!("Not allowed to GET on {CHAT}.")), "{error}");
-    for (method, path) in [("DELETE", "/v1/models"), ("PUT", EMBEDDINGS), ("PATCH", "/v1/models/fake-model"), ("OPTIONS", CHAT)] {
+    for (method, path) in
+        [("DELETE", "/v1/models"), ("PUT", EMBEDDINGS), ("PATCH", "/v1/models/fake-model"), ("OPTIONS", CHAT)]
+    {
         assert_error(&ask(method, path), 405, Value::Null, Value::Null);
     }
-    for path in ["/v1", "/v1/", "/v1/models/", "/v1/chat", "/v1/chat/completions/", "//v1/models", "/metrics", "/%00", "/%ff"] {
+    for path in
+        ["/v1", "/v1/", "/v1/models/", "/v1/chat", "/v1/chat/completions/", "//v1/models", "/metrics", "/%00", "/%ff"]
+    {
         assert_eq!(ask("GET", path).head.status, 404, "{path}");
     }
     assert_serves(&fleet);
@@ -253,7 +274,11 @@ fn assert_error(answer: &Answer, status: u16, param: Value, code: Value) -> Valu
     assert_eq!(answer.head.get("content-type"), Some("application/json"));
     assert!(answer.head.get("x-request-id").is_some());
     let error = error_of(answer);
-    assert_eq!((&error["type"], &error["param"], &error["code"]), (&json!("invalid_request_error"), &param, &code), "{error}");
+    assert_eq!(
+        (&error["type"], &error["param"], &error["code"]),
+        (&json!("invalid_request_error"), &param, &code),
+        "{error}"
+    );
     error
 }
 

@@ -56,7 +56,10 @@ fn a_client_that_reads_nothing_is_cut_off_and_holds_up_nobody() {
         slowest = slowest.max(begun.elapsed());
     }
     assert!(slowest < Duration::from_secs(2), "others were held up for {slowest:?}");
-    show(&format!("a client that read nothing was cut off after {:?}; the slowest other took {slowest:?}", stuck.elapsed()));
+    show(&format!(
+        "a client that read nothing was cut off after {:?}; the slowest other took {slowest:?}",
+        stuck.elapsed()
+    ));
 }
 
 #[test]
@@ -77,7 +80,10 @@ fn a_thousand_idle_streams() {
         let after = service.resident_kib();
         #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
         let each = after.saturating_sub(before) as f64 / COUNT as f64;
-        show(&format!("{}: {before} KiB idle, {after} KiB with {COUNT} idle streams, {each:.1} KiB each", service.name));
+        show(&format!(
+            "{}: {before} KiB idle, {after} KiB with {COUNT} idle streams, {each:.1} KiB each",
+            service.name
+        ));
         assert!(each < 100.0, "an idle stream takes {each} KiB of {}", service.name);
     }
     drop(streams);
@@ -87,5 +93,7 @@ fn a_thousand_idle_streams() {
 /// Shown also when the test passes.
 fn show(line: &str) {
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
-    writeln!(std::io::stderr(), "[{profile}] {line}").unwrap();
+    // Unlike `eprintln!`, not captured.
+    let mut shown = std::io::stderr().lock();
+    writeln!(shown, "[{profile}] {line}").expect("standard error takes it");
 }

@@ -143,7 +143,7 @@ fn what_outlasts_the_deadline_is_ended_with_one_error() {
         assert_eq!(last["error"]["type"], "server_error", "{kind:?}");
         let mut reading = whole.reading().unwrap();
         assert_eq!(reading.head.status, 503, "{kind:?}");
-        while reading.next().unwrap().is_some() {}
+        while reading.bytes().unwrap().is_some() {}
         assert_eq!(service(&fleet, kind).exit_within(SLACK), Some(IN_ORDER), "{kind:?}");
         eventually(Duration::from_secs(1), "the engine is idle", || fleet.running() == 0);
     }

@@ -41,7 +41,10 @@ pub(super) fn failed(status: StatusCode, body: &[u8]) -> Failed {
     match (status, &*error.kind) {
         (_, "exceed_context_size_error") => too_long(message, error.n_ctx, error.n_prompt_tokens),
         // An embedding's input must fit into one step; the server calls that its own error.
-        (_, "server_error") if error.message.contains("too large to process") => too_long(message, 0, 0),
+        (_, "server_error") if error.message.contains("too large to process") => {
+            let (prompt_tokens, step) = two_numbers(&error.message);
+            too_long(message, step, prompt_tokens)
+        }
         (StatusCode::NOT_IMPLEMENTED, _) => unsupported("model", message),
         (StatusCode::NOT_FOUND, _) => unsupported("", message),
         (StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS, _) => {
@@ -56,6 +59,12 @@ pub(super) fn failed(status: StatusCode, body: &[u8]) -> Failed {
 /// An error in the middle of a stream: this engine does not go on with the request, and another can.
 pub(super) fn in_stream(error: &Body<'_>) -> Failed {
     lost(brief(&error.message))
+}
+
+/// The first two numbers of a message that has no fields for them; 0 for one that is not there.
+fn two_numbers(message: &str) -> (u32, u32) {
+    let mut numbers = message.split(|character: char| !character.is_ascii_digit()).filter_map(|text| text.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// The parameter to blame, by OpenAI's name.

@@ -9,7 +9,7 @@ use cloudach_proto::v1::{
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
-    super::{failure::lost, generation::Reading},
+    super::{failure::lost, generation::Reading, unseen::Unseen},
     errors,
     tokenize::Tokenizer,
 };
@@ -22,6 +22,7 @@ pub(in crate::engine) struct Reader {
     include_stop: bool,
     /// As the server counts them.
     completion_tokens: u32,
+    unseen: Unseen,
     tokenizer: Tokenizer,
 }
 
@@ -94,6 +95,7 @@ impl Reader {
             top_logprobs: request.top_logprobs,
             include_stop: request.sampling.as_ref().is_some_and(|sampling| sampling.include_stop),
             completion_tokens: 0,
+            unseen: Unseen::default(),
             tokenizer,
         }
     }
@@ -129,6 +131,10 @@ impl Reader {
         let logprobs = match self.top_logprobs {
             Some(top) => event.completion_probabilities.into_iter().map(|found| logprob(found, top)).collect(),
             None => Vec::new(),
+        };
+        let logprobs = match event.stop_type.as_deref() {
+            Some(stop) if event.stop => self.unseen.end(&text, logprobs, stop == "eos"),
+            _ => self.unseen.pass(&text, logprobs),
         };
         let delta = Delta { token_ids: event.tokens, text, logprobs };
         let delta = (delta != Delta::default()).then_some(delta);
@@ -225,7 +231,7 @@ mod tests {
 
     #[test]
     fn log_probabilities_take_the_piece_from_the_alternatives() {
-        let event = r#"{"content":"","tokens":[7],"tokens_predicted":1,"stop":false,"completion_probabilities":[
+        let event = r#"{"content":" ca","tokens":[7],"tokens_predicted":1,"stop":false,"completion_probabilities":[
             {"id":7,"token":"","bytes":[],"logprob":-0.5,"top_logprobs":[
                 {"id":7,"token":" ca","bytes":[32,99,97],"logprob":-0.5},{"id":8,"token":"x","bytes":[120],"logprob":null}]}]}"#;
         let mut asked = reader(&GenerateRequest { top_logprobs: Some(1), ..GenerateRequest::default() });

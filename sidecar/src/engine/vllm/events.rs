@@ -9,7 +9,7 @@ use cloudach_proto::v1::{Delta, ErrorCode, Failed, FinishReason, Finished, Gener
 use serde::Deserialize;
 
 use super::{
-    super::{call::brief, failure::lost, generation::Reading},
+    super::{call::brief, failure::lost, generation::Reading, unseen::Unseen},
     errors,
     logprobs::{self, Logprobs},
 };
@@ -19,6 +19,7 @@ use super::{
 pub(in crate::engine) struct Reader {
     top_logprobs: Option<u32>,
     finish: Option<Finish>,
+    unseen: Unseen,
     /// Counted here, for a stream that ends without usage.
     completion_tokens: u32,
 }
@@ -74,7 +75,7 @@ struct PromptTokensDetails {
 
 impl Reader {
     pub(super) fn new(request: &GenerateRequest) -> Self {
-        Self { top_logprobs: request.top_logprobs, finish: None, completion_tokens: 0 }
+        Self { top_logprobs: request.top_logprobs, finish: None, unseen: Unseen::default(), completion_tokens: 0 }
     }
 
     /// Reads the data of one event.
@@ -119,6 +120,12 @@ impl Reader {
         let logprobs = match (self.top_logprobs, choice.logprobs) {
             (Some(top), Some(logprobs)) => logprobs::read(logprobs, top),
             _ => Vec::new(),
+        };
+        let logprobs = match &self.finish {
+            None => self.unseen.pass(&choice.text, logprobs),
+            Some(Finish { reason, stop }) => {
+                self.unseen.end(&choice.text, logprobs, *reason == FinishReason::Stop && stop.is_none())
+            }
         };
         let delta = Delta { token_ids, text: choice.text.into_owned(), logprobs };
         // The Rust front end's first and last chunks say nothing here.
@@ -210,6 +217,14 @@ mod tests {
         let end = end.unwrap();
         assert_eq!((end.reason(), end.stop), (FinishReason::Stop, None));
         assert_eq!(end.usage.unwrap().completion_tokens, 1, "counted here where the engine does not say");
+    }
+
+    #[test]
+    fn the_end_of_text_has_no_log_probability() {
+        let eos = r#"{"choices":[{"index":0,"text":"","token_ids":[2],"finish_reason":"stop","stop_reason":null,"logprobs":{
+            "text_offset":[9],"tokens":["<|im_end|>"],"token_logprobs":[-0.1],"top_logprobs":[{"<|im_end|>":-0.1}]}}]}"#;
+        let (deltas, _) = read(Some(1), &[FIRST, eos, USAGE]);
+        assert_eq!(deltas[1], delta("", &[2]));
     }
 
     #[test]

@@ -1,0 +1,67 @@
+//! Log-probabilities of tokens that showed no text yet. The last of them may be the token that ends the answer, which
+//! OpenAI does not list; so they wait until more text or the end comes. No I/O.
+
+use std::mem;
+
+use cloudach_proto::v1::TokenLogprob;
+
+/// What waits.
+#[derive(Debug, Default)]
+pub(super) struct Unseen {
+    entries: Vec<TokenLogprob>,
+}
+
+impl Unseen {
+    /// Takes the entries that came with `text` and returns those that are to be listed now.
+    pub(super) fn pass(&mut self, text: &str, entries: Vec<TokenLogprob>) -> Vec<TokenLogprob> {
+        if self.entries.is_empty() && !text.is_empty() {
+            return entries;
+        }
+        self.entries.extend(entries);
+        if text.is_empty() { Vec::new() } else { mem::take(&mut self.entries) }
+    }
+
+    /// The answer is over with `text`. Returns what is still to be listed: not the token that ended it, if one did.
+    pub(super) fn end(&mut self, text: &str, entries: Vec<TokenLogprob>, by_token: bool) -> Vec<TokenLogprob> {
+        self.entries.extend(entries);
+        let mut listed = mem::take(&mut self.entries);
+        // An engine that was told to show special tokens has shown this one.
+        let shown = |last: &TokenLogprob| !last.token.is_empty() && text.ends_with(&last.token);
+        if by_token && listed.last().is_some_and(|last| !shown(last)) {
+            listed.pop();
+        }
+        listed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(tokens: &[&str]) -> Vec<TokenLogprob> {
+        tokens.iter().map(|&token| TokenLogprob { token: token.into(), ..TokenLogprob::default() }).collect()
+    }
+
+    #[test]
+    fn the_token_that_ends_an_answer_is_not_listed() {
+        for end in ["", "<|im_end|>"] {
+            let mut unseen = Unseen::default();
+            assert_eq!(unseen.pass("a", entries(&["a"])), entries(&["a"]));
+            // In an event of its own, and in the last one.
+            assert_eq!(unseen.pass("", entries(&[end])), entries(&[]));
+            assert_eq!(unseen.end("", entries(&[]), true), entries(&[]));
+            assert_eq!(unseen.end("", entries(&[end]), true), entries(&[]));
+            assert_eq!(unseen.end("b", entries(&["b", end]), true), entries(&["b"]));
+        }
+    }
+
+    #[test]
+    fn every_other_token_is_listed() {
+        let mut unseen = Unseen::default();
+        assert_eq!(unseen.pass("", entries(&["\u{fffd}"])), entries(&[]));
+        assert_eq!(unseen.pass("é", entries(&["é"])), entries(&["\u{fffd}", "é"]));
+        assert_eq!(unseen.pass("", entries(&["EN"])), entries(&[]));
+        assert_eq!(unseen.end("", entries(&["D"]), false), entries(&["EN", "D"]));
+        assert_eq!(unseen.end("<eos>", entries(&["<eos>"]), true), entries(&["<eos>"]), "special tokens are shown");
+    }
+}
