@@ -23,9 +23,12 @@ if ! cmp -s tests/e2e/requirements.txt "$venv/installed.txt"; then
     cp tests/e2e/requirements.txt "$venv/installed.txt"
 fi
 
+# An earlier run's words must not be taken for this one's.
+rm -f "$run/gateway.out" "$run/gateway.log"
+: >"$run/gateway.out"
 CLOUDACH_API_KEY=sk-end-to-end
 export CLOUDACH_API_KEY
-"$bin/cloudach" up --config "tests/e2e/$engine.yaml" >"$run/gateway.out" 2>"$run/gateway.log" &
+"$bin/cloudach" up --config "tests/e2e/$engine.yaml" >>"$run/gateway.out" 2>"$run/gateway.log" &
 gateway=$!
 trap 'kill $gateway 2>/dev/null || true; wait $gateway 2>/dev/null || true' EXIT
 trap 'exit 1' INT TERM
@@ -47,12 +50,12 @@ case $engine in
 llama_cpp) embedding=smollm2-135m-embedding ;;
 vllm) embedding=all-minilm-l6-v2 ;;
 esac
-CLOUDACH_BASE_URL=http://127.0.0.1:48080/v1 \
-CLOUDACH_ADMIN_URL=http://127.0.0.1:48090 \
+CLOUDACH_BASE_URL=http://127.0.0.1:28080/v1 \
+CLOUDACH_ADMIN_URL=http://127.0.0.1:28090 \
 CLOUDACH_MODEL=smollm2-135m \
 CLOUDACH_EMBEDDING_MODEL=$embedding \
 CLOUDACH_ENGINE=$engine \
-CLOUDACH_ENGINE_METRICS_URL=http://127.0.0.1:48181/metrics \
+CLOUDACH_ENGINE_METRICS_URL=http://127.0.0.1:28181/metrics \
     "$venv/bin/python" -m pytest tests/e2e -c tests/e2e/pytest.ini -p no:cacheprovider || { tail -n 30 "$run/gateway.log"; exit 1; }
 
 if grep -q panicked "$run/gateway.log"; then
