@@ -77,8 +77,16 @@ async fn first(reports: &mut Streaming<SidecarReport>) -> Result<Hello, Status> 
 
 /// Follows the reports until they end and says why they did.
 async fn follow(fleet: &Fleet, replica: &Replica, mut reports: Streaming<SidecarReport>) -> String {
+    let mut connection = replica.peer.changes();
     loop {
-        let report = match timeout(SILENCE, reports.message()).await {
+        let report = tokio::select! {
+            report = timeout(SILENCE, reports.message()) => report,
+            Ok(()) = connection.changed() => {
+                fleet.connection_changed();
+                continue;
+            }
+        };
+        let report = match report {
             Ok(Ok(Some(report))) => report,
             Ok(Ok(None)) => return "it detached".to_owned(),
             Ok(Err(error)) => return error.message().to_owned(),

@@ -100,6 +100,11 @@ impl Fleet {
         self.publish();
     }
 
+    /// A replica's sessions have connected or broken.
+    pub fn connection_changed(&self) {
+        self.publish();
+    }
+
     /// Takes a replica's word on one of its models.
     pub fn model_state(&self, replica: &Replica, state: ModelState) {
         if state.phase() == ModelPhase::Ready {
@@ -114,7 +119,7 @@ impl Fleet {
         self.publish();
     }
 
-    /// The replicas that are ready to serve `model`.
+    /// The replicas that are connected and ready to serve `model`.
     pub fn ready(&self, model: &str) -> Vec<Arc<Replica>> {
         self.ready.load().get(model).cloned().unwrap_or_default()
     }
@@ -137,6 +142,9 @@ impl Fleet {
             .filter_map(|replica| {
                 let models = replica.models.lock();
                 let state = models.get(model)?;
+                if state.phase() == ModelPhase::Ready {
+                    return Some(format!("{} is being connected", replica.name));
+                }
                 let phase = state.phase().as_str_name().trim_start_matches("MODEL_PHASE_").to_lowercase();
                 let detail = if state.detail.is_empty() { String::new() } else { format!(" ({})", state.detail) };
                 Some(format!("{} is {phase}{detail}", replica.name))
@@ -160,6 +168,9 @@ impl Fleet {
         let replicas = self.replicas.lock();
         let mut ready: HashMap<String, Vec<Arc<Replica>>> = HashMap::new();
         for replica in replicas.values() {
+            if !replica.peer.is_connected() {
+                continue;
+            }
             for state in replica.models.lock().values().filter(|state| state.phase() == ModelPhase::Ready) {
                 ready.entry(state.model.clone()).or_default().push(replica.clone());
             }

@@ -187,12 +187,7 @@ impl Relay {
     fn choose(&self, model: &str, attempt: &mut Attempt) -> Result<Arc<Replica>, Failed> {
         let ready = self.fleet.ready(model);
         let fresh = |replica: &&Arc<Replica>| !attempt.tried.iter().any(|tried| Arc::ptr_eq(tried, replica));
-        // A replica whose sessions are still being opened is better than none, but not better than one that is there.
-        let connected = |replica: &&Arc<Replica>| replica.peer.takes_requests().is_ok();
-        let mut choice: Vec<&Arc<Replica>> = ready.iter().filter(fresh).filter(connected).collect();
-        if choice.is_empty() {
-            choice = ready.iter().filter(fresh).collect();
-        }
+        let choice: Vec<&Arc<Replica>> = ready.iter().filter(fresh).collect();
         let candidates: Vec<_> = choice.iter().map(|replica| replica.candidate()).collect();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let Some(index) = pick::least_loaded(&candidates, turn) else {

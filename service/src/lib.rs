@@ -6,6 +6,7 @@
 pub mod address;
 pub mod admin;
 pub mod config;
+pub mod descriptors;
 pub mod grpc;
 pub mod logs;
 pub mod process;

@@ -5,7 +5,7 @@ use std::{fmt::Display, path::Path, process::ExitCode};
 use serde::de::DeserializeOwned;
 use tracing::error;
 
-use crate::{config, logs, stop::Stop};
+use crate::{config, descriptors, logs, stop::Stop};
 
 /// Runs `service` with the configuration in `path` until a signal stops it.
 pub async fn run<C, E>(path: &Path, service: impl AsyncFnOnce(C, Stop) -> Result<(), E>) -> ExitCode
@@ -14,6 +14,7 @@ where
     E: Display,
 {
     logs::start();
+    descriptors::raise();
     let config: C = match config::load(path) {
         Ok(config) => config,
         Err(error) => {

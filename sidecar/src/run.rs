@@ -28,6 +28,9 @@ use crate::{
     supervise,
 };
 
+/// The name of the condition that the sidecar's readiness waits for.
+const ENGINE_READY: &str = "engine ready";
+
 /// Why a sidecar could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum SidecarError {
@@ -60,6 +63,7 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), SidecarError> {
     let running = Running::default();
     let sidecar = Arc::new(assemble(&config, replica.clone()));
 
+    running.ready.set(ENGINE_READY, false);
     if let Some(admin) = config.admin {
         open_admin(admin, &sidecar, &running).await?;
     }
@@ -146,7 +150,7 @@ async fn show_state(sidecar: Arc<Sidecar>, running: Running, health: HealthRepor
             let state = states.borrow_and_update();
             matches!(state.phase, Phase::Ready(_)) && state.draining == Draining::No
         };
-        running.ready.set("engine ready", ready);
+        running.ready.set(ENGINE_READY, ready);
         let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
         health.set_service_status(inference::SERVICE_NAME, status).await;
         if states.changed().await.is_err() {

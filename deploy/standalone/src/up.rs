@@ -13,7 +13,7 @@ use cloudach_edge::access::keys::{KeyConfig, KeyHash};
 use cloudach_router::catalogue::Catalogue;
 use cloudach_service::{
     config::{self, ConfigError},
-    logs,
+    descriptors, logs,
     stop::Stop,
 };
 use cloudach_sidecar::config::{Dialect, EngineConfig, EngineUrl};
@@ -85,6 +85,7 @@ impl Up {
     pub fn run(self) -> ExitCode {
         // A person watches: progress is shown in words, and the log keeps to what is wrong.
         logs::start_with_default(if stderr().is_terminal() { "warn" } else { "info" });
+        descriptors::raise();
         match self.up() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

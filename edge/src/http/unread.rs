@@ -22,18 +22,21 @@ use tokio::{sync::oneshot, time::timeout};
 /// What is read at most. A client that sends more has its connection closed.
 const BYTES: usize = 64 * 1024 * 1024;
 
-/// For how long it is read at most.
-const TIME: Duration = Duration::from_secs(5);
+/// For how long it is read at most: what was sent together with the head is there at once.
+const TIME: Duration = Duration::from_secs(2);
 
 /// Reads the rest of a refused request, or says that the connection ends.
 pub async fn discard(request: Request, next: Next) -> Response {
     let version = request.version();
+    // Who asks first whether to send the body is answered, and sends none.
+    let asks_first = request.headers().contains_key(header::EXPECT);
     let (back, mut left) = oneshot::channel();
     let request = request.map(|body| Body::new(Borrowed { body: Some(body), back: Some(back) }));
     let mut response = next.run(request).await;
     let Ok(body) = left.try_recv() else { return response };
     // One that did not send its body in time is not waited for again.
-    let read = response.status() != StatusCode::REQUEST_TIMEOUT && read_away(body).await;
+    let comes = !asks_first && response.status() != StatusCode::REQUEST_TIMEOUT;
+    let read = comes && read_away(body).await;
     if !read && version < Version::HTTP_2 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

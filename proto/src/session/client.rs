@@ -95,6 +95,11 @@ impl Peer {
         reason
     }
 
+    /// Whether a session to it is open.
+    pub fn is_connected(&self) -> bool {
+        self.takes_requests() != Err(Refused::Broken)
+    }
+
     /// How many requests are open towards this peer.
     pub fn open_requests(&self) -> usize {
         self.sessions.iter().map(|session| session.caller.lock().open_requests()).sum()
