@@ -17,7 +17,7 @@ mod upstream;
 mod usage;
 mod work;
 
-use std::{ops::Deref, sync::Arc};
+use std::{net::SocketAddr, ops::Deref, sync::Arc};
 
 use cloudach_proto::v1::RequestContext;
 use cloudach_service::{
@@ -137,6 +137,14 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
 }
 
 impl Started {
+    /// Where clients reach it: with the port that was chosen when port 0 was asked for.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
     /// What it knows of the models.
     pub fn catalog(&self) -> Catalog {
         self.edge.catalog.clone()

@@ -163,12 +163,12 @@ fn trial_key(config: &Config) -> Result<TrialKey, UpError> {
 async fn compose(config: Config, key: TrialKey, stop: Stop) -> Result<(), UpError> {
     let place = tempfile::Builder::new().prefix("cloudach-").tempdir().map_err(UpError::Place)?;
     let model = config.engines.first().map(|engine| engine.model.clone()).unwrap_or_default();
-    let base_url = format!("http://{}", config.listen);
     let Services { edge, router, sidecars } = config.services(place.path());
     let (stop_edge, stop_router, stop_sidecars) = (stop.separate(), stop.separate(), stop.separate());
 
     let edge = cloudach_edge::start(edge).await?;
     let catalog = edge.catalog();
+    let base_url = format!("http://{}", edge.address().map_err(UpError::Place)?);
     let edge = async {
         edge.run(stop_edge.clone()).await;
         stop_router.ask();
