@@ -9,11 +9,6 @@ pub fn preload() {
     Encoding::default().preload();
 }
 
-/// The tokens of these texts together.
-pub fn count<'a>(encoding: Encoding, texts: impl IntoIterator<Item = &'a str>) -> u64 {
-    texts.into_iter().map(|text| tokens::count(encoding, text)).sum()
-}
-
 /// The tokens of a client's input. Token ids count as they are.
 pub fn count_input(encoding: Encoding, input: &PromptInput) -> u64 {
     match input {

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cloudach_model::tokens::{self, Encoding};
 use cloudach_openai::Usage;
 use cloudach_proto::v1::{Delta, TokenUsage};
 use tracing::info;
@@ -15,8 +16,8 @@ use crate::{
     access::{admission::Permit, caller::Caller},
     catalog::{Counting, Model},
     http::arrival::Arrival,
-    metrics::{Endpoint, Outcome},
-    tokens, work,
+    metrics::{Endpoint, Metrics, Outcome},
+    work,
 };
 
 /// The one record of a request.
@@ -40,6 +41,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// The request is over: it is recorded and counted.
+    fn close(&self, metrics: &Metrics) {
+        self.write();
+        metrics.ended(self);
+    }
+
     fn write(&self) {
         info!(
             target: "usage",
@@ -173,12 +180,9 @@ impl Meter {
         self.count_engine();
         let completion = match self.counting {
             Counting::Engine => self.record.engine.completion_tokens,
+            // The texts stay until they are counted: the client may leave while they are.
             Counting::Tiktoken(encoding) => {
-                let texts: Vec<String> =
-                    self.choices.iter_mut().map(|choice| std::mem::take(&mut choice.text)).collect();
-                let bytes = texts.iter().map(String::len).sum();
-                let count = move || tokens::count(encoding, texts.iter().map(String::as_str));
-                work::run(bytes, count).await.unwrap_or_default()
+                work::run(self.text_bytes(), count(encoding, self.texts().collect())).await.unwrap_or_default()
             }
         };
         self.settle(completion);
@@ -188,6 +192,14 @@ impl Meter {
     /// Claims how the request ended.
     pub fn finish(&mut self, outcome: Outcome) {
         self.record.outcome = outcome;
+    }
+
+    fn texts(&self) -> impl Iterator<Item = String> {
+        self.choices.iter().map(|choice| choice.text.clone())
+    }
+
+    fn text_bytes(&self) -> usize {
+        self.choices.iter().map(|choice| choice.text.len()).sum()
     }
 
     /// The engine's counts: exact for finished choices, the tokens seen for others.
@@ -207,6 +219,11 @@ impl Meter {
     }
 
     fn settle(&mut self, completion_tokens: u64) {
+        self.counted = true;
+        // What no replica took has used nothing.
+        if self.record.replica.is_empty() {
+            return;
+        }
         let prompt_tokens = self.prompt_tokens.unwrap_or(self.record.engine.prompt_tokens);
         self.record.shown = Usage {
             prompt_tokens,
@@ -214,38 +231,33 @@ impl Meter {
             cached_tokens: self.record.engine.cached_tokens.min(prompt_tokens),
             reasoning_tokens: 0,
         };
-        self.counted = true;
     }
 }
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        let edge = self.edge.clone();
-        edge.metrics.open.dec();
+        let metrics = self.edge.metrics.clone();
+        metrics.open.dec();
         self.record.duration = self.arrived.elapsed();
-        if self.counted {
-            self.record.write();
-            edge.metrics.ended(&self.record);
-            return;
-        }
-        self.count_engine();
-        let Counting::Tiktoken(encoding) = self.counting else {
+        if !self.counted {
+            self.count_engine();
             self.settle(self.record.engine.completion_tokens);
-            self.record.write();
-            edge.metrics.ended(&self.record);
-            return;
-        };
-        // The client left in the middle: what it was sent is still counted, off the network threads.
-        let texts: Vec<String> = self.choices.iter_mut().map(|choice| std::mem::take(&mut choice.text)).collect();
-        self.settle(0);
-        let mut record = self.record.clone();
-        let metrics = edge.metrics.clone();
-        edge.running.background.spawn_blocking(move || {
-            record.shown.completion_tokens = tokens::count(encoding, texts.iter().map(String::as_str));
-            record.write();
-            metrics.ended(&record);
-        });
+            if let Counting::Tiktoken(encoding) = self.counting {
+                // The client left in the middle: what it was sent is still counted, off the network threads.
+                let (mut record, count) = (self.record.clone(), count(encoding, self.texts().collect()));
+                self.edge.running.background.spawn_blocking(move || {
+                    record.shown.completion_tokens = count();
+                    record.close(&metrics);
+                });
+                return;
+            }
+        }
+        self.record.close(&metrics);
     }
+}
+
+fn count(encoding: Encoding, texts: Vec<String>) -> impl FnOnce() -> u64 + Send + 'static {
+    move || texts.iter().map(|text| tokens::count(encoding, text)).sum()
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -58,6 +58,15 @@ CLOUDACH_ENGINE=$engine \
 CLOUDACH_ENGINE_METRICS_URL=http://127.0.0.1:28181/metrics \
     "$venv/bin/python" -m pytest tests/e2e -c tests/e2e/pytest.ini -p no:cacheprovider || { tail -n 30 "$run/gateway.log"; exit 1; }
 
+# The sidecar's own questions to the same engines.
+say "the sidecar against the real engine ..."
+case $engine in
+llama_cpp) CLOUDACH_TEST_LLAMA_CPP=http://127.0.0.1:28181 ;;
+vllm) CLOUDACH_TEST_VLLM=http://127.0.0.1:28181 CLOUDACH_TEST_VLLM_EMBEDDINGS=http://127.0.0.1:28182 ;;
+esac
+export CLOUDACH_TEST_LLAMA_CPP CLOUDACH_TEST_VLLM CLOUDACH_TEST_VLLM_EMBEDDINGS
+cargo test --quiet --locked -p cloudach-sidecar --test blackbox "real::$engine" -- --ignored
+
 if grep -q panicked "$run/gateway.log"; then
     say "the gateway panicked:"
     grep panicked "$run/gateway.log"

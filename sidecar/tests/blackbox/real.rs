@@ -1,5 +1,5 @@
-//! The same questions to real engines that serve SmolLM2-135M-Instruct, where their addresses are given:
-//! `CLOUDACH_TEST_VLLM=http://127.0.0.1:8100 cargo test -p cloudach-sidecar -- --ignored real`.
+//! The same questions to real engines that serve SmolLM2-135M-Instruct. `tests/e2e/run.sh` runs them beside the
+//! end-to-end tests, with the engines' addresses in the environment.
 
 use std::env;
 
@@ -13,14 +13,11 @@ use crate::rig::{MODEL, Sidecar, ask, ask_ids};
 
 const QUESTION: &str = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n";
 
-async fn sidecar(dialect: Dialect, variable: &str) -> Option<Sidecar> {
-    let Ok(url) = env::var(variable) else {
-        eprintln!("skipped: {variable} names no engine");
-        return None;
-    };
+async fn sidecar(dialect: Dialect, variable: &str) -> Sidecar {
+    let url = env::var(variable).unwrap_or_else(|_| panic!("{variable} names no engine"));
     let sidecar = Sidecar::start(EngineConfig::attach(dialect, url.parse().unwrap()), |_| {}).await;
     sidecar.ready().await;
-    Some(sidecar)
+    sidecar
 }
 
 fn greedy(prompt: &str) -> GenerateRequest {
@@ -31,23 +28,21 @@ fn greedy(prompt: &str) -> GenerateRequest {
 #[tokio::test]
 #[ignore = "needs a real vLLM"]
 async fn vllm_is_understood() {
-    if let Some(sidecar) = sidecar(Dialect::Vllm, "CLOUDACH_TEST_VLLM").await {
-        is_understood(&sidecar).await;
-    }
+    let sidecar = sidecar(Dialect::Vllm, "CLOUDACH_TEST_VLLM").await;
+    is_understood(&sidecar).await;
 }
 
 #[tokio::test]
 #[ignore = "needs a real llama.cpp"]
 async fn llama_cpp_is_understood() {
-    if let Some(sidecar) = sidecar(Dialect::LlamaCpp, "CLOUDACH_TEST_LLAMA_CPP").await {
-        is_understood(&sidecar).await;
-    }
+    let sidecar = sidecar(Dialect::LlamaCpp, "CLOUDACH_TEST_LLAMA_CPP").await;
+    is_understood(&sidecar).await;
 }
 
 #[tokio::test]
 #[ignore = "needs a real vLLM with an embedding model"]
 async fn vllm_embeds() {
-    let Some(sidecar) = sidecar(Dialect::Vllm, "CLOUDACH_TEST_VLLM_EMBEDDINGS").await else { return };
+    let sidecar = sidecar(Dialect::Vllm, "CLOUDACH_TEST_VLLM_EMBEDDINGS").await;
     let inputs = ["cat", "kitten", "stock market"].map(|text| {
         let text = PromptText { text: text.to_owned(), add_special_tokens: true };
         Prompt { prompt: Some(prompt::Prompt::Text(text)) }
