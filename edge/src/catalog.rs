@@ -17,17 +17,18 @@ use cloudach_proto::v1::{
 };
 use cloudach_service::{
     address::Address,
+    backoff::Backoff,
     grpc::{self, GrpcError},
     stop::Running,
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tonic::transport::Endpoint;
 use tracing::{debug, info, warn};
 
 use crate::error::ApiError;
 
-/// Waits before a router is asked for its catalogue again: the first, and the longest.
-const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// Before a router is asked for its catalogue again.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1), Duration::from_secs(5));
 
 /// The name of the condition that the edge's readiness waits for.
 const RECEIVED: &str = "catalogue received";
@@ -225,8 +226,9 @@ fn ready(snapshot: &CatalogSnapshot) -> HashSet<String> {
 }
 
 async fn watch(catalog: Catalog, index: usize, router: Endpoint, running: Running) {
-    let mut retry = RETRY.0;
+    let mut backoff = PAUSES;
     loop {
+        let begun = Instant::now();
         let mut client = CatalogClient::new(router.connect_lazy()).max_decoding_message_size(MAX_SNAPSHOT_BYTES);
         match client.watch(WatchCatalogRequest {}).await {
             Ok(snapshots) => {
@@ -235,14 +237,12 @@ async fn watch(catalog: Catalog, index: usize, router: Endpoint, running: Runnin
                     catalog.serves[index].store(Arc::new(ready(&snapshot)));
                     catalog.replace(snapshot);
                     running.ready.set(RECEIVED, true);
-                    retry = RETRY.0;
                 }
                 debug!(router = %router.uri(), "catalogue stream ended");
             }
             Err(error) => debug!(router = %router.uri(), %error, "no catalogue"),
         }
         catalog.serves[index].store(Arc::default());
-        sleep(retry).await;
-        retry = (retry * 2).min(RETRY.1);
+        sleep(backoff.next(begun.elapsed())).await;
     }
 }

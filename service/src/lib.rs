@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod admin;
+pub mod backoff;
 pub mod config;
 pub mod descriptors;
 pub mod grpc;

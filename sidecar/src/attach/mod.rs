@@ -1,23 +1,24 @@
 //! The sidecar's side of `Fleet.Attach`: it dials every router, stays connected, reports, and obeys.
 
-mod backoff;
 mod commands;
 mod connection;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use cloudach_proto::v1::Hello;
-use cloudach_service::{address::Address, grpc};
+use cloudach_service::{address::Address, backoff::Backoff, grpc};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use self::backoff::Backoff;
 pub(crate) use self::commands::Commands;
 use crate::sidecar::Sidecar;
 
+/// Before a router is dialled again: one that is back is to be found within seconds.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3), Duration::from_secs(5));
+
 /// Stays attached to one router. Never returns.
 pub(crate) async fn stay_attached(sidecar: Arc<Sidecar>, commands: Arc<Commands>, router: Address, hello: Hello) {
-    let mut backoff = Backoff::default();
+    let mut backoff = PAUSES;
     loop {
         let begun = Instant::now();
         match grpc::endpoint(&router) {
@@ -30,7 +31,7 @@ pub(crate) async fn stay_attached(sidecar: Arc<Sidecar>, commands: Arc<Commands>
             }
             Err(error) => warn!(%router, %error, "not attached to the router"),
         }
-        sleep(backoff.next(begun.elapsed(), random())).await;
+        sleep(backoff.next_drawn(begun.elapsed(), random())).await;
     }
 }
 

@@ -1,11 +1,10 @@
 //! The engine's process, where the sidecar owns it: started, watched, started again after it died, and ended.
 
-mod backoff;
 mod last_lines;
 
 use std::{collections::BTreeMap, fs, os::unix::fs::FileTypeExt, process::ExitStatus, time::Duration};
 
-use cloudach_service::address::Address;
+use cloudach_service::{address::Address, backoff::Backoff};
 use parking_lot::Mutex;
 use tokio::{
     io::AsyncWriteExt,
@@ -16,8 +15,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use self::{backoff::Backoff, last_lines::LastLines};
+use self::last_lines::LastLines;
 use crate::{config::EngineConfig, sidecar::Sidecar, supervise};
+
+/// Before an engine that died is started again. One that ran for five minutes was well.
+const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60), Duration::from_secs(5 * 60));
 
 /// What is waited for beyond the engine's grace: the watchdog collects what the engine left.
 const WATCHDOG_GRACE: Duration = Duration::from_secs(5);
@@ -103,7 +105,7 @@ impl EngineProcess {
     /// Keeps the process running while it is wanted. Ends it and returns when `end` is cancelled.
     pub(crate) async fn run(&self, sidecar: &Sidecar, end: &CancellationToken) {
         let mut wanted = self.wanted.subscribe();
-        let mut backoff = Backoff::default();
+        let mut backoff = PAUSES;
         while !end.is_cancelled() {
             let count = *wanted.borrow_and_update();
             if !is_wanted(count) {
