@@ -66,23 +66,25 @@ impl<R: Reply> Answer<R> {
     /// No router takes them, or the engine's reason.
     pub async fn start(
         edge: &Edge,
-        generations: Vec<GenerateRequest>,
+        generations: impl Iterator<Item = GenerateRequest>,
         reply: R,
         meter: Meter,
     ) -> Result<Self, ApiError> {
-        let unfinished = generations.len();
         let mut answer = Self {
             events: SelectAll::new(),
             arrived: None,
             opened: false,
-            unfinished,
+            unfinished: 0,
             reply,
             meter,
             kill: edge.running.kill.clone(),
         };
         for (choice, generation) in (0..).zip(generations) {
             match edge.upstream.generate(generation, &edge.catalog) {
-                Ok(stream) => answer.events.push(stream.map(move |event| (choice, event)).boxed()),
+                Ok(stream) => {
+                    answer.unfinished += 1;
+                    answer.events.push(stream.map(move |event| (choice, event)).boxed());
+                }
                 Err(error) => return Err(answer.fail(error)),
             }
         }
@@ -149,7 +151,7 @@ impl<R: Reply> Answer<R> {
 
     fn take(&mut self, (choice, event): (u32, GenerateEvent), out: &mut Vec<u8>) -> Result<(), ApiError> {
         match event.event {
-            Some(Event::Started(started)) => self.meter.started(started.replica),
+            Some(Event::Started(started)) => self.meter.started(choice, started),
             Some(Event::Delta(delta)) => {
                 self.meter.delta(choice, &delta);
                 let logprobs: Vec<TokenLogprob> = delta.logprobs.into_iter().map(logprob).collect();
@@ -188,6 +190,20 @@ impl<R: Reply> Answer<R> {
     fn fail(&mut self, error: ApiError) -> ApiError {
         self.meter.finish(Outcome::Failed);
         error
+    }
+}
+
+impl<R> Drop for Answer<R> {
+    /// What was generated and has not been read yet was generated all the same.
+    fn drop(&mut self) {
+        let waiting = std::iter::from_fn(|| self.events.next().now_or_never().flatten());
+        for (choice, event) in self.arrived.take().into_iter().chain(waiting) {
+            match event.event {
+                Some(Event::Delta(delta)) => self.meter.delta(choice, &delta),
+                Some(Event::Finished(finished)) => self.meter.choice_finished(choice, finished.usage),
+                Some(Event::Started(_) | Event::Failed(_)) | None => {}
+            }
+        }
     }
 }
 

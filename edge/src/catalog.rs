@@ -21,11 +21,15 @@ use cloudach_service::{
     grpc::{self, GrpcError},
     stop::Running,
 };
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 use tonic::transport::Endpoint;
 use tracing::{debug, info, warn};
 
 use crate::error::ApiError;
+
+/// How much of an unknown name is repeated to the client, in characters.
+const SHOWN_NAME: usize = 200;
 
 /// Before a router is asked for its catalogue again.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1), Duration::from_secs(5));
@@ -33,7 +37,7 @@ const PAUSES: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_s
 /// The name of the condition that the edge's readiness waits for.
 const RECEIVED: &str = "catalogue received";
 
-/// A chat template larger than this many bytes is refused by the catalogue's message bound.
+/// The largest catalogue that is taken, in bytes, with all its chat templates.
 const MAX_SNAPSHOT_BYTES: usize = 64 * 1024 * 1024;
 
 /// A model as the edge uses it.
@@ -75,6 +79,7 @@ struct Models {
 #[derive(Debug, Clone)]
 pub struct Catalog {
     models: Arc<ArcSwapOption<Models>>,
+    replacing: Arc<Mutex<()>>,
     /// For each router, the models of which it has replicas that are ready.
     serves: Arc<[ArcSwap<HashSet<String>>]>,
 }
@@ -87,7 +92,7 @@ impl Catalog {
     /// When a router's address cannot be dialled at all.
     pub fn follow(routers: &[Address], running: &Running) -> Result<Self, GrpcError> {
         let serves = routers.iter().map(|_| ArcSwap::default());
-        let catalog = Self { models: Arc::default(), serves: serves.collect() };
+        let catalog = Self { models: Arc::default(), replacing: Arc::default(), serves: serves.collect() };
         running.ready.set(RECEIVED, false);
         for (index, router) in routers.iter().enumerate() {
             let following = watch(catalog.clone(), index, grpc::endpoint(router)?, running.clone());
@@ -109,7 +114,7 @@ impl Catalog {
         let models = self.models.load();
         let models = models.as_ref().ok_or(ApiError::NoRouter)?;
         let model = models.by_id.get(name).or_else(|| models.by_alias.get(name));
-        model.cloned().ok_or_else(|| ApiError::UnknownModel(name.to_owned()))
+        model.cloned().ok_or_else(|| ApiError::UnknownModel(name.chars().take(SHOWN_NAME).collect()))
     }
 
     /// The model that `name` stands for, if it writes text.
@@ -157,6 +162,8 @@ impl Catalog {
     }
 
     fn replace(&self, snapshot: CatalogSnapshot) {
+        // One at a time: what one router's replicas have said must not be overwritten by another that has not heard.
+        let _one = self.replacing.lock();
         let old = self.models.load();
         let mut models = Models::default();
         for told in snapshot.models {
@@ -178,8 +185,10 @@ impl Model {
         // A router that has just started has not heard of the model's replicas yet; others have.
         if let (None, Some(old)) = (told.capabilities, old) {
             told.capabilities = old.told.capabilities;
-            told.context_length = old.told.context_length;
-            told.chat_template.clone_from(&old.told.chat_template);
+            told.chat_template = told.chat_template.or_else(|| old.told.chat_template.clone());
+            if told.context_length == 0 {
+                told.context_length = old.told.context_length;
+            }
         }
         let counting = match told.counting.as_ref().and_then(|counting| counting.kind.as_ref()) {
             Some(token_counting::Kind::Engine(_)) => Counting::Engine,

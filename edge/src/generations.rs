@@ -2,8 +2,28 @@
 
 use std::collections::HashMap;
 
-use cloudach_openai::{Constraint, Sampling};
+use cloudach_openai::{Constraint, Invalid, Sampling};
 use cloudach_proto::v1::{self, GenerateRequest, Prompt, PromptText, RequestContext, TokenIds, prompt};
+
+/// The most that the prompts of all choices of a request may take together, in bytes: each choice carries its own.
+const PROMPT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Whether a request of so many bytes of prompt may have `n` choices.
+///
+/// # Errors
+/// Names `n`.
+pub fn fits(bytes: usize, n: u32) -> Result<(), Invalid> {
+    if bytes.saturating_mul(n as usize) <= PROMPT_BYTES {
+        return Ok(());
+    }
+    Err(Invalid {
+        message: format!(
+            "Invalid 'n': {n} choices of a prompt of {bytes} bytes are more than one request may ask for."
+        ),
+        param: Some("n".to_owned()),
+        code: None,
+    })
+}
 
 /// What all choices of a request share.
 #[derive(Debug)]

@@ -38,6 +38,7 @@ use crate::{
     },
     metrics::Metrics,
     upstream::Upstream,
+    work::Work,
 };
 
 /// Why the edge could not run.
@@ -65,6 +66,7 @@ pub struct Parts {
     catalog: Catalog,
     upstream: Upstream,
     metrics: Metrics,
+    work: Work,
     config: Config,
     running: Running,
 }
@@ -130,6 +132,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
         catalog,
         upstream,
         metrics,
+        work: Work::new(running.background.clone()),
         config,
         running,
     }));

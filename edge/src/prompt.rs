@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{
     catalog::{Counting, Model, Template},
     error::ApiError,
-    work,
+    work::Work,
 };
 
 /// A rendered conversation.
@@ -26,19 +26,28 @@ pub struct Prompt {
     pub tokens: Option<u64>,
 }
 
-/// Renders the conversation of `request`. `bytes` is the size of its body: long ones leave the network threads.
+/// Renders the conversation of `request` and gives back what is left of it. `bytes` is the size of its body: long ones
+/// leave the network threads.
 ///
 /// # Errors
 /// The model does not chat, or its template refuses the conversation.
-pub async fn chat(model: &Model, request: &mut ChatRequest, bytes: usize) -> Result<Prompt, ApiError> {
+pub async fn chat(
+    work: &Work,
+    model: &Model,
+    mut request: ChatRequest,
+    bytes: usize,
+) -> Result<(ChatRequest, Prompt), ApiError> {
     let template = match &model.chat_template {
         Template::Compiled(template) => template.clone(),
         Template::Broken(error) => return Err(ApiError::BrokenTemplate(error.clone())),
         Template::None => return Err(ApiError::CannotChat),
     };
-    let conversation = conversation(request);
     let counting = model.counting;
-    work::run(bytes, move || render(&template, &conversation, counting)).await?
+    let render = move || {
+        let conversation = conversation(&mut request);
+        render(&template, &conversation, counting).map(|prompt| (request, prompt))
+    };
+    work.run(bytes, render).await?
 }
 
 fn render(template: &Arc<ChatTemplate>, conversation: &Conversation, counting: Counting) -> Result<Prompt, ApiError> {

@@ -15,6 +15,7 @@ use cloudach_service::{
     stop::Running,
 };
 use futures_util::future::select_all;
+use tokio_util::sync::CancellationToken;
 
 use crate::{catalog::Catalog, error::ApiError};
 
@@ -25,6 +26,7 @@ const CONNECTED: &str = "router connected";
 #[derive(Debug)]
 pub struct Upstream {
     routers: Arc<[Peer]>,
+    kill: CancellationToken,
 }
 
 impl Upstream {
@@ -38,7 +40,7 @@ impl Upstream {
         running.ready.set(CONNECTED, false);
         let watching = watch(routers.clone(), running.clone());
         running.background.spawn(running.kill.clone().run_until_cancelled_owned(watching));
-        Ok(Self { routers })
+        Ok(Self { routers, kill: running.kill.clone() })
     }
 
     /// Starts a generation. Dropping the events ends it.
@@ -63,7 +65,10 @@ impl Upstream {
     /// # Errors
     /// No router takes it now, or the engine's reason.
     pub async fn embed(&self, request: EmbedRequest, catalog: &Catalog) -> Result<Embeddings, ApiError> {
-        let answer = self.pick(&request.model, catalog)?.unary().embed(request).await;
+        let mut client = self.pick(&request.model, catalog)?.unary();
+        let Some(answer) = self.kill.run_until_cancelled(client.embed(request)).await else {
+            return Err(Failed::retryable(ErrorCode::ShuttingDown, "this server is stopping").into());
+        };
         let lost = |status: tonic::Status| Failed::retryable(ErrorCode::ReplicaLost, status.message());
         match answer.map_err(lost)?.into_inner().outcome {
             Some(embed_response::Outcome::Embeddings(embeddings)) => Ok(embeddings),

@@ -8,7 +8,7 @@ use std::{
 
 use cloudach_model::tokens::{self, Encoding};
 use cloudach_openai::Usage;
-use cloudach_proto::v1::{Delta, TokenUsage};
+use cloudach_proto::v1::{Delta, Started, TokenUsage};
 use tracing::info;
 
 use crate::{
@@ -17,7 +17,6 @@ use crate::{
     catalog::{Counting, Model},
     http::arrival::Arrival,
     metrics::{Endpoint, Metrics, Outcome},
-    work,
 };
 
 /// The one record of a request.
@@ -91,6 +90,8 @@ struct Choice {
     /// Kept to be counted; empty where the engine counts.
     text: String,
     tokens_seen: u64,
+    /// As the engine said at the start. 0: it did not.
+    prompt_tokens: u64,
     engine: Option<TokenUsage>,
 }
 
@@ -142,9 +143,12 @@ impl Meter {
         self.prompt_tokens
     }
 
-    /// A replica runs it.
-    pub fn started(&mut self, replica: String) {
-        self.record.replica = replica;
+    /// A replica runs a choice.
+    pub fn started(&mut self, choice: u32, started: Started) {
+        self.record.replica = started.replica;
+        if let Some(choice) = self.choices.get_mut(choice as usize) {
+            choice.prompt_tokens = started.prompt_tokens.into();
+        }
     }
 
     /// Tokens were generated.
@@ -182,7 +186,8 @@ impl Meter {
             Counting::Engine => self.record.engine.completion_tokens,
             // The texts stay until they are counted: the client may leave while they are.
             Counting::Tiktoken(encoding) => {
-                work::run(self.text_bytes(), count(encoding, self.texts().collect())).await.unwrap_or_default()
+                let count = count(encoding, self.texts().collect());
+                self.edge.work.run(self.text_bytes(), count).await.unwrap_or_default()
             }
         };
         self.settle(completion);
@@ -209,7 +214,9 @@ impl Meter {
         for prompt in self.choices.chunks(self.choices_per_prompt) {
             let counts = || prompt.iter().filter_map(|choice| choice.engine.as_ref());
             // Choices share their prompt: it is counted once.
-            engine.prompt_tokens += counts().map(|usage| u64::from(usage.prompt_tokens)).max().unwrap_or_default();
+            let at_start = prompt.iter().map(|choice| choice.prompt_tokens);
+            let at_end = counts().map(|usage| u64::from(usage.prompt_tokens));
+            engine.prompt_tokens += at_end.chain(at_start).max().unwrap_or_default();
             engine.cached_tokens += counts().map(|usage| u64::from(usage.cached_tokens)).max().unwrap_or_default();
             for choice in prompt {
                 let exact = choice.engine.as_ref().map(|usage| u64::from(usage.completion_tokens));
@@ -241,8 +248,11 @@ impl Drop for Meter {
         self.record.duration = self.arrived.elapsed();
         if !self.counted {
             self.count_engine();
-            self.settle(self.record.engine.completion_tokens);
-            if let Counting::Tiktoken(encoding) = self.counting {
+            let engine_counts = matches!(self.counting, Counting::Engine);
+            self.settle(if engine_counts { self.record.engine.completion_tokens } else { 0 });
+            if let Counting::Tiktoken(encoding) = self.counting
+                && self.text_bytes() > 0
+            {
                 // The client left in the middle: what it was sent is still counted, off the network threads.
                 let (mut record, count) = (self.record.clone(), count(encoding, self.texts().collect()));
                 self.edge.running.background.spawn_blocking(move || {

@@ -1,19 +1,49 @@
-//! Where long computation goes: short work runs where it is asked for, long work on a thread that no stream waits on.
+//! Where long computation goes: short work runs where it is asked for, long work on threads that no stream waits on, as
+//! many at once as there are cores.
 
-use tokio::task::spawn_blocking;
+use std::{
+    num::NonZero,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread::available_parallelism,
+};
+
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use crate::error::ApiError;
 
 /// Work on more bytes than this is long: counting so much text takes about a millisecond, other work less.
-pub const LONG: usize = 16 * 1024;
+const LONG: usize = 16 * 1024;
 
-/// Runs `work` on so many `bytes`.
-///
-/// # Errors
-/// The work panicked.
-pub async fn run<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
-    if bytes <= LONG {
-        return Ok(work());
+/// Runs work. How much may wait is bounded by the requests that were admitted.
+#[derive(Debug)]
+pub struct Work {
+    cores: Arc<Semaphore>,
+    tasks: TaskTracker,
+}
+
+impl Work {
+    /// Long work becomes tasks of `tasks`.
+    pub fn new(tasks: TaskTracker) -> Self {
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        Self { cores: Arc::new(Semaphore::new(cores)), tasks }
     }
-    spawn_blocking(work).await.map_err(|_| ApiError::Internal("long work failed"))
+
+    /// Runs `work` on so many `bytes`.
+    ///
+    /// # Errors
+    /// The work panicked: one broken request does not end its connection.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        const BROKEN: ApiError = ApiError::Internal("a computation failed");
+        if bytes <= LONG {
+            return catch_unwind(AssertUnwindSafe(work)).map_err(|_| BROKEN);
+        }
+        let _core = self.cores.acquire().await.map_err(|_| BROKEN)?;
+        self.tasks.spawn_blocking(work).await.map_err(|_| BROKEN)
+    }
 }

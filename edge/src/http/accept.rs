@@ -1,21 +1,10 @@
 //! The accept loop: connections of clients, each served by hyper within its bounds, and ended in order.
 
-use std::{
-    future::pending,
-    io,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::extract::Request;
-use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
+    rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
@@ -24,7 +13,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_io_timeout::TimeoutStream;
-use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
 use super::routes;
@@ -61,15 +49,16 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
 
 /// Takes connections until the edge drains.
 pub async fn serve(listener: TcpListener, edge: Edge) {
-    let room = Arc::new(Semaphore::new(edge.config.limits.connections));
+    let room = Arc::new(Semaphore::new(edge.config.limits.connections.max(1)));
     let routes = routes(edge.clone());
     let drain = edge.running.drain.clone();
     loop {
-        let Ok(place) = room.clone().acquire_owned().await else { return };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = drain.cancelled() => return,
+        let taken = async {
+            // The semaphore is never closed.
+            let place = room.clone().acquire_owned().await.ok();
+            (place, listener.accept().await)
         };
+        let Some((place, accepted)) = drain.run_until_cancelled(taken).await else { return };
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -86,6 +75,8 @@ pub async fn serve(listener: TcpListener, edge: Edge) {
     }
 }
 
+/// Serves HTTP/1.1, which is what every SDK speaks to a server without TLS. There a client that does not read is seen
+/// by the bytes that stay unwritten.
 async fn connection(stream: TcpStream, routes: axum::Router, edge: Edge) {
     let limits = &edge.config.limits;
     // Tokens are small and each should leave at once.
@@ -96,29 +87,14 @@ async fn connection(stream: TcpStream, routes: axum::Router, edge: Edge) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.stall_time));
 
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(BUFFER_BYTES);
-    http.http2().timer(TokioTimer::new()).keep_alive_interval(Some(limits.stall_time));
-    let asked = Arc::new(AtomicBool::new(false));
-    let asking = asked.clone();
-    let routes = routes.map_request(move |request: Request<Incoming>| {
-        asking.store(true, Ordering::Relaxed);
-        request
-    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(BUFFER_BYTES);
     let serving = http.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(routes));
     tokio::pin!(serving);
-    // Hyper waits without a limit of its own until it can tell HTTP/1 from HTTP/2.
-    let silent = async {
-        sleep(limits.header_time).await;
-        if asked.load(Ordering::Relaxed) {
-            pending::<()>().await;
-        }
-    };
 
     edge.metrics.connections.inc();
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
-        () = silent => Ok(()),
         () = edge.running.drain.cancelled() => {
             serving.as_mut().graceful_shutdown();
             tokio::select! {
@@ -129,6 +105,6 @@ async fn connection(stream: TcpStream, routes: axum::Router, edge: Edge) {
     };
     edge.metrics.connections.dec();
     if let Err(error) = ended {
-        debug!(error = %error, "connection ended");
+        debug!(%error, "connection ended");
     }
 }

@@ -18,11 +18,10 @@ use crate::{
     access::{admission::Permit, caller::Caller},
     answer::{self, Answer},
     error::ApiError,
-    generations::{Shared, text_prompt},
+    generations::{Shared, fits, text_prompt},
     metrics::Endpoint,
     prompt, sse,
     usage::{Meter, Metered},
-    work,
 };
 
 pub async fn create(
@@ -33,9 +32,10 @@ pub async fn create(
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
     let bytes = body.len();
-    let mut request = work::run(bytes, move || chat::parse(&body)).await??;
+    let request = edge.work.run(bytes, move || chat::parse(&body)).await??;
     let model = edge.catalog.generating(&request.model)?;
-    let prompt = prompt::chat(&model, &mut request, bytes).await?;
+    let (request, prompt) = prompt::chat(&edge.work, &model, request, bytes).await?;
+    fits(prompt.text.len(), request.n)?;
 
     let metered = Metered {
         endpoint: Endpoint::ChatCompletions,
@@ -55,14 +55,11 @@ pub async fn create(
         constraint: request.constraint.as_ref(),
         context: edge.context(&arrival, &caller),
     };
-    let prompts = std::iter::repeat_n(prompt.text, request.n as usize);
-    let generations =
-        (0..).zip(prompts).map(|(choice, text)| shared.generation(choice, text_prompt(text, false))).collect();
-
     let head = answer::head(ids::chat_completion(arrival::random()), &request.model, arrival.unix);
     let streamed = request.stream.is_some();
     let reply = chat::Reply::new(&head, &request);
-    drop(request);
+    let prompts = std::iter::repeat_n(prompt.text, request.n as usize);
+    let generations = (0..).zip(prompts).map(|(choice, text)| shared.generation(choice, text_prompt(text, false)));
     let answer = Answer::start(&edge, generations, reply, meter).await?;
     if streamed {
         return Ok(sse::respond(answer, "text/event-stream; charset=utf-8", edge.config.stream.keep_alive));

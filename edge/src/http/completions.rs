@@ -19,11 +19,11 @@ use crate::{
     answer::{self, Answer},
     catalog::Counting,
     error::ApiError,
-    generations::{Shared, text_prompt, token_prompt},
+    generations::{Shared, fits, text_prompt, token_prompt},
     metrics::Endpoint,
     sse, tokens,
     usage::{Meter, Metered},
-    work,
+    work::Work,
 };
 
 pub async fn create(
@@ -33,14 +33,15 @@ pub async fn create(
     permit: Permit,
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
-    let mut request = work::run(body.len(), move || completions::parse(&body)).await??;
+    let mut request = edge.work.run(body.len(), move || completions::parse(&body)).await??;
     let model = edge.catalog.generating(&request.model)?;
 
     let choices = request.choices() as usize;
     let head = answer::head(ids::completion(arrival::random()), &request.model, arrival.unix);
     let reply = completions::Reply::new(&head, &request);
     let prompts = std::mem::take(&mut request.prompts);
-    let prompt_tokens = count(model.counting, prompts.clone()).await?;
+    fits(tokens::bytes(&prompts), request.n)?;
+    let (prompts, prompt_tokens) = count(&edge.work, model.counting, prompts).await?;
     let metered = Metered {
         endpoint: Endpoint::Completions,
         caller: &caller,
@@ -67,17 +68,24 @@ pub async fn create(
         };
         shared.generation(choice, prompt)
     });
-    let answer = Answer::start(&edge, generations.collect(), reply, meter).await?;
+    let answer = Answer::start(&edge, generations, reply, meter).await?;
     if request.stream.is_some() {
         return Ok(sse::respond(answer, "text/event-stream", edge.config.stream.keep_alive));
     }
     Ok(([(header::CONTENT_TYPE, "application/json")], answer.whole().await?).into_response())
 }
 
-/// The tokens of all prompts; none where the engine counts.
-async fn count(counting: Counting, prompts: Vec<PromptInput>) -> Result<Option<u64>, ApiError> {
-    let Counting::Tiktoken(encoding) = counting else { return Ok(None) };
+/// The prompts with their tokens, all together; none where the engine counts.
+async fn count(
+    work: &Work,
+    counting: Counting,
+    prompts: Vec<PromptInput>,
+) -> Result<(Vec<PromptInput>, Option<u64>), ApiError> {
+    let Counting::Tiktoken(encoding) = counting else { return Ok((prompts, None)) };
     let bytes = tokens::bytes(&prompts);
-    let count = move || prompts.iter().map(|prompt| tokens::count_input(encoding, prompt)).sum();
-    work::run(bytes, count).await.map(Some)
+    let count = move || {
+        let count = prompts.iter().map(|prompt| tokens::count_input(encoding, prompt)).sum();
+        (prompts, Some(count))
+    };
+    work.run(bytes, count).await
 }

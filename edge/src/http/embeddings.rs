@@ -21,7 +21,7 @@ use crate::{
     metrics::{Endpoint, Outcome},
     tokens,
     usage::{Meter, Metered},
-    work,
+    work::Work,
 };
 
 /// The encoding of token ids that clients send for embedding: LangChain uses it for every model it does not know.
@@ -34,10 +34,10 @@ pub async fn create(
     permit: Permit,
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
-    let request = work::run(body.len(), move || embeddings::parse(&body)).await??;
+    let request = edge.work.run(body.len(), move || embeddings::parse(&body)).await??;
     let model = edge.catalog.embedding(&request.model)?;
 
-    let (inputs, prompt_tokens) = prepare(&model, request.inputs).await?;
+    let (inputs, prompt_tokens) = prepare(&edge.work, &model, request.inputs).await?;
     let metered = Metered {
         endpoint: Endpoint::Embeddings,
         caller: &caller,
@@ -63,15 +63,20 @@ pub async fn create(
         }
     };
     let usage = meter.embedded(embeddings.replica, embeddings.usage.unwrap_or_default());
-    let vectors = embeddings.data.iter().map(|embedding| embedding.values.as_slice());
-    let body = embeddings::body(&request.model, vectors, request.encoding, usage.prompt_tokens);
+    let (name, encoding, data) = (request.model, request.encoding, embeddings.data);
+    let bytes = data.iter().map(|embedding| size_of_val(embedding.values.as_slice())).sum();
+    let write = move || {
+        let vectors = data.iter().map(|embedding| embedding.values.as_slice());
+        embeddings::body(&name, vectors, encoding, usage.prompt_tokens)
+    };
+    let body = edge.work.run(bytes, write).await?;
     meter.finish(Outcome::Served);
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 /// The inputs as text, and their count. Engines would take token ids for their own model's, which no client of
 /// OpenAI means (compat-spec, langchain-openai).
-async fn prepare(model: &Model, inputs: Vec<PromptInput>) -> Result<(Vec<String>, Option<u64>), ApiError> {
+async fn prepare(work: &Work, model: &Model, inputs: Vec<PromptInput>) -> Result<(Vec<String>, Option<u64>), ApiError> {
     let counting = model.counting;
     let bytes = tokens::bytes(&inputs);
     let prepare = move || {
@@ -82,7 +87,7 @@ async fn prepare(model: &Model, inputs: Vec<PromptInput>) -> Result<(Vec<String>
         let texts = inputs.into_iter().enumerate().map(|(index, input)| text(index, input));
         Ok((texts.collect::<Result<_, Invalid>>()?, count))
     };
-    work::run(bytes, prepare).await?
+    work.run(bytes, prepare).await?
 }
 
 fn text(index: usize, input: PromptInput) -> Result<String, Invalid> {

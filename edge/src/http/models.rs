@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::header,
     response::{IntoResponse, Response},
 };
@@ -20,8 +20,10 @@ pub async fn list(State(edge): State<Edge>, _caller: Arc<Caller>) -> Result<Resp
 pub async fn show(
     State(edge): State<Edge>,
     _caller: Arc<Caller>,
-    Path(id): Path<String>,
+    path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
+    // An id that is not UTF-8 names nothing.
+    let Path(id) = path.map_err(|_| ApiError::NoSuchModel(String::new()))?;
     let model = edge.catalog.model(&id).map_err(|error| match error {
         ApiError::UnknownModel(id) => ApiError::NoSuchModel(id),
         error => error,

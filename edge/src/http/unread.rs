@@ -10,7 +10,7 @@ use std::{
 use axum::{
     body::Body,
     extract::Request,
-    http::{HeaderValue, StatusCode, Version, header},
+    http::{HeaderValue, StatusCode, header},
     middleware::Next,
     response::Response,
 };
@@ -27,7 +27,6 @@ const TIME: Duration = Duration::from_secs(2);
 
 /// Reads the rest of a refused request, or says that the connection ends.
 pub async fn discard(request: Request, next: Next) -> Response {
-    let version = request.version();
     // Who asks first whether to send the body is answered, and sends none.
     let asks_first = request.headers().contains_key(header::EXPECT);
     let (back, mut left) = oneshot::channel();
@@ -37,7 +36,7 @@ pub async fn discard(request: Request, next: Next) -> Response {
     // One that did not send its body in time is not waited for again.
     let comes = !asks_first && response.status() != StatusCode::REQUEST_TIMEOUT;
     let read = comes && read_away(body).await;
-    if !read && version < Version::HTTP_2 {
+    if !read {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
