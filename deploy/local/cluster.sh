@@ -2,8 +2,10 @@
 # Runs two edges, two routers and two sidecars as separate processes on this machine, each sidecar with an engine of
 # its own, until Ctrl-C. `make cluster` builds and installs what it needs first.
 #
-# Kill any one process (their ids are printed) and go on asking either edge.
+# Kill any router or sidecar (their ids are printed) and go on asking either edge.
 set -eu
+# Ctrl-C is for this script alone, which then asks every process once: asked twice, they would not wait for their streams.
+set -m
 
 cd "$(dirname "$0")/../.."
 bin=${CLOUDACH_BIN:-target/release}
@@ -46,6 +48,9 @@ for n in 1 2; do start sidecar $n; done
 seconds=0
 until curl -sf -o /dev/null http://127.0.0.1:9101/readyz && curl -sf -o /dev/null http://127.0.0.1:9102/readyz &&
     curl -sf -o /dev/null http://127.0.0.1:9080/readyz && curl -sf -o /dev/null http://127.0.0.1:9082/readyz; do
+    for pid in $pids; do
+        kill -0 "$pid" 2>/dev/null || { echo "a process has ended; see the logs in $run"; exit 1; }
+    done
     seconds=$((seconds + 1))
     if [ $seconds -gt 120 ]; then
         echo "not ready after two minutes; see the logs in $run"

@@ -247,7 +247,7 @@ impl Shown {
                 retry_after: advice.or(Some(RETRY_AFTER)),
                 ..Self::server(
                     S::SERVICE_UNAVAILABLE,
-                    format!("This model is not available right now: {}.", failed.message),
+                    "This model is not available right now: none of its replicas is ready. You can retry your request.",
                 )
             },
             ErrorCode::Overloaded => Self {

@@ -1,20 +1,28 @@
 //! The Inference service over anything that generates and embeds: the same on router and sidecar.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, stream::BoxStream};
-use tokio_util::{future::FutureExt, task::TaskTracker};
+use futures_util::StreamExt;
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::{future::FutureExt, sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     MAX_MESSAGE_BYTES,
-    session::server::{self, Down, Generate, Stopping},
+    session::server::{self, Down, EventStream, Generate, Stopping},
     v1::{
         EmbedRequest, EmbedResponse, Embeddings, ErrorCode, Failed, GenerateEvent, GenerateRequest, SessionUp,
         embed_response::Outcome,
         inference_server::{self, Inference, InferenceServer},
     },
 };
+
+/// Events of a single call that wait for its caller.
+const EVENTS_AHEAD: usize = 64;
+
+/// How long a single call's caller may leave its events unread before it is given up. Sessions merge instead.
+const STALL: Duration = Duration::from_secs(30);
 
 /// The name by which gRPC health checking knows the service.
 pub const SERVICE_NAME: &str = inference_server::SERVICE_NAME;
@@ -36,6 +44,32 @@ pub fn service<R: Generate + Embed>(
         .max_encoding_message_size(MAX_MESSAGE_BYTES)
 }
 
+/// Hands on the events of one call until they end, its caller goes or stalls, or everything ends.
+async fn pass_on(
+    mut events: EventStream,
+    caller: mpsc::Sender<Result<GenerateEvent, Status>>,
+    kill: CancellationToken,
+) {
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = caller.closed() => return,
+            () = kill.cancelled() => {
+                let failed = Failed::retryable(ErrorCode::ShuttingDown, "this process is stopping");
+                let _ = caller.try_send(Ok(failed.into()));
+                return;
+            }
+        };
+        let Some(event) = event else { return };
+        tokio::select! {
+            sent = timeout(STALL, caller.send(Ok(event))) => if !matches!(sent, Ok(Ok(()))) {
+                return;
+            },
+            () = kill.cancelled() => return,
+        }
+    }
+}
+
 struct Service<R> {
     runs: Arc<R>,
     tasks: TaskTracker,
@@ -54,7 +88,7 @@ impl<R> Service<R> {
 #[tonic::async_trait]
 impl<R: Generate + Embed> Inference for Service<R> {
     type SessionStream = Down;
-    type GenerateStream = BoxStream<'static, Result<GenerateEvent, Status>>;
+    type GenerateStream = ReceiverStream<Result<GenerateEvent, Status>>;
 
     async fn session(&self, up: Request<Streaming<SessionUp>>) -> Result<Response<Down>, Status> {
         self.takes_requests()?;
@@ -65,15 +99,10 @@ impl<R: Generate + Embed> Inference for Service<R> {
 
     async fn generate(&self, request: Request<GenerateRequest>) -> Result<Response<Self::GenerateStream>, Status> {
         self.takes_requests()?;
-        // Held by the stream: a stop waits for it like for a session.
-        let token = self.tasks.token();
-        let kill = self.stopping.kill.clone();
-        let events = self.runs.clone().generate(request.into_inner());
-        let events = events.take_until(kill.cancelled_owned()).map(move |event| {
-            let _held = &token;
-            Ok(event)
-        });
-        Ok(Response::new(events.boxed()))
+        let (caller, events) = mpsc::channel(EVENTS_AHEAD);
+        let running = self.runs.clone().generate(request.into_inner());
+        self.tasks.spawn(pass_on(running, caller, self.stopping.kill.clone()));
+        Ok(Response::new(ReceiverStream::new(events)))
     }
 
     async fn embed(&self, request: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {

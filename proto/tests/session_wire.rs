@@ -206,6 +206,13 @@ async fn a_death_fails_what_was_open_and_the_session_comes_back() {
     assert!(matches!(end, Some(Event::Failed(failed)) if failed.code() == ErrorCode::ReplicaLost && failed.retryable));
 
     // Until it is back, nothing queues for it.
+    let mut changes = served.peer.changes();
+    let noticing = async {
+        while served.peer.takes_requests().is_ok() {
+            changes.changed().await.unwrap();
+        }
+    };
+    timeout(SOON, noticing).await.expect("both sessions notice the death");
     let refused = served.peer.generate(request("1")).map(drop);
     assert_eq!(refused, Err(Refused::Broken));
 

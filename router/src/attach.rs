@@ -7,7 +7,10 @@ use cloudach_proto::{
     v1::{Hello, RouterCommand, SidecarReport, fleet_server, sidecar_report::Report},
 };
 use cloudach_service::{address::Address, grpc, stop::Running};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout, timeout_at},
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{info, warn};
@@ -78,9 +81,10 @@ async fn first(reports: &mut Streaming<SidecarReport>) -> Result<Hello, Status> 
 /// Follows the reports until they end and says why they did.
 async fn follow(fleet: &Fleet, replica: &Replica, mut reports: Streaming<SidecarReport>) -> String {
     let mut connection = replica.peer.changes();
+    let mut silent_at = Instant::now() + SILENCE;
     loop {
         let report = tokio::select! {
-            report = timeout(SILENCE, reports.message()) => report,
+            report = timeout_at(silent_at, reports.message()) => report,
             Ok(()) = connection.changed() => {
                 fleet.connection_changed();
                 continue;
@@ -92,6 +96,7 @@ async fn follow(fleet: &Fleet, replica: &Replica, mut reports: Streaming<Sidecar
             Ok(Err(error)) => return error.message().to_owned(),
             Err(_) => return format!("it was silent for {SILENCE:?}"),
         };
+        silent_at = Instant::now() + SILENCE;
         match report.report {
             Some(Report::Load(load)) => replica.report(&load),
             Some(Report::Model(state)) => {

@@ -43,9 +43,8 @@ impl Replica {
     }
 
     /// What the pick needs to know.
-    pub fn candidate(&self) -> Candidate<'_> {
+    pub fn candidate(&self) -> Candidate {
         Candidate {
-            name: &self.name,
             in_flight: self.peer.open_requests(),
             reported: self.reported.load(Ordering::Relaxed) as usize,
             kv_cache_usage: f32::from_bits(self.kv_cache_usage.load(Ordering::Relaxed)),

@@ -73,6 +73,12 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
         .add_service(FleetServer::new(Attach { fleet, running: running.clone() }));
     health.set_service_status(inference::SERVICE_NAME, ServingStatus::Serving).await;
 
+    let (asked, drain) = (stop.clone(), running.kill.clone());
+    running.background.spawn(drain.run_until_cancelled_owned(async move {
+        asked.asked().await;
+        health.set_service_status(inference::SERVICE_NAME, ServingStatus::NotServing).await;
+    }));
+
     let serving = listener.serve(services, running.kill.clone());
     let stopped = running.until(&stop, &config.drain);
     let (served, ()) = tokio::join!(serving, stopped);

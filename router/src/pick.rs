@@ -2,8 +2,7 @@
 
 /// What is known of a replica that could take the request.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Candidate<'a> {
-    pub name: &'a str,
+pub struct Candidate {
     /// Requests that this router has open there.
     pub in_flight: usize,
     /// Requests inside its engine, as it last reported: those of all routers.
@@ -12,7 +11,7 @@ pub struct Candidate<'a> {
     pub kv_cache_usage: f32,
 }
 
-impl Candidate<'_> {
+impl Candidate {
     /// Requests it is busy with. Its own report is late by up to a second, what this router sent is known at once.
     fn busy_with(&self) -> usize {
         self.in_flight.max(self.reported)
@@ -21,7 +20,7 @@ impl Candidate<'_> {
 
 /// The index of the least loaded candidate: the fewest requests, then the emptiest KV cache. Among equals `turn`,
 /// which should change with every call, decides, so that idle replicas share the work.
-pub fn least_loaded(candidates: &[Candidate<'_>], turn: usize) -> Option<usize> {
+pub fn least_loaded(candidates: &[Candidate], turn: usize) -> Option<usize> {
     let count = candidates.len();
     (0..count).map(|offset| (turn % count + offset) % count).min_by(|&a, &b| {
         let (a, b) = (&candidates[a], &candidates[b]);
@@ -35,8 +34,8 @@ mod tests {
 
     use super::*;
 
-    fn candidate(in_flight: usize, reported: usize, kv_cache_usage: f32) -> Candidate<'static> {
-        Candidate { name: "r", in_flight, reported, kv_cache_usage }
+    fn candidate(in_flight: usize, reported: usize, kv_cache_usage: f32) -> Candidate {
+        Candidate { in_flight, reported, kv_cache_usage }
     }
 
     #[test]

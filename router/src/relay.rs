@@ -23,6 +23,7 @@ use cloudach_proto::{
 };
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tonic::{Code, Status};
 use tracing::{debug, warn};
 
 use crate::{
@@ -58,7 +59,7 @@ impl Generate for Relay {
             }
             let expired = sleep_until(deadline);
             tokio::pin!(expired);
-            let mut attempt = Attempt::default();
+            let mut attempt = Attempt::at(&request.model);
             'attempts: loop {
                 let (replica, mut events) = match self.start(&request, deadline, &mut attempt) {
                     Ok(started) => started,
@@ -106,9 +107,9 @@ impl Generate for Relay {
 impl Embed for Relay {
     async fn embed(&self, mut request: EmbedRequest) -> Result<Embeddings, Failed> {
         let deadline = self.deadline(request.context.as_ref());
-        self.resolve(&mut request.model)?;
         let flight = self.metrics.start();
-        let mut attempt = Attempt::default();
+        self.resolve(&mut request.model).inspect_err(|_| flight.finish(Outcome::Failed))?;
+        let mut attempt = Attempt::at(&request.model);
         loop {
             let replica = match self.choose(&request.model, &mut attempt) {
                 Ok(replica) => replica,
@@ -121,7 +122,7 @@ impl Embed for Relay {
             let mut client = replica.peer.unary();
             let failed = match timeout_at(deadline, client.embed(request.clone())).await {
                 Err(_) => timed_out(),
-                Ok(Err(status)) => Failed::retryable(ErrorCode::ReplicaLost, status.message()),
+                Ok(Err(status)) => not_embedded(&status),
                 Ok(Ok(response)) => match response.into_inner().outcome {
                     Some(embed_response::Outcome::Failed(failed)) => failed,
                     Some(embed_response::Outcome::Embeddings(embeddings)) => {
@@ -149,6 +150,17 @@ struct Attempt {
     failed: Option<Failed>,
     /// The client has seen part of the answer.
     answering: bool,
+    model: String,
+}
+
+impl Attempt {
+    fn at(model: &str) -> Self {
+        Self { model: model.to_owned(), ..Self::default() }
+    }
+
+    fn has_tried(&self, replica: &Arc<Replica>) -> bool {
+        self.tried.iter().any(|tried| Arc::ptr_eq(tried, replica))
+    }
 }
 
 impl Relay {
@@ -186,7 +198,7 @@ impl Relay {
 
     fn choose(&self, model: &str, attempt: &mut Attempt) -> Result<Arc<Replica>, Failed> {
         let ready = self.fleet.ready(model);
-        let fresh = |replica: &&Arc<Replica>| !attempt.tried.iter().any(|tried| Arc::ptr_eq(tried, replica));
+        let fresh = |replica: &&Arc<Replica>| !attempt.has_tried(replica);
         let choice: Vec<&Arc<Replica>> = ready.iter().filter(fresh).collect();
         let candidates: Vec<_> = choice.iter().map(|replica| replica.candidate()).collect();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
@@ -200,7 +212,10 @@ impl Relay {
 
     /// Whether the failure is the replica's and the client has seen nothing yet.
     fn try_another(&self, failed: &Failed, attempt: &Attempt) -> bool {
-        failed.retryable && !attempt.answering && attempt.tried.len() < self.config.attempts as usize
+        failed.retryable
+            && !attempt.answering
+            && attempt.tried.len() < self.config.attempts as usize
+            && self.fleet.ready(&attempt.model).iter().any(|replica| !attempt.has_tried(replica))
     }
 
     fn unavailable(&self, model: &str) -> Failed {
@@ -236,6 +251,16 @@ fn refusal(refused: Refused) -> Failed {
         Refused::TooLarge(_) => return Failed::new(ErrorCode::InvalidRequest, refused.to_string()),
     };
     Failed::retryable(code, refused.to_string())
+}
+
+/// What a call that brought no answer means: a replica that is lost, or an answer that cannot be carried.
+fn not_embedded(status: &Status) -> Failed {
+    match status.code() {
+        Code::Unavailable | Code::Aborted | Code::Cancelled | Code::Unknown => {
+            Failed::retryable(ErrorCode::ReplicaLost, status.message())
+        }
+        _ => Failed::new(ErrorCode::Internal, status.message()),
+    }
 }
 
 fn lost() -> GenerateEvent {

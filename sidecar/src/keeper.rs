@@ -18,6 +18,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a starting engine is left alone between two looks: short at first, because small engines start fast.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long an engine that was ready and hangs may take to answer again before it is replaced.
+const RECOVER_WITHIN: Duration = Duration::from_secs(30);
+
 /// So many looks in a row without an answer, and the engine counts as hung. A busy server misses one now and then.
 const MISSES: u32 = 3;
 
@@ -49,8 +52,11 @@ pub(crate) async fn keep(sidecar: &Sidecar, startup_timeout: Duration) {
 
 /// Gets the engine ready and watches it, again and again.
 async fn tend(sidecar: &Sidecar, startup_timeout: Duration) {
+    let mut patience = startup_timeout;
     loop {
-        let model = get_ready(sidecar, startup_timeout).await;
+        let model = get_ready(sidecar, patience).await;
+        // An engine that was ready and runs on has nothing to load any more.
+        patience = startup_timeout.min(RECOVER_WITHIN);
         info!(served_name = model.served_name, context_length = model.context_length, "the engine is ready");
         sidecar.metrics.engine_up.set(1);
         sidecar.states.set_phase(Phase::Ready(Arc::new(model)));

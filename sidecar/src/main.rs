@@ -1,21 +1,21 @@
-//! The sidecar's process.
+//! The sidecar's process: `cloudach-sidecar --config FILE`
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use cloudach_service::{config, logs, stop::Stop};
-use tracing::error;
+use cloudach_service::process;
 
 /// Drives one inference engine for the gateway.
-#[derive(Parser)]
+#[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// The configuration file, in YAML.
+    /// The configuration file (YAML).
     #[arg(long)]
     config: PathBuf,
 }
 
 fn main() -> ExitCode {
+    // This binary is also the watchdog that it starts beside its engine.
     cloudach_sidecar::supervise::main_if_asked();
     serve()
 }
@@ -23,19 +23,5 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn serve() -> ExitCode {
     let arguments = Arguments::parse();
-    logs::start();
-    match start(arguments).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            error!(%reason, "the sidecar has ended");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let config = config::load(&arguments.config)?;
-    let stop = Stop::default();
-    stop.on_signals(cloudach_sidecar::run(config, stop.clone())).await??;
-    Ok(())
+    process::run(&arguments.config, cloudach_sidecar::run).await
 }

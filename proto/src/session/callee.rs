@@ -76,11 +76,11 @@ impl Callee {
             match up.frame {
                 Some(Frame::Open(request)) => {
                     self.claim(up.id)?;
-                    actions.extend(self.start(up.id, request));
+                    actions.extend(self.start(up.id, request)?);
                 }
                 Some(Frame::Piece(piece)) => {
                     if let Some(request) = self.assemble(up.id, &piece)? {
-                        actions.extend(self.start(up.id, request));
+                        actions.extend(self.start(up.id, request)?);
                     }
                 }
                 Some(Frame::Cancel(_)) => {
@@ -105,14 +105,7 @@ impl Callee {
         } else if !self.open.contains(&id) {
             return Ok(());
         }
-        self.queue(id, event);
-        if self.pending.len() >= self.merge_at.max(MERGE_FROM) {
-            self.merge_pending();
-        }
-        if self.pending_bytes > PENDING_BYTES {
-            return Err(ProtocolError::NotReading(self.pending_bytes));
-        }
-        Ok(())
+        self.queue(id, event)
     }
 
     /// The request's stream ended. One that did not say how is failed here, so that no caller waits for ever.
@@ -173,14 +166,14 @@ impl Callee {
         Ok(())
     }
 
-    fn start(&mut self, id: u64, request: GenerateRequest) -> Option<Action> {
+    fn start(&mut self, id: u64, request: GenerateRequest) -> Result<Option<Action>, ProtocolError> {
         if self.open.len() >= OPEN_REQUESTS {
             let refusal = Failed::retryable(ErrorCode::Overloaded, "too many requests are open on this session");
-            self.queue(id, refusal.into());
-            return None;
+            self.queue(id, refusal.into())?;
+            return Ok(None);
         }
         self.open.insert(id);
-        Some(Action::Start(id, Box::new(request)))
+        Ok(Some(Action::Start(id, Box::new(request))))
     }
 
     fn assemble(&mut self, id: u64, piece: &Piece) -> Result<Option<GenerateRequest>, ProtocolError> {
@@ -195,10 +188,11 @@ impl Callee {
         let Some(held) = self.assembling.get_mut(&id) else { return Ok(None) };
         held.extend_from_slice(&piece.data);
         self.assembling_bytes += piece.data.len();
-        if held.len() > REQUEST_BYTES || self.assembling_bytes > ASSEMBLING_BYTES {
+        let too_many = self.assembling_bytes > ASSEMBLING_BYTES || self.assembling.len() > OPEN_REQUESTS;
+        if too_many || self.assembling.get(&id).is_some_and(|held| held.len() > REQUEST_BYTES) {
             self.forget_pieces(id);
             let failed = Failed::retryable(ErrorCode::Overloaded, "too many large requests arrive at once");
-            self.queue(id, failed.into());
+            self.queue(id, failed.into())?;
             return Ok(None);
         }
         if !piece.last {
@@ -214,9 +208,16 @@ impl Callee {
         Some(held)
     }
 
-    fn queue(&mut self, id: u64, event: GenerateEvent) {
+    fn queue(&mut self, id: u64, event: GenerateEvent) -> Result<(), ProtocolError> {
         self.pending_bytes += event.weight();
         self.pending.push(DownEvent { id, event: Some(event) });
+        if self.pending.len() >= self.merge_at.max(MERGE_FROM) {
+            self.merge_pending();
+        }
+        if self.pending_bytes > PENDING_BYTES {
+            return Err(ProtocolError::NotReading(self.pending_bytes));
+        }
+        Ok(())
     }
 
     /// Leaves at most a start, one delta and an ending per request. Runs when the other end does not read.

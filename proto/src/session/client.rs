@@ -11,7 +11,7 @@ use futures_util::Stream;
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, mpsc, watch},
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -30,6 +30,9 @@ const MESSAGES_AHEAD: usize = 2;
 
 /// Waits between attempts to reach a peer: the first, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// A session that held this long was well: what broke it says nothing about the next try.
+const HELD_WELL: Duration = Duration::from_secs(5);
 
 /// A process that serves Inference, and the sessions to it. They are opened at once and again whenever they break,
 /// until this is dropped or everything ends.
@@ -195,27 +198,34 @@ impl Default for Session {
 }
 
 impl Session {
-    fn break_off(&self, why: &str) {
-        let owners: Vec<_> = self.caller.lock().break_off().collect();
+    /// Whether it was open until now.
+    fn break_off(&self, why: &str) -> bool {
+        let mut caller = self.caller.lock();
+        let was_open = caller.takes_requests() != Err(Refused::Broken);
+        let owners: Vec<_> = caller.break_off().collect();
+        drop(caller);
         for inbox in owners {
             let failed = Failed::retryable(ErrorCode::ReplicaLost, why);
             inbox.lock().deliver(failed.into());
         }
+        was_open
     }
 }
 
 async fn keep_open(channel: Channel, session: &Session, changed: &watch::Sender<u64>) {
     let mut backoff = BACKOFF.0;
     loop {
+        let begun = Instant::now();
         match run(channel.clone(), session, changed).await {
-            Ok(()) => {
-                debug!("session ended by the peer");
-                backoff = BACKOFF.0;
-            }
+            Ok(()) => debug!("session ended by the peer"),
             Err(error) => debug!(%error, "session broke"),
         }
-        session.break_off("the connection to the replica broke");
-        changed.send_modify(|revision| *revision += 1);
+        if session.break_off("the connection to the replica broke") {
+            changed.send_modify(|revision| *revision += 1);
+        }
+        if begun.elapsed() >= HELD_WELL {
+            backoff = BACKOFF.0;
+        }
         sleep(backoff).await;
         backoff = (backoff * 2).min(BACKOFF.1);
     }

@@ -1,6 +1,6 @@
 //! Short calls to an engine: a question, a whole answer, a time limit.
 
-use std::{sync::Arc, time::Duration};
+use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -45,7 +45,11 @@ impl EngineError {
     /// Whether there is certainly no engine at the other end now.
     pub(crate) fn is_gone(&self) -> bool {
         match self {
-            Self::Http(HttpError::Unreachable { .. } | HttpError::Broken(_)) => true,
+            // An engine is not gone because this process cannot open another socket.
+            Self::Http(HttpError::Unreachable { source, .. }) => {
+                matches!(source.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound | ErrorKind::TimedOut)
+            }
+            Self::Http(HttpError::Broken(_)) => true,
             Self::Refused { status, .. } => *status == StatusCode::SERVICE_UNAVAILABLE,
             _ => false,
         }

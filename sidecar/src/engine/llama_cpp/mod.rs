@@ -16,7 +16,7 @@ mod tokenize;
 
 use cloudach_proto::v1::{EmbedRequest, Embeddings, ErrorCode, Failed, GenerateRequest};
 use http::StatusCode;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 pub(super) use self::slots::Slot;
 use self::{slots::Slots, tokenize::Tokenizer};
@@ -81,23 +81,27 @@ impl LlamaCpp {
         request::check(&request)?;
         schema::check(request.constraint.as_ref()).await?;
         let deadline = Deadline::of(request.context.as_ref());
-        let slot = self.slot(deadline).await?;
+        let limit = self.limits.first_token_timeout;
         let tokenizer = Tokenizer::new(self.calls.clone());
         let ids = match Input::of(request.prompt.as_ref())? {
             Input::Ids(ids) => ids.to_vec(),
-            Input::Text { text, add_special_tokens } => tokenizer.ids(text, add_special_tokens).await?,
+            Input::Text { text, add_special_tokens } => {
+                deadline.within(limit, tokenizer.ids(text, add_special_tokens)).await?
+            }
         };
         let prompt_tokens = u32::try_from(ids.len()).unwrap_or(u32::MAX);
         if prompt_tokens >= model.context_length {
             let message = format!("the prompt has {prompt_tokens} tokens, the context {}", model.context_length);
             return Err(too_long(message, model.context_length, prompt_tokens));
         }
+        // Only who can be served waits for a slot.
+        let slot = self.slot(deadline).await?;
         let body = request::completion(&request, &ids, model.context_length)?;
         let reader = events::Reader::new(&request, tokenizer);
         let headers = headers::of(&request.request_id, request.context.as_ref());
         drop((request, ids));
         let accepting = async { accepted(self.calls.client.post("/completion", headers, body).await?).await };
-        let response = deadline.within(self.limits.first_token_timeout, accepting).await?;
+        let response = deadline.within(limit, accepting).await?;
         let reader = Reader::LlamaCpp(Box::new(reader));
         Ok(Generation::new(response, reader, prompt_tokens, &self.limits, deadline).holding(slot))
     }
@@ -129,11 +133,14 @@ impl LlamaCpp {
 
     /// Waits for one of the engine's slots.
     async fn slot(&self, deadline: Deadline) -> Result<Slot, Failed> {
-        let limit = self.limits.first_token_timeout;
-        deadline
-            .within(limit, async { Ok(timeout(limit, self.slots.take()).await.ok()) })
-            .await?
-            .ok_or_else(|| Failed::retryable(ErrorCode::Overloaded, "no slot of the engine became free in time"))
+        let patience = deadline.before(Instant::now() + self.limits.first_token_timeout);
+        match timeout_at(patience, self.slots.take()).await {
+            Ok(slot) => Ok(slot),
+            Err(_) => {
+                deadline.check()?;
+                Err(Failed::retryable(ErrorCode::Overloaded, "no slot of the engine became free in time"))
+            }
+        }
     }
 }
 

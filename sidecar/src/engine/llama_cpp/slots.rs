@@ -11,7 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// The slots of an engine, all of them taken until it says how many there are.
 #[derive(Debug)]
 pub(super) struct Slots {
-    free: Mutex<Arc<Semaphore>>,
+    /// How many there are, and those that are free.
+    slots: Mutex<(usize, Arc<Semaphore>)>,
     queued: AtomicU32,
 }
 
@@ -23,16 +24,20 @@ pub(in crate::engine) struct Slot {
 
 impl Default for Slots {
     fn default() -> Self {
-        Self { free: Mutex::new(Arc::new(Semaphore::new(0))), queued: AtomicU32::new(0) }
+        Self { slots: Mutex::new((0, Arc::new(Semaphore::new(0)))), queued: AtomicU32::new(0) }
     }
 }
 
 impl Slots {
-    /// The engine has so many, all of them free.
+    /// The engine has so many. Those that are taken stay taken: the requests on them end, whatever engine they met.
     pub(super) fn set(&self, count: usize) {
         let count = count.clamp(1, Semaphore::MAX_PERMITS);
-        let before = std::mem::replace(&mut *self.free.lock(), Arc::new(Semaphore::new(count)));
-        // Who waited for an engine that is gone asks again for the new one.
+        let mut slots = self.slots.lock();
+        if slots.0 == count {
+            return;
+        }
+        let (_, before) = std::mem::replace(&mut *slots, (count, Arc::new(Semaphore::new(count))));
+        // Who waits for a slot of an engine that is gone asks again for the new one.
         before.close();
     }
 
@@ -40,7 +45,7 @@ impl Slots {
     pub(super) async fn take(&self) -> Slot {
         let _queued = Queued::new(&self.queued);
         loop {
-            let free = self.free.lock().clone();
+            let free = self.slots.lock().1.clone();
             if let Ok(permit) = free.acquire_owned().await {
                 return Slot { _permit: permit };
             }
@@ -95,5 +100,9 @@ mod tests {
         slots.set(2);
         let _first = waiting.await;
         let _second = slots.take().await;
+        // The same engine looked at again.
+        slots.set(2);
+        let mut third = Box::pin(slots.take());
+        assert!((&mut third).now_or_never().is_none());
     }
 }
