@@ -128,6 +128,11 @@ impl<R: Reply> Answer<R> {
         Ok(Progress::More)
     }
 
+    /// The request's id, for the log.
+    pub fn request_id(&self) -> &str {
+        self.meter.request_id()
+    }
+
     /// The whole answer.
     ///
     /// # Errors

@@ -30,6 +30,42 @@ pub struct Config {
     pub drain: Drain,
 }
 
+/// The configuration can be read and makes no sense.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidConfig {
+    #[error("`routers` is empty: name at least one")]
+    NoRouter,
+    #[error("`{0}` must not be 0")]
+    Zero(&'static str),
+}
+
+impl Config {
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// Names the field.
+    pub fn check(&self) -> Result<(), InvalidConfig> {
+        if self.routers.is_empty() {
+            return Err(InvalidConfig::NoRouter);
+        }
+        let limits = &self.limits;
+        let zero = [
+            ("limits.connections", limits.connections == 0),
+            ("limits.requests", limits.requests == 0),
+            ("limits.body_bytes", limits.body_bytes == 0),
+            ("limits.header_time", limits.header_time.is_zero()),
+            ("limits.body_time", limits.body_time.is_zero()),
+            ("limits.request_time", limits.request_time.is_zero()),
+            ("limits.stall_time", limits.stall_time.is_zero()),
+            ("stream.keep_alive", self.stream.keep_alive.is_zero()),
+        ];
+        match zero.iter().find(|(_, is_zero)| *is_zero) {
+            Some((field, _)) => Err(InvalidConfig::Zero(field)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What one request and all of them may take.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -31,7 +31,7 @@ use tokio::net::TcpListener;
 use crate::{
     access::{admission::Admission, caller::Caller, keys::Keys},
     catalog::Catalog,
-    config::Config,
+    config::{Config, InvalidConfig},
     http::{
         accept::{self, ListenError},
         arrival::Arrival,
@@ -50,8 +50,8 @@ pub enum EdgeError {
     Admin(#[from] AdminError),
     #[error(transparent)]
     Listen(#[from] ListenError),
-    #[error("the configuration names no router")]
-    NoRouter,
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
 }
 
 /// What every request of this edge may use. Clones share it.
@@ -111,9 +111,7 @@ pub struct Started {
 /// # Errors
 /// When an address cannot be listened on or dialled.
 pub async fn start(config: Config) -> Result<Started, EdgeError> {
-    if config.routers.is_empty() {
-        return Err(EdgeError::NoRouter);
-    }
+    config.check()?;
     let running = Running::default();
     let listener = accept::bind(config.listen).await?;
     let upstream = Upstream::connect(&config.routers, &running)?;

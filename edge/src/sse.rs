@@ -11,6 +11,7 @@ use axum::{
 };
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
+use tracing::warn;
 
 use crate::answer::{Answer, Progress, Reply};
 
@@ -34,6 +35,7 @@ pub fn respond(mut answer: Answer<impl Reply>, content_type: &'static str, keep_
             }
             let progress = answer.advance(&mut out).await;
             if let Err(error) = &progress {
+                warn!(request_id = answer.request_id(), %error, "stream failed");
                 out.extend(error.event());
             }
             if !out.is_empty() {

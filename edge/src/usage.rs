@@ -138,6 +138,11 @@ impl Meter {
         }
     }
 
+    /// The request's id.
+    pub fn request_id(&self) -> &str {
+        &self.record.request_id
+    }
+
     /// Prompt tokens as the client is told. None: as the engine counts.
     pub fn prompt_tokens(&self) -> Option<u64> {
         self.prompt_tokens

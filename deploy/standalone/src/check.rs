@@ -1,14 +1,19 @@
 //! `cloudach check FILE`
 
 use std::{
+    fmt::Display,
     io::{Write, stderr, stdout},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::{Args, ValueEnum};
-use cloudach_router::catalogue::{Catalogue, Names};
+use cloudach_router::{
+    catalogue::{Catalogue, Names},
+    config::Source,
+};
 use cloudach_service::config;
+use serde::de::DeserializeOwned;
 
 use crate::config::Config;
 
@@ -52,23 +57,30 @@ impl Check {
     }
 
     fn verdict(&self) -> Result<(), String> {
-        let text = |error: config::ConfigError| error.to_string();
-        let names = |catalogue| Names::check(catalogue).map(drop).map_err(|error| error.to_string());
+        let file = &self.file;
+        let text = |error: &dyn Display| format!("{}: {error}", file.display());
+        let names = |source: &Source| Names::load(source).map(drop).map_err(|error| text(&error));
         match self.kind {
             Kind::Up => {
-                let config: Config = config::load(&self.file).map_err(text)?;
+                let config: Config = load(file)?;
                 if config.engines.is_empty() {
-                    return Err(format!("{} names no engine", self.file.display()));
+                    return Err(text(&"it names no engine"));
                 }
-                names(config.catalogue)
+                let services = config.services(Path::new("/"));
+                services.edge.check().map_err(|error| text(&error))?;
+                for sidecar in &services.sidecars {
+                    sidecar.check().map_err(|error| text(&error))?;
+                }
+                names(&services.router.catalogue)
             }
-            Kind::Edge => config::load::<cloudach_edge::config::Config>(&self.file).map(drop).map_err(text),
-            Kind::Router => {
-                let config: cloudach_router::config::Config = config::load(&self.file).map_err(text)?;
-                Names::load(&config.catalogue).map(drop).map_err(|error| error.to_string())
-            }
-            Kind::Sidecar => config::load::<cloudach_sidecar::config::Config>(&self.file).map(drop).map_err(text),
-            Kind::Catalogue => names(config::load::<Catalogue>(&self.file).map_err(text)?),
+            Kind::Edge => load::<cloudach_edge::config::Config>(file)?.check().map_err(|error| text(&error)),
+            Kind::Router => names(&load::<cloudach_router::config::Config>(file)?.catalogue),
+            Kind::Sidecar => load::<cloudach_sidecar::Config>(file)?.check().map_err(|error| text(&error)),
+            Kind::Catalogue => names(&Source::Here(load::<Catalogue>(file)?)),
         }
     }
+}
+
+fn load<T: DeserializeOwned>(file: &Path) -> Result<T, String> {
+    config::load(file).map_err(|error| error.to_string())
 }

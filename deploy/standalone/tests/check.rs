@@ -6,6 +6,8 @@ use std::{
     process::{Command, Output},
 };
 
+use cloudach_service::config;
+
 fn check(arguments: &[&str], file: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_cloudach"))
         .arg("check")
@@ -39,11 +41,29 @@ fn the_examples_are_valid() {
 }
 
 #[test]
+fn the_examples_fit_together() {
+    let file = |name: &str| root().join("deploy/local").join(name);
+    let edge: cloudach_edge::config::Config = config::load(&file("edge.yaml")).expect("valid");
+    let router: cloudach_router::config::Config = config::load(&file("router.yaml")).expect("valid");
+    let sidecar: cloudach_sidecar::Config = config::load(&file("sidecar.yaml")).expect("valid");
+    assert!(edge.routers.contains(&router.listen) && sidecar.routers.contains(&router.listen));
+    let catalogue = fs::read_to_string(file("catalogue.yaml")).expect("readable");
+    assert!(catalogue.contains(&format!("  {}:", sidecar.model)));
+}
+
+#[test]
 fn mistakes_are_named() {
     let cases = [
         ("up", "engines: []", "names no engine"),
         ("up", "engins: []", "engins"),
         ("up", "engines:\n  - model: m\n    engine: {dialect: tgi, url: http://a:1}", "line 3"),
+        (
+            "up",
+            "catalogue: {models: {a: {aliases: [m]}}}\nengines: [{model: m, engine: {dialect: vllm, url: http://a:1}}]",
+            "`m`",
+        ),
+        ("edge", "listen: 127.0.0.1:1\nrouters: []\nkeys: []", "routers"),
+        ("edge", "listen: 127.0.0.1:1\nrouters: ['a:1']\nkeys: []\nstream: {keep_alive: 0s}", "stream.keep_alive"),
         ("edge", "listen: nowhere\nrouters: []\nkeys: []", "line 1"),
         ("edge", "listen: 127.0.0.1:1\nrouters: [http://a]\nkeys: []", "host:port"),
         ("edge", "listen: 127.0.0.1:1\nrouters: ['a:1']\nkeys: [{name: a, sha256: abc}]", "64 hexadecimal digits"),

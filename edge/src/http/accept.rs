@@ -49,7 +49,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
 
 /// Takes connections until the edge drains.
 pub async fn serve(listener: TcpListener, edge: Edge) {
-    let room = Arc::new(Semaphore::new(edge.config.limits.connections.max(1)));
+    let room = Arc::new(Semaphore::new(edge.config.limits.connections));
     let routes = routes(edge.clone());
     let drain = edge.running.drain.clone();
     loop {
