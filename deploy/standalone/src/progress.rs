@@ -11,6 +11,9 @@ use tokio::time::sleep;
 /// How often it is looked at: a start of a second should not seem to take two.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// What fits on a line of a terminal: a longer one would wrap and could not be overwritten. In characters.
+const LINE: usize = 60;
+
 /// How often the same state is repeated where lines cannot be overwritten.
 const REPEAT: Duration = Duration::from_secs(10);
 
@@ -27,7 +30,8 @@ pub async fn until_ready(catalog: &Catalog) {
         }
         let seconds = started.elapsed().as_secs();
         if overwrite {
-            let _ = write!(stderr(), "\r\x1b[Kwaiting for {waits_for} ({seconds} s)");
+            let short: String = waits_for.chars().take(LINE).collect();
+            let _ = write!(stderr(), "\r\x1b[K{seconds} s, waiting for {short}");
             let _ = stderr().flush();
         } else if shown != waits_for || shown_at.is_none_or(|at: Instant| at.elapsed() > REPEAT) {
             let _ = writeln!(stderr(), "waiting for {waits_for} ({seconds} s)");
