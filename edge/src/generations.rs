@@ -50,6 +50,7 @@ impl Shared<'_> {
             top_logprobs: self.top_logprobs.map(u32::from),
             constraint: self.constraint.map(constraint),
             context: Some(self.context.clone()),
+            echo: false,
         }
     }
 }
@@ -84,6 +85,7 @@ fn sampling(asked: &Sampling) -> v1::Sampling {
         priority: asked.priority,
         cache_salt: asked.cache_salt.clone(),
         include_stop: asked.include_stop,
+        stop_is_cut_by_caller: false,
     }
 }
 

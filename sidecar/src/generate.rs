@@ -28,7 +28,7 @@ impl Generate for Sidecar {
                     return;
                 }
             };
-            yield Started { replica: self.replica.clone(), prompt_tokens: generation.prompt_tokens }.into();
+            yield Started { replica: self.replica.clone(), prompt_tokens: generation.prompt_tokens, prompt: None }.into();
             loop {
                 let event = self.noted(&mut flight, generation.next().await);
                 match event.event {
