@@ -179,6 +179,7 @@ mod tests {
             priority: Some(-3),
             cache_salt: Some("tenant".into()),
             include_stop: true,
+            stop_is_cut_by_caller: false,
         };
         let prompt = Some(Prompt { prompt: Some(prompt::Prompt::TokenIds(TokenIds { ids: vec![1, 4093] })) });
         let request =
