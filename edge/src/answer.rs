@@ -1,50 +1,93 @@
 //! An answer on its way: merges the events of its choices and feeds them to the reply, which makes bytes of them.
 //! Streamed or whole, this is the one path.
 
-use cloudach_openai::{FinishReason, Head, Invalid, Piece, TokenLogprob, TopLogprob, Usage, chat, completions};
-use cloudach_proto::v1::{self, ErrorCode, Failed, GenerateEvent, GenerateRequest, generate_event::Event};
+use std::time::Duration;
+
+use cloudach_model::reading::Reader;
+use cloudach_openai::{CallPiece, FinishReason, Head, Invalid, Piece, TokenLogprob, Usage, chat, completions};
+use cloudach_proto::v1::{
+    self, EchoedPrompt, ErrorCode, Failed, GenerateEvent, GenerateRequest, generate_event::Event,
+};
 use futures_util::{
     FutureExt, StreamExt,
-    stream::{BoxStream, SelectAll},
+    stream::{BoxStream, SelectAll, abortable},
 };
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Edge, error::ApiError, metrics::Outcome, usage::Meter};
+use crate::{
+    Edge,
+    choice::{self, Choice, Sink},
+    error::{ApiError, Words},
+    metrics::Outcome,
+    usage::Meter,
+};
 
 /// Turns pieces of generated text into the bytes of one endpoint.
 pub trait Reply: Send + 'static {
     fn opening(&mut self, out: &mut Vec<u8>);
     fn push(&mut self, choice: u32, piece: &Piece<'_>, out: &mut Vec<u8>);
+    /// Comes only where a call was asked for.
+    fn call(&mut self, _choice: u32, _piece: &CallPiece<'_>, _out: &mut Vec<u8>) {}
+    /// Comes only where the engine was asked to repeat the prompt.
+    fn prompt(&mut self, _choice: u32, _text: &str, _logprobs: &[TokenLogprob], _out: &mut Vec<u8>) {}
     fn finish_choice(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>);
     fn close(&mut self, usage: &Usage, out: &mut Vec<u8>);
     /// What the endpoint says of a prompt of so many tokens that is beyond the limit.
     fn too_long(limit: u64, prompt: u64) -> Invalid;
 }
 
-macro_rules! reply {
-    ($reply:ty, $too_long:expr) => {
-        impl Reply for $reply {
-            fn opening(&mut self, out: &mut Vec<u8>) {
-                <$reply>::opening(self, out);
-            }
-            fn push(&mut self, choice: u32, piece: &Piece<'_>, out: &mut Vec<u8>) {
-                <$reply>::push(self, choice, piece, out);
-            }
-            fn finish_choice(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>) {
-                <$reply>::finish_choice(self, choice, reason, out);
-            }
-            fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) {
-                <$reply>::close(self, usage, out);
-            }
-            fn too_long(limit: u64, prompt: u64) -> Invalid {
-                $too_long(limit, prompt)
-            }
-        }
-    };
+impl Reply for chat::Reply {
+    fn opening(&mut self, out: &mut Vec<u8>) {
+        Self::opening(self, out);
+    }
+    fn push(&mut self, choice: u32, piece: &Piece<'_>, out: &mut Vec<u8>) {
+        Self::push(self, choice, piece, out);
+    }
+    fn call(&mut self, choice: u32, piece: &CallPiece<'_>, out: &mut Vec<u8>) {
+        Self::call(self, choice, piece, out);
+    }
+    fn finish_choice(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>) {
+        Self::finish_choice(self, choice, reason, out);
+    }
+    fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) {
+        Self::close(self, usage, out);
+    }
+    fn too_long(limit: u64, prompt: u64) -> Invalid {
+        Invalid::chat_context_length(limit, prompt, None)
+    }
 }
 
-reply!(chat::Reply, |limit, prompt| Invalid::chat_context_length(limit, prompt, None));
-reply!(completions::Reply, |limit, prompt| Invalid::prompt_context_length(limit, prompt, 0));
+impl Reply for completions::Reply {
+    fn opening(&mut self, out: &mut Vec<u8>) {
+        Self::opening(self, out);
+    }
+    fn push(&mut self, choice: u32, piece: &Piece<'_>, out: &mut Vec<u8>) {
+        Self::push(self, choice, piece, out);
+    }
+    fn prompt(&mut self, choice: u32, text: &str, logprobs: &[TokenLogprob], out: &mut Vec<u8>) {
+        Self::prompt(self, choice, text, logprobs, out);
+    }
+    fn finish_choice(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>) {
+        Self::finish_choice(self, choice, reason, out);
+    }
+    fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) {
+        Self::close(self, usage, out);
+    }
+    fn too_long(limit: u64, prompt: u64) -> Invalid {
+        Invalid::prompt_context_length(limit, prompt, 0)
+    }
+}
+
+/// How an answer is made.
+#[derive(Debug)]
+pub struct Making<R> {
+    pub reply: R,
+    /// Reads each choice.
+    pub reader: Reader,
+    /// Text that comes within so much time of the text before it is handed on together. Zero: as it comes.
+    pub merge: Duration,
+}
 
 /// An answer whose engine has started. Dropping it ends all its generations.
 pub struct Answer<R> {
@@ -52,8 +95,12 @@ pub struct Answer<R> {
     /// The event that has arrived and is not yet handed on.
     arrived: Option<(u32, GenerateEvent)>,
     opened: bool,
+    choices: Vec<Choice>,
     unfinished: usize,
     reply: R,
+    merge: Duration,
+    /// Until when text is gathered.
+    gather_until: Option<Instant>,
     meter: Meter,
     kill: CancellationToken,
 }
@@ -67,23 +114,28 @@ impl<R: Reply> Answer<R> {
     pub async fn start(
         edge: &Edge,
         generations: impl Iterator<Item = GenerateRequest>,
-        reply: R,
+        making: Making<R>,
         meter: Meter,
     ) -> Result<Self, ApiError> {
         let mut answer = Self {
             events: SelectAll::new(),
             arrived: None,
             opened: false,
+            choices: Vec::new(),
             unfinished: 0,
-            reply,
+            reply: making.reply,
+            merge: making.merge,
+            gather_until: None,
             meter,
             kill: edge.running.kill.clone(),
         };
-        for (choice, generation) in (0..).zip(generations) {
+        for (number, generation) in (0..).zip(generations) {
             match edge.upstream.generate(generation, &edge.catalog) {
                 Ok(stream) => {
+                    let (stream, abort) = abortable(stream);
                     answer.unfinished += 1;
-                    answer.events.push(stream.map(move |event| (choice, event)).boxed());
+                    answer.choices.push(Choice::new(number, making.reader.clone(), abort));
+                    answer.events.push(stream.map(move |event| (number, event)).boxed());
                 }
                 Err(error) => return Err(answer.fail(error)),
             }
@@ -105,7 +157,7 @@ impl<R: Reply> Answer<R> {
     }
 
     /// Waits for the next events and appends the bytes they make to `out`. Events that are ready together are
-    /// written together.
+    /// written together, and so is text that comes within the time for which it is merged.
     ///
     /// # Errors
     /// The engine's reason. Nothing follows.
@@ -115,22 +167,32 @@ impl<R: Reply> Answer<R> {
             self.reply.opening(out);
         }
         self.wait().await;
-        while let Some(event) = self.arrived.take() {
-            self.take(event, out)?;
-            if self.unfinished == 0 {
-                let usage = self.meter.usage().await;
-                self.reply.close(&usage, out);
-                self.meter.finish(Outcome::Served);
-                return Ok(Progress::Complete);
+        loop {
+            while let Some((number, event)) = self.arrived.take() {
+                if let Err(error) = self.take(number, event, out) {
+                    self.read_gathered(out);
+                    return Err(error);
+                }
+                if self.unfinished == 0 {
+                    let usage = self.meter.usage().await;
+                    self.reply.close(&usage, out);
+                    self.meter.finish(Outcome::Served);
+                    return Ok(Progress::Complete);
+                }
+                self.arrived = self.events.next().now_or_never().flatten();
             }
-            self.arrived = self.events.next().now_or_never().flatten();
+            let Some(until) = self.gather_until else { return Ok(Progress::More) };
+            if timeout_at(until, self.wait()).await.is_err() {
+                self.read_gathered(out);
+                self.gather_until = Some(Instant::now() + self.merge);
+                return Ok(Progress::More);
+            }
         }
-        Ok(Progress::More)
     }
 
-    /// The request's id, for the log.
-    pub fn request_id(&self) -> &str {
-        self.meter.request_id()
+    /// What errors of this request are worded with.
+    pub fn words(&self) -> Words<'_> {
+        self.meter.words()
     }
 
     /// The whole answer.
@@ -154,23 +216,35 @@ impl<R: Reply> Answer<R> {
         }
     }
 
-    fn take(&mut self, (choice, event): (u32, GenerateEvent), out: &mut Vec<u8>) -> Result<(), ApiError> {
+    fn take(&mut self, number: u32, event: GenerateEvent, out: &mut Vec<u8>) -> Result<(), ApiError> {
+        let Some(choice) = self.choices.get_mut(number as usize) else { return Ok(()) };
+        let sink = &mut Sink { reply: &mut self.reply, meter: &mut self.meter, out };
         match event.event {
-            Some(Event::Started(started)) => self.meter.started(choice, started),
+            Some(Event::Started(mut started)) => {
+                if let Some(EchoedPrompt { text, logprobs }) = started.prompt.take() {
+                    let logprobs: Vec<_> = logprobs.into_iter().map(choice::logprob).collect();
+                    sink.reply.prompt(number, &text, &logprobs, sink.out);
+                }
+                self.meter.started(number, started);
+            }
             Some(Event::Delta(delta)) => {
-                self.meter.delta(choice, &delta);
-                let logprobs: Vec<TokenLogprob> = delta.logprobs.into_iter().map(logprob).collect();
-                if !delta.text.is_empty() || !logprobs.is_empty() {
-                    self.reply.push(choice, &Piece { text: &delta.text, logprobs: &logprobs }, out);
+                sink.meter.generated(number, delta.token_ids.len());
+                if choice.cut_off_if_stopped(sink) {
+                    self.unfinished -= 1;
+                } else if self.gather_until.is_some() {
+                    choice.gather(delta);
+                } else {
+                    choice.read(delta, sink);
+                    self.gather_until = (!self.merge.is_zero()).then(|| Instant::now() + self.merge);
                 }
             }
             Some(Event::Finished(finished)) => {
-                self.meter.choice_finished(choice, finished.usage);
                 let reason = match finished.reason() {
                     v1::FinishReason::Length => FinishReason::Length,
                     v1::FinishReason::Stop | v1::FinishReason::Unspecified => FinishReason::Stop,
                 };
-                self.reply.finish_choice(choice, reason, out);
+                sink.meter.choice_finished(number, finished.usage);
+                choice.finish(reason, sink);
                 self.unfinished -= 1;
             }
             Some(Event::Failed(failed)) => return Err(self.failed(failed)),
@@ -178,6 +252,13 @@ impl<R: Reply> Answer<R> {
             None => {}
         }
         Ok(())
+    }
+
+    fn read_gathered(&mut self, out: &mut Vec<u8>) {
+        let sink = &mut Sink { reply: &mut self.reply, meter: &mut self.meter, out };
+        for choice in &mut self.choices {
+            choice.read_gathered(sink);
+        }
     }
 
     fn failed(&mut self, failed: Failed) -> ApiError {
@@ -202,10 +283,13 @@ impl<R> Drop for Answer<R> {
     /// What was generated and has not been read yet was generated all the same.
     fn drop(&mut self) {
         let waiting = std::iter::from_fn(|| self.events.next().now_or_never().flatten());
-        for (choice, event) in self.arrived.take().into_iter().chain(waiting) {
+        for (number, event) in self.arrived.take().into_iter().chain(waiting) {
             match event.event {
-                Some(Event::Delta(delta)) => self.meter.delta(choice, &delta),
-                Some(Event::Finished(finished)) => self.meter.choice_finished(choice, finished.usage),
+                Some(Event::Delta(delta)) => {
+                    self.meter.generated(number, delta.token_ids.len());
+                    self.meter.shown(number, &delta.text);
+                }
+                Some(Event::Finished(finished)) => self.meter.choice_finished(number, finished.usage),
                 Some(Event::Started(_) | Event::Failed(_)) | None => {}
             }
         }
@@ -222,10 +306,4 @@ pub enum Progress {
 /// What is constant over an answer.
 pub fn head(id: String, model: &str, created: u64) -> Head {
     Head { id, created, model: model.to_owned(), seed: getrandom::u64().unwrap_or_default() }
-}
-
-fn logprob(entry: v1::TokenLogprob) -> TokenLogprob {
-    let top =
-        entry.top.into_iter().map(|top| TopLogprob { bytes: Some(top.bytes), token: top.token, logprob: top.logprob });
-    TokenLogprob { top: top.collect(), bytes: Some(entry.bytes), token: entry.token, logprob: entry.logprob }
 }

@@ -1,11 +1,14 @@
 //! The edge's configuration: one YAML file.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU64, time::Duration};
 
 use cloudach_service::{address::Address, stop::Drain};
 use serde::Deserialize;
 
-use crate::access::keys::KeyConfig;
+use crate::access::keys::{KeyConfig, KeyRateLimits};
+
+/// The longest time for which text is merged.
+const MOST_MERGE: Duration = Duration::from_secs(5);
 
 /// Everything the edge is told.
 #[derive(Debug, Clone, Deserialize)]
@@ -19,9 +22,15 @@ pub struct Config {
     pub routers: Vec<Address>,
     /// Who may ask.
     pub keys: Vec<KeyConfig>,
+    /// What each key may use that names no limits of its own.
+    #[serde(default)]
+    pub rate_limits: RateLimits,
     /// What one request and all of them may take.
     #[serde(default)]
     pub limits: Limits,
+    /// Where the texts of errors send people.
+    #[serde(default)]
+    pub links: Links,
     /// How answers are streamed.
     #[serde(default)]
     pub stream: Stream,
@@ -37,6 +46,8 @@ pub enum InvalidConfig {
     NoRouter,
     #[error("`{0}` must not be 0")]
     Zero(&'static str),
+    #[error("`stream.merge` must not be more than {MOST_MERGE:?}: clients take a longer silence for a fault")]
+    MergeTooLong,
 }
 
 impl Config {
@@ -47,6 +58,9 @@ impl Config {
     pub fn check(&self) -> Result<(), InvalidConfig> {
         if self.routers.is_empty() {
             return Err(InvalidConfig::NoRouter);
+        }
+        if self.stream.merge > MOST_MERGE {
+            return Err(InvalidConfig::MergeTooLong);
         }
         let limits = &self.limits;
         let zero = [
@@ -62,6 +76,65 @@ impl Config {
         match zero.iter().find(|(_, is_zero)| *is_zero) {
             Some((field, _)) => Err(InvalidConfig::Zero(field)),
             None => Ok(()),
+        }
+    }
+}
+
+/// What a key may use a minute, refilled continuously. Each edge counts on its own: with several of them a key may use so
+/// much at each. The defaults are high enough that nobody meets them unawares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateLimits {
+    /// Requests a minute. Those that fail count too, as at OpenAI.
+    pub requests_per_minute: NonZeroU64,
+    /// Tokens a minute, prompts and completions together. A request reserves its prompt and `max_tokens` for each choice
+    /// when it starts; what it really used is settled when it ends.
+    pub tokens_per_minute: NonZeroU64,
+}
+
+impl RateLimits {
+    /// These, where a key has none of its own.
+    pub fn overridden_by(self, key: KeyRateLimits) -> Self {
+        Self {
+            requests_per_minute: key.requests_per_minute.unwrap_or(self.requests_per_minute),
+            tokens_per_minute: key.tokens_per_minute.unwrap_or(self.tokens_per_minute),
+        }
+    }
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        const REQUESTS: NonZeroU64 = NonZeroU64::new(600_000).expect("it is not zero");
+        const TOKENS: NonZeroU64 = NonZeroU64::new(1_000_000_000).expect("it is not zero");
+        Self { requests_per_minute: REQUESTS, tokens_per_minute: TOKENS }
+    }
+}
+
+/// Where the texts of errors send people. The defaults are OpenAI's own, for tools that compare whole texts; whoever runs
+/// the gateway puts pages of their own here.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Links {
+    /// Where a key is found: with a key that is missing or wrong.
+    pub api_keys: String,
+    /// Where limits are explained: with one that is reached.
+    pub rate_limits: String,
+    /// Where a suspended key is explained.
+    pub quota: String,
+    /// Where the API is described: with a URL that does not exist.
+    pub api_reference: String,
+    /// Whom to ask: with errors of the server.
+    pub help_center: String,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self {
+            api_keys: "https://platform.openai.com/account/api-keys".to_owned(),
+            rate_limits: "https://platform.openai.com/account/rate-limits".to_owned(),
+            quota: "https://platform.openai.com/docs/guides/error-codes/api-errors".to_owned(),
+            api_reference: "https://platform.openai.com/docs/api-reference/".to_owned(),
+            help_center: "help.openai.com".to_owned(),
         }
     }
 }
@@ -113,10 +186,17 @@ pub struct Stream {
     /// After this much silence a comment line is sent, so that proxies do not take a thinking model for a dead one.
     #[serde(with = "humantime_serde")]
     pub keep_alive: Duration,
+    /// Text that follows text within this much time is sent together with it: fewer and longer chunks, for thrift.
+    /// The first text of an answer never waits. 0: as the engine gives it.
+    #[serde(with = "humantime_serde")]
+    pub merge: Duration,
+    /// Chat chunks are padded at random, so that who sees the length of packets learns nothing of the text: about 20
+    /// bytes for each chunk. As at OpenAI, a client's own `stream_options.include_obfuscation` goes before it.
+    pub obfuscation: bool,
 }
 
 impl Default for Stream {
     fn default() -> Self {
-        Self { keep_alive: Duration::from_secs(15) }
+        Self { keep_alive: Duration::from_secs(15), merge: Duration::ZERO, obfuscation: true }
     }
 }

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use cloudach_openai::{Constraint, Invalid, Sampling};
 use cloudach_proto::v1::{self, GenerateRequest, Prompt, PromptText, RequestContext, TokenIds, prompt};
 
+use crate::reading::Reading;
+
 /// The most that the prompts of all choices of a request may take together, in bytes: each choice carries its own.
 const PROMPT_BYTES: usize = 64 * 1024 * 1024;
 
@@ -31,15 +33,17 @@ pub struct Shared<'a> {
     pub request_id: &'a str,
     pub model: &'a str,
     pub sampling: &'a Sampling,
+    pub reading: &'a Reading,
     pub top_logprobs: Option<u8>,
-    pub constraint: Option<&'a Constraint>,
+    /// The engine tells the prompt as it reads it.
+    pub echo: bool,
     pub context: RequestContext,
 }
 
 impl Shared<'_> {
     /// The generation of one choice.
     pub fn generation(&self, choice: u32, prompt: Prompt) -> GenerateRequest {
-        let mut sampling = sampling(self.sampling);
+        let mut sampling = sampling(self.sampling, self.reading.stops);
         // Choices of one request must differ, and differ the same way each time.
         sampling.seed = sampling.seed.map(|seed| seed.wrapping_add(i64::from(choice)));
         GenerateRequest {
@@ -48,9 +52,9 @@ impl Shared<'_> {
             prompt: Some(prompt),
             sampling: Some(sampling),
             top_logprobs: self.top_logprobs.map(u32::from),
-            constraint: self.constraint.map(constraint),
+            constraint: self.reading.constraint.as_ref().map(constraint),
             context: Some(self.context.clone()),
-            echo: false,
+            echo: self.echo,
         }
     }
 }
@@ -65,7 +69,7 @@ pub fn token_prompt(ids: Vec<u32>) -> Prompt {
     Prompt { prompt: Some(prompt::Prompt::TokenIds(TokenIds { ids })) }
 }
 
-fn sampling(asked: &Sampling) -> v1::Sampling {
+fn sampling(asked: &Sampling, stops: bool) -> v1::Sampling {
     v1::Sampling {
         max_tokens: asked.max_tokens,
         min_tokens: asked.min_tokens,
@@ -77,7 +81,7 @@ fn sampling(asked: &Sampling) -> v1::Sampling {
         frequency_penalty: asked.frequency_penalty,
         repetition_penalty: asked.repetition_penalty,
         seed: asked.seed,
-        stop: asked.stop.clone(),
+        stop: if stops { asked.stop.clone() } else { Vec::new() },
         stop_token_ids: asked.stop_token_ids.clone(),
         ignore_eos: asked.ignore_eos,
         logit_bias: asked.logit_bias.iter().map(|(&id, &bias)| (id, bias)).collect::<HashMap<_, _>>(),
@@ -85,7 +89,7 @@ fn sampling(asked: &Sampling) -> v1::Sampling {
         priority: asked.priority,
         cache_salt: asked.cache_salt.clone(),
         include_stop: asked.include_stop,
-        stop_is_cut_by_caller: false,
+        stop_is_cut_by_caller: !asked.include_stop,
     }
 }
 

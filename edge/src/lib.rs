@@ -4,20 +4,23 @@
 
 pub mod access;
 mod answer;
+mod best_of;
 pub mod catalog;
+mod choice;
 pub mod config;
 mod error;
 mod generations;
 mod http;
 mod metrics;
 mod prompt;
+mod reading;
 mod sse;
 mod tokens;
 mod upstream;
 mod usage;
 mod work;
 
-use std::{net::SocketAddr, ops::Deref, sync::Arc};
+use std::{net::SocketAddr, ops::Deref, sync::Arc, time::Instant};
 
 use cloudach_proto::v1::RequestContext;
 use cloudach_service::{
@@ -125,7 +128,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
     running.background.spawn_blocking(tokens::preload);
 
     let edge = Edge(Arc::new(Parts {
-        keys: Keys::new(&config.keys),
+        keys: Keys::new(&config.keys, config.rate_limits, Instant::now()),
         admission: Admission::new(config.limits.requests),
         catalog,
         upstream,

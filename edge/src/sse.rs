@@ -35,8 +35,9 @@ pub fn respond(mut answer: Answer<impl Reply>, content_type: &'static str, keep_
             }
             let progress = answer.advance(&mut out).await;
             if let Err(error) = &progress {
-                warn!(request_id = answer.request_id(), %error, "stream failed");
-                out.extend(error.event());
+                let words = answer.words();
+                warn!(request_id = words.request_id, %error, "stream failed");
+                out.extend(error.event(&words));
             }
             if !out.is_empty() {
                 yield Ok(Bytes::from(std::mem::take(&mut out)));

@@ -8,13 +8,14 @@ use std::{
 
 use cloudach_model::tokens::{self, Encoding};
 use cloudach_openai::Usage;
-use cloudach_proto::v1::{Delta, Started, TokenUsage};
+use cloudach_proto::v1::{Started, TokenUsage};
 use tracing::info;
 
 use crate::{
     Edge,
-    access::{admission::Permit, caller::Caller},
+    access::{admission::Permit, caller::Caller, limits::Reservation},
     catalog::{Counting, Model},
+    error::Words,
     http::arrival::Arrival,
     metrics::{Endpoint, Metrics, Outcome},
 };
@@ -40,8 +41,11 @@ pub struct Record {
 }
 
 impl Record {
-    /// The request is over: it is recorded and counted.
-    fn close(&self, metrics: &Metrics) {
+    /// The request is over: it is recorded and counted, and its key's limits are charged with what it used.
+    fn close(&self, metrics: &Metrics, reservation: Option<Reservation>) {
+        if let Some(reservation) = reservation {
+            reservation.settle(self.shown.prompt_tokens + self.shown.completion_tokens);
+        }
         self.write();
         metrics.ended(self);
     }
@@ -81,8 +85,9 @@ pub struct Meter {
     choices: Vec<Choice>,
     /// How many choices each prompt has.
     choices_per_prompt: usize,
+    most_tokens: u64,
     counted: bool,
-    _permit: Permit,
+    permit: Permit,
 }
 
 #[derive(Debug, Default)]
@@ -106,6 +111,9 @@ pub struct Metered<'a> {
     pub prompt_tokens: Option<u64>,
     pub choices: usize,
     pub choices_per_prompt: usize,
+    /// What the client allowed each choice. Its tokens are the engine's; no count may be beyond it all the same, as
+    /// none of OpenAI's ever is (compat-spec, token counting).
+    pub max_tokens: Option<u32>,
 }
 
 impl Meter {
@@ -133,14 +141,15 @@ impl Meter {
             prompt_tokens: metered.prompt_tokens,
             choices: std::iter::repeat_with(Choice::default).take(metered.choices).collect(),
             choices_per_prompt: metered.choices_per_prompt.max(1),
+            most_tokens: metered.max_tokens.map_or(u64::MAX, u64::from),
             counted: false,
-            _permit: permit,
+            permit,
         }
     }
 
-    /// The request's id.
-    pub fn request_id(&self) -> &str {
-        &self.record.request_id
+    /// What an error that ends the stream is filled in with.
+    pub fn words(&self) -> Words<'_> {
+        Words { links: &self.edge.config.links, request_id: &self.record.request_id }
     }
 
     /// Prompt tokens as the client is told. None: as the engine counts.
@@ -156,15 +165,20 @@ impl Meter {
         }
     }
 
-    /// Tokens were generated.
-    pub fn delta(&mut self, choice: u32, delta: &Delta) {
+    /// So many tokens were generated.
+    pub fn generated(&mut self, choice: u32, tokens: usize) {
         if self.record.first_token.is_none() {
             self.record.first_token = Some(self.arrived.elapsed());
         }
-        let Some(choice) = self.choices.get_mut(choice as usize) else { return };
-        choice.tokens_seen += delta.token_ids.len() as u64;
-        if matches!(self.counting, Counting::Tiktoken(_)) {
-            choice.text.push_str(&delta.text);
+        if let Some(choice) = self.choices.get_mut(choice as usize) {
+            choice.tokens_seen += tokens as u64;
+        }
+    }
+
+    /// The client is shown this of what was generated.
+    pub fn shown(&mut self, choice: u32, text: &str) {
+        if let (Counting::Tiktoken(_), Some(choice)) = (self.counting, self.choices.get_mut(choice as usize)) {
+            choice.text.push_str(text);
         }
     }
 
@@ -191,7 +205,7 @@ impl Meter {
             Counting::Engine => self.record.engine.completion_tokens,
             // The texts stay until they are counted: the client may leave while they are.
             Counting::Tiktoken(encoding) => {
-                let count = count(encoding, self.texts().collect());
+                let count = self.count(encoding);
                 self.edge.work.run(self.text_bytes(), count).await.unwrap_or_default()
             }
         };
@@ -204,8 +218,11 @@ impl Meter {
         self.record.outcome = outcome;
     }
 
-    fn texts(&self) -> impl Iterator<Item = String> {
-        self.choices.iter().map(|choice| choice.text.clone())
+    /// Counts a copy of the texts when it is called.
+    fn count(&self, encoding: Encoding) -> impl FnOnce() -> u64 + Send + 'static {
+        let texts: Vec<String> = self.choices.iter().map(|choice| choice.text.clone()).collect();
+        let most = self.most_tokens;
+        move || texts.iter().map(|text| tokens::count(encoding, text).min(most)).sum()
     }
 
     fn text_bytes(&self) -> usize {
@@ -248,7 +265,7 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        let metrics = self.edge.metrics.clone();
+        let (metrics, reservation) = (self.edge.metrics.clone(), self.permit.take_reservation());
         metrics.open.dec();
         self.record.duration = self.arrived.elapsed();
         if !self.counted {
@@ -259,20 +276,16 @@ impl Drop for Meter {
                 && self.text_bytes() > 0
             {
                 // The client left in the middle: what it was sent is still counted, off the network threads.
-                let (mut record, count) = (self.record.clone(), count(encoding, self.texts().collect()));
+                let (mut record, count) = (self.record.clone(), self.count(encoding));
                 self.edge.running.background.spawn_blocking(move || {
                     record.shown.completion_tokens = count();
-                    record.close(&metrics);
+                    record.close(&metrics, reservation);
                 });
                 return;
             }
         }
-        self.record.close(&metrics);
+        self.record.close(&metrics, reservation);
     }
-}
-
-fn count(encoding: Encoding, texts: Vec<String>) -> impl FnOnce() -> u64 + Send + 'static {
-    move || texts.iter().map(|text| tokens::count(encoding, text)).sum()
 }
 
 fn millis(duration: Duration) -> u64 {

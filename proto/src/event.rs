@@ -1,6 +1,6 @@
 //! Short ways to write and to read the events of a generation.
 
-use crate::v1::{ErrorCode, Failed, Finished, GenerateEvent, Started, generate_event::Event};
+use crate::v1::{EchoedPrompt, ErrorCode, Failed, Finished, GenerateEvent, Started, generate_event::Event};
 
 impl Failed {
     /// A failure that repeating the same request elsewhere would not mend.
@@ -17,6 +17,19 @@ impl Failed {
     pub fn with_param(mut self, param: impl Into<String>) -> Self {
         self.param = param.into();
         self
+    }
+}
+
+impl EchoedPrompt {
+    /// About how many bytes it occupies on the wire.
+    pub fn weight(&self) -> usize {
+        const FIELDS: usize = 16;
+        let piece = |token: &str, bytes: &[u8]| FIELDS + token.len() + bytes.len();
+        let entries = self.logprobs.iter().map(|entry| {
+            let top: usize = entry.top.iter().map(|top| piece(&top.token, &top.bytes)).sum();
+            piece(&entry.token, &entry.bytes) + top
+        });
+        self.text.len() + entries.sum::<usize>()
     }
 }
 
@@ -61,6 +74,7 @@ impl GenerateEvent {
                         + delta.logprobs.iter().map(|entry| EMPTY * (1 + entry.top.len())).sum::<usize>()
                 }
                 Some(Event::Failed(failed)) => failed.message.len(),
+                Some(Event::Started(Started { prompt: Some(prompt), .. })) => prompt.weight(),
                 _ => 0,
             }
     }

@@ -28,7 +28,11 @@ impl Generate for Sidecar {
                     return;
                 }
             };
-            yield Started { replica: self.replica.clone(), prompt_tokens: generation.prompt_tokens, prompt: None }.into();
+            yield Started {
+                replica: self.replica.clone(),
+                prompt_tokens: generation.prompt_tokens,
+                prompt: generation.prompt.take(),
+            }.into();
             loop {
                 let event = self.noted(&mut flight, generation.next().await);
                 match event.event {

@@ -7,7 +7,7 @@ use std::{
 
 use cloudach_edge::{
     access::keys::KeyConfig,
-    config::{Limits, Stream},
+    config::{Limits, Links, RateLimits, Stream},
 };
 use cloudach_router::{
     catalogue::Catalogue,
@@ -36,7 +36,13 @@ pub struct Config {
     pub engines: Vec<Engine>,
     /// See the edge's configuration.
     #[serde(default)]
+    pub rate_limits: RateLimits,
+    /// See the edge's configuration.
+    #[serde(default)]
     pub limits: Limits,
+    /// See the edge's configuration.
+    #[serde(default)]
+    pub links: Links,
     /// See the edge's configuration.
     #[serde(default)]
     pub stream: Stream,
@@ -111,7 +117,9 @@ impl Config {
                 admin: self.admin,
                 routers: vec![router],
                 keys: self.keys,
+                rate_limits: self.rate_limits,
                 limits: self.limits,
+                links: self.links,
                 stream: self.stream,
                 drain: self.drain,
             },

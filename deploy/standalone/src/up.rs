@@ -99,8 +99,7 @@ impl Up {
         let mut config = self.into_config()?;
         let key = trial_key(&config)?;
         if let TrialKey::Made(key) | TrialKey::Given(key) = &key {
-            let sha256 = KeyHash::of(key);
-            config.keys.push(KeyConfig { name: "trial".to_owned(), sha256, tenant: String::new() });
+            config.keys.push(KeyConfig::new("trial", KeyHash::of(key)));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(UpError::Runtime)?;
         let stop = Stop::default();
@@ -139,7 +138,9 @@ fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
         keys: Vec::new(),
         catalogue: Catalogue::default(),
         engines: urls.into_iter().map(engine).collect(),
+        rate_limits: cloudach_edge::config::RateLimits::default(),
         limits: cloudach_edge::config::Limits::default(),
+        links: cloudach_edge::config::Links::default(),
         stream: cloudach_edge::config::Stream::default(),
         relay: cloudach_router::config::Relay::default(),
         drain: cloudach_service::stop::Drain::default(),

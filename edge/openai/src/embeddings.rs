@@ -90,15 +90,24 @@ pub fn body<'v>(
 }
 
 fn inputs(path: &Path<'_>, value: Value) -> Result<Vec<PromptInput>, Invalid> {
+    let no_inputs = value.as_array().is_some_and(Vec::is_empty);
+    if no_inputs {
+        return Err(invalid_input());
+    }
     let inputs = prompt::read(path, value, MOST_INPUTS)?;
     let empty = |input: &PromptInput| matches!(input, PromptInput::Text(text) if text.is_empty());
     if inputs.iter().any(empty) {
-        return Err(Invalid::new(format!("Invalid '{path}': input cannot be an empty string.")).param(path));
+        return Err(invalid_input());
     }
     Ok(inputs)
 }
 
-/// An older validator serves this endpoint at OpenAI, with a wording of its own.
+/// The older validator of this endpoint has one text for all that is empty.
+fn invalid_input() -> Invalid {
+    Invalid::new("'$.input' is invalid. Please check the API reference: https://platform.openai.com/docs/api-reference.")
+}
+
+/// As the older validator says it.
 fn dimensions(path: &Path<'_>, value: Value) -> Result<u32, Invalid> {
     match value.as_i64() {
         Some(number) if number < 1 => Err(Invalid::new(format!("{number} is less than the minimum of 1 - '{path}'"))),

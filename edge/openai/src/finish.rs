@@ -11,6 +11,8 @@ pub enum FinishReason {
     Length,
     /// The model wants its tools run.
     ToolCalls,
+    /// The same, for clients that speak of functions.
+    FunctionCall,
     /// Something was left out.
     ContentFilter,
 }
@@ -22,6 +24,7 @@ impl FinishReason {
             Self::Stop => "stop",
             Self::Length => "length",
             Self::ToolCalls => "tool_calls",
+            Self::FunctionCall => "function_call",
             Self::ContentFilter => "content_filter",
         }
     }

@@ -10,6 +10,11 @@ pub fn completion(random: [u8; 29]) -> String {
     alphanumeric("cmpl-", &random)
 }
 
+/// Of a call of a tool: `call_` and 24 letters and digits.
+pub fn tool_call(random: [u8; 24]) -> String {
+    alphanumeric("call_", &random)
+}
+
 /// Of a request, for the header `x-request-id`: `req_` and 32 hexadecimal digits.
 pub fn request(random: [u8; 16]) -> String {
     format!("req_{:032x}", u128::from_be_bytes(random))

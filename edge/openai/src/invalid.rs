@@ -124,6 +124,19 @@ impl Invalid {
         .code("object_above_max_properties")
     }
 
+    pub(crate) fn property_name_too_long(path: impl Display, name: &str, most: usize, got: usize) -> Self {
+        // OpenAI shows both ends of the name.
+        let characters: Vec<char> = name.chars().collect();
+        let head: String = characters.iter().take(3).collect();
+        let tail: String = characters.iter().skip(characters.len().saturating_sub(3)).collect();
+        Self::new(format!(
+            "Invalid property name in '{path}': '{head}...{tail}' is too long. Expected a string with maximum length {most}, \
+             but got a string with length {got} instead."
+        ))
+        .param(format_args!("{path}.{}", shorten(name)))
+        .code("property_name_above_max_length")
+    }
+
     pub(crate) fn pattern(path: impl Display, pattern: &str) -> Self {
         Self::new(format!(
             "Invalid '{path}': string does not match pattern. Expected a string that matches the pattern '{pattern}'."
@@ -162,6 +175,20 @@ impl Invalid {
         ))
         .param(path)
         .code("decimal_above_max_value")
+    }
+
+    /// A function that must be called is not among those that are offered in `offer`.
+    pub(crate) fn no_function(name: &str, choice: &str, offer: &str) -> Self {
+        Self::new(format!(
+            "Invalid value for '{choice}': no function named '{}' was specified in the '{offer}' parameter.",
+            shorten(name)
+        ))
+        .param(choice)
+    }
+
+    /// A tool that may be called is not among those that are offered.
+    pub(crate) fn no_allowed_tool(name: &str) -> Self {
+        Self::new(format!("Tool choice '{}' not found in 'tools' parameter.", shorten(name))).param("tool_choice")
     }
 
     /// A top-level argument that no endpoint of this kind has.

@@ -35,7 +35,7 @@ pub use finish::FinishReason;
 pub use head::Head;
 pub use invalid::Invalid;
 pub use logprobs::{TokenLogprob, TopLogprob};
-pub use piece::Piece;
+pub use piece::{CallPiece, Piece};
 pub use prompt::PromptInput;
 pub use sampling::Sampling;
 pub use stream::StreamOptions;

@@ -3,8 +3,12 @@
 
 use crate::ids::ALPHANUMERIC;
 
-/// Text and padding together are a multiple of this, in bytes.
+/// All chunks have one length modulo this, in bytes.
 const BLOCK: usize = 16;
+/// What is left over in each of OpenAI's chunks, from `data:` to the last brace, as recorded.
+const REMAINDER: usize = 7;
+/// The field without its padding, and the brace that closes the chunk.
+const FRAME: usize = r#","obfuscation":""}"#.len();
 
 /// Draws the padding of one stream.
 #[derive(Debug)]
@@ -17,15 +21,15 @@ impl Obfuscation {
         Self { state: seed }
     }
 
-    /// Appends the field, its comma included, for a chunk that carries so many bytes of text.
-    pub(crate) fn write(&mut self, text: usize, out: &mut Vec<u8>) {
+    /// Appends the field, its comma included, as the last one of a chunk that began at `start`.
+    pub(crate) fn write(&mut self, start: usize, out: &mut Vec<u8>) {
+        let padding = (REMAINDER + BLOCK - (out.len() - start + FRAME) % BLOCK) % BLOCK;
         out.extend_from_slice(b",\"obfuscation\":\"");
-        let padding = (BLOCK - text % BLOCK) % BLOCK;
         let mut random = self.draw();
         for _ in 0..padding {
-            // Fifteen draws of one in 62 fit into 128 bits, and nearly without bias.
-            out.push(ALPHANUMERIC[usize::try_from(random % 62).unwrap_or(0)]);
-            random /= 62;
+            // Six bits are one in 64; what is beyond the 62 begins anew, which is bias enough for nobody to use.
+            out.push(ALPHANUMERIC[usize::from(random.to_le_bytes()[0] & 63) % ALPHANUMERIC.len()]);
+            random >>= 6;
         }
         out.push(b'"');
     }

@@ -32,6 +32,32 @@ impl<'p> Path<'p> {
     pub(crate) fn index(&'p self, index: usize) -> Path<'p> {
         Path { parent: Some(self), step: Step::Index(index) }
     }
+
+    /// What holds this value; the root holds itself.
+    pub(crate) fn parent(&'p self) -> &'p Path<'p> {
+        self.parent.unwrap_or(self)
+    }
+
+    /// The notation of OpenAI's older checks, which look at messages as wholes: `messages.[3].role`.
+    pub(crate) fn older(&'p self) -> OlderPath<'p> {
+        OlderPath(self)
+    }
+}
+
+/// See [`Path::older`].
+pub(crate) struct OlderPath<'p>(&'p Path<'p>);
+
+impl fmt::Display for OlderPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(parent) = self.0.parent else { return Ok(()) };
+        parent.older().fmt(f)?;
+        let dot = if matches!(parent.step, Step::Root) { "" } else { "." };
+        match self.0.step {
+            Step::Root => Ok(()),
+            Step::Field(name) => write!(f, "{dot}{}", shorten(name)),
+            Step::Index(index) => write!(f, "{dot}[{index}]"),
+        }
+    }
 }
 
 impl fmt::Display for Path<'_> {
@@ -95,6 +121,11 @@ impl<'p> Fields<'p> {
             None => Err(Invalid::missing(&path)),
             Some(value) => read(&path, value),
         }
+    }
+
+    /// Whether a field that was not read yet has this text.
+    pub(crate) fn is(&self, name: &str, text: &str) -> bool {
+        self.fields.get(name).and_then(Value::as_str) == Some(text)
     }
 
     /// Refuses a top-level argument that was not read.
@@ -221,7 +252,7 @@ pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
-        Value::Number(number) if number.is_f64() => "a decimal",
+        Value::Number(number) if number.is_f64() => "a decimal number",
         Value::Number(_) => "an integer",
         Value::String(_) => "a string",
         Value::Array(_) => "an array",

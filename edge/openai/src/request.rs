@@ -31,14 +31,17 @@ pub(crate) fn metadata(fields: &mut Fields<'_>) -> Result<(), Invalid> {
 }
 
 fn check_metadata(path: &Path<'_>, value: Value) -> Result<(), Invalid> {
-    let pairs = reader::object(path, value)?;
+    let pairs = match value {
+        Value::Object(pairs) => pairs,
+        other => return Err(Invalid::wrong_type(path, "a metadata object", reader::kind(&other))),
+    };
     if pairs.len() > MOST_METADATA {
         return Err(Invalid::too_many_properties(path, MOST_METADATA, pairs.len()));
     }
     for (key, value) in pairs {
         let length = key.chars().count();
         if length > MOST_METADATA_KEY_LENGTH {
-            return Err(Invalid::string_too_long(path.field(&key), MOST_METADATA_KEY_LENGTH, length));
+            return Err(Invalid::property_name_too_long(path, &key, MOST_METADATA_KEY_LENGTH, length));
         }
         short_string(MOST_METADATA_VALUE_LENGTH)(&path.field(&key), value)?;
     }

@@ -8,9 +8,9 @@ use crate::reader::{Fields, boolean};
 pub struct StreamOptions {
     /// A last chunk with the usage, and `"usage": null` on all others.
     pub include_usage: bool,
-    /// Random padding on every chunk of a chat. OpenAI's default is on; here a client has to
-    /// ask, since it makes every chunk longer. Completions have no padding.
-    pub include_obfuscation: bool,
+    /// Random padding on every chunk of a chat. `None`: the client does not say, and OpenAI pads.
+    /// Completions have no padding.
+    pub include_obfuscation: Option<bool>,
 }
 
 impl StreamOptions {
@@ -21,7 +21,7 @@ impl StreamOptions {
             let mut fields = Fields::of(path, value)?;
             let options = Self {
                 include_usage: fields.read("include_usage", boolean)?.unwrap_or(false),
-                include_obfuscation: fields.read("include_obfuscation", boolean)?.unwrap_or(false),
+                include_obfuscation: fields.read("include_obfuscation", boolean)?,
             };
             // A vLLM extra. Clients that add up the usage of all chunks would count double.
             if fields.read("continuous_usage_stats", boolean)? == Some(true) {

@@ -36,10 +36,6 @@ pub(crate) const GENERATION: &[Refused] = &[
 
 /// Of chat completions.
 pub(crate) const CHAT: &[Refused] = &[
-    ("functions", "Use 'tools' instead."),
-    ("function_call", "Use 'tool_choice' instead."),
-    ("audio", ""),
-    ("moderation", ""),
     ("best_of", "Use 'n' instead."),
     ("echo", "Use 'continue_final_message' instead."),
     ("chat_template", "The template belongs to the model."),

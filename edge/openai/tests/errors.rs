@@ -80,6 +80,15 @@ fn sizes_are_bounded() {
     let echo = |n| json!({"model": "m", "prompt": "p".repeat(1 << 20), "echo": true, "n": n}).to_string();
     assert!(completions::parse(echo(8).as_bytes()).is_ok());
     assert_eq!(completions::parse(echo(9).as_bytes()).unwrap_err().param.as_deref(), Some("echo"));
+    let tokens = |count: usize, more: Value| {
+        let mut body = json!({"model": "m", "prompt": vec![7; count], "echo": true});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        completions::parse(body.to_string().as_bytes()).map_err(|error| error.param.unwrap())
+    };
+    assert!(tokens(1 << 18, json!({"n": 8})).is_ok());
+    assert_eq!(tokens(1 << 18, json!({"n": 9})).unwrap_err(), "echo");
+    assert!(tokens(1 << 18, json!({"n": 2, "logprobs": 1})).is_ok());
+    assert_eq!(tokens(1 << 18, json!({"n": 3, "logprobs": 1})).unwrap_err(), "echo");
     let inputs = |count| json!({"model": "m", "input": vec!["x"; count]}).to_string();
     assert!(embeddings::parse(inputs(2048).as_bytes()).is_ok());
     assert_eq!(embeddings::parse(inputs(2049).as_bytes()).unwrap_err().code, Some("array_above_max_length"));

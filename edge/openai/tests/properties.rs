@@ -17,6 +17,8 @@ fn texts(pieces: &[(u32, String)]) -> Vec<String> {
         .collect()
 }
 
+const DEFAULTS: chat::Defaults = chat::Defaults { obfuscation: true };
+
 fn head() -> Head {
     Head { id: "id".into(), created: 1, model: "m".into(), seed: 3 }
 }
@@ -29,7 +31,7 @@ fn events(out: &[u8]) -> Vec<Value> {
 fn chat_answer(pieces: &[(u32, String)], stream: Value) -> Vec<u8> {
     let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], "n": 3});
     body.as_object_mut().unwrap().extend(stream.as_object().unwrap().clone());
-    let mut reply = chat::Reply::new(&head(), &chat::parse(body.to_string().as_bytes()).unwrap());
+    let mut reply = chat::Reply::new(&head(), &chat::parse(body.to_string().as_bytes()).unwrap(), DEFAULTS);
     let mut out = Vec::new();
     reply.opening(&mut out);
     for (choice, text) in pieces {
@@ -82,6 +84,12 @@ fn request_like() -> impl Strategy<Value = Value> {
         "parameters",
         "strict",
         "tool_choice",
+        "allowed_tools",
+        "mode",
+        "functions",
+        "function_call",
+        "moderation",
+        "best_of",
         "response_format",
         "json_schema",
         "schema",
@@ -233,6 +241,8 @@ proptest! {
             {"role": "user", "content": parts},
             {"role": "assistant", "tool_calls": [{"id": content, "type": "function", "function": {"name": "f", "arguments": arguments}}]},
             {"role": "tool", "tool_call_id": content, "content": arguments},
+            {"role": "assistant", "content": content, "function_call": {"name": "f", "arguments": arguments}},
+            {"role": "function", "name": "f", "content": arguments},
         ]);
         let read = |messages: &Value| chat::parse(json!({"model": "m", "messages": messages}).to_string().as_bytes()).unwrap().messages;
         let once = read(&messages);

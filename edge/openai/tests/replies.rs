@@ -18,7 +18,8 @@ fn text(text: &str) -> Piece<'_> {
 fn chat_reply(more: Value) -> chat::Reply {
     let mut body = json!({"model": "org/m", "messages": [{"role": "user", "content": "hi"}]});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    chat::Reply::new(&head(), &chat::parse(body.to_string().as_bytes()).unwrap())
+    let defaults = chat::Defaults { obfuscation: false };
+    chat::Reply::new(&head(), &chat::parse(body.to_string().as_bytes()).unwrap(), defaults)
 }
 
 fn completion_reply(more: Value) -> completions::Reply {
@@ -155,7 +156,8 @@ fn padding_hides_the_length_of_text() {
         chat_reply(json!({"stream": true, "stream_options": {"include_obfuscation": true, "include_usage": true}}));
     let mut out = Vec::new();
     for length in 0..40 {
-        reply.push(0, &text(&"x".repeat(length)), &mut out);
+        // A quotation mark is two bytes long in JSON.
+        reply.push(0, &text(&"\"".repeat(length)), &mut out);
     }
     reply.finish_choice(0, FinishReason::Stop, &mut out);
     reply.close(&USAGE, &mut out);
@@ -164,8 +166,8 @@ fn padding_hides_the_length_of_text() {
     for event in written(out).split_terminator("\n\n").filter(|event| *event != "data: [DONE]") {
         let chunk: Value = serde_json::from_str(&event[6..]).unwrap();
         let padding = chunk["obfuscation"].as_str().unwrap().to_owned();
-        let content = chunk["choices"][0]["delta"]["content"].as_str().unwrap_or("").len();
-        assert_eq!((content + padding.len()) % 16, 0);
+        assert_eq!(event.len() % 16, 7, "as in all recordings: {event}");
+        assert!(padding.len() < 16);
         assert!(padding.bytes().all(|byte| byte.is_ascii_alphanumeric()));
         chunks += 1;
         if padding.len() > 8 {
@@ -173,6 +175,28 @@ fn padding_hides_the_length_of_text() {
         }
     }
     assert_eq!(chunks, 42);
+}
+
+#[test]
+fn padding_is_the_clients_choice_and_else_the_default() {
+    let padded = |options: Value, obfuscation: bool| {
+        let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": true});
+        body["stream_options"] = options;
+        let request = chat::parse(body.to_string().as_bytes()).unwrap();
+        let mut out = Vec::new();
+        chat::Reply::new(&head(), &request, chat::Defaults { obfuscation }).opening(&mut out);
+        written(out).contains("\"obfuscation\":\"")
+    };
+    for (options, obfuscation, expected) in [
+        (json!({}), true, true),
+        (json!({}), false, false),
+        (json!(null), true, true),
+        (json!({"include_obfuscation": null}), true, true),
+        (json!({"include_obfuscation": false}), true, false),
+        (json!({"include_obfuscation": true}), false, true),
+    ] {
+        assert_eq!(padded(options.clone(), obfuscation), expected, "{options} {obfuscation}");
+    }
 }
 
 #[test]
@@ -318,6 +342,7 @@ fn ids_have_openais_form() {
     assert_eq!((prefix, random.len()), ("chatcmpl", 29));
     assert!(random.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     assert_eq!(ids::completion([0; 29]), format!("cmpl-{}", "A".repeat(29)));
+    assert_eq!(ids::tool_call([0; 24]), format!("call_{}", "A".repeat(24)));
     assert_eq!(ids::request([0; 16]), format!("req_{}", "0".repeat(32)));
     assert_eq!(ids::request([255; 16]), format!("req_{}", "f".repeat(32)));
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use cloudach_openai::chat::{self, ChatRequest, Content, Message, ReasoningEffort, ServiceTier, ToolChoice};
+use cloudach_openai::chat::{self, CallForm, ChatRequest, Content, Message, ReasoningEffort, ServiceTier, ToolChoice};
 use cloudach_openai::{Constraint, PromptInput, Sampling, StreamOptions, completions, embeddings};
 use serde_json::{Value, json};
 
@@ -26,6 +26,7 @@ fn a_plain_chat_has_openais_defaults() {
         tools: vec![],
         tool_choice: ToolChoice::None,
         parallel_tool_calls: true,
+        call_form: CallForm::Tools,
         documents: None,
         sampling: Sampling::default(),
         n: 1,
@@ -146,7 +147,7 @@ fn streams_are_asked_for() {
     assert_eq!(chat_with(json!({"stream": false})).stream, None);
     assert_eq!(chat_with(json!({"stream": true})).stream, Some(StreamOptions::default()));
     let options = json!({"stream": true, "stream_options": {"include_usage": true, "include_obfuscation": true}});
-    assert_eq!(chat_with(options).stream, Some(StreamOptions { include_usage: true, include_obfuscation: true }));
+    assert_eq!(chat_with(options).stream, Some(StreamOptions { include_usage: true, include_obfuscation: Some(true) }));
 }
 
 #[test]
@@ -234,7 +235,7 @@ fn messages_reach_the_template_without_nulls_and_strangers() {
 fn what_changes_no_answer_is_passed_over() {
     let hints = json!({"store": true, "metadata": {"k": "v"}, "safety_identifier": "x", "prompt_cache_key": "k",
         "prompt_cache_retention": "24h", "prediction": {"type": "content", "content": "x"}, "modalities": ["text"],
-        "verbosity": "medium", "include_reasoning": true, "use_beam_search": false, "echo": false});
+        "prompt_cache_options": {"ttl": "30m"}, "moderation": {"model": "omni-moderation-latest"}, "verbosity": "medium", "include_reasoning": true, "use_beam_search": false, "echo": false});
     assert_eq!(chat_with(hints), chat_with(json!({})));
 }
 
@@ -270,7 +271,8 @@ fn a_plain_completion_has_openais_defaults() {
     assert_eq!(request.sampling, Sampling { max_tokens: Some(16), ..Sampling::default() });
     assert_eq!(request.choices(), 6);
     assert!(request.add_special_tokens);
-    assert_eq!((request.echo, request.logprobs, request.stream), (false, None, None));
+    assert_eq!((request.best_of, request.candidates()), (3, 6));
+    assert_eq!((request.echo, request.logprobs, request.stream), (completions::Echo::No, None, None));
 }
 
 #[test]

@@ -1,10 +1,15 @@
-//! Whether there is room for one more request.
+//! Whether there is room for one more request: in this edge, and within its key's limits.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::{
+    account::Account,
+    caller::Caller,
+    limits::{Cost, Exceeded, Reservation, Standing},
+};
 use crate::{Edge, error::ApiError};
 
 /// The room for requests in progress.
@@ -20,17 +25,61 @@ impl Admission {
     }
 }
 
-/// A request's place, given back when it is dropped.
+/// A request's place and what is kept for it of its key's limits. Both are given back when it is dropped.
 #[derive(Debug)]
 pub struct Permit {
     _place: OwnedSemaphorePermit,
+    caller: Arc<Caller>,
+    account: Account,
+    /// As the client is told: each limit as it stood when something was taken from it.
+    standing: Standing,
+    /// The key has asked too often. Its client is told once the model that it asks for is known, as the text names it.
+    too_often: Option<Exceeded>,
+    tokens: Option<Reservation>,
+}
+
+impl Permit {
+    /// Reserves what the request is taken to need.
+    ///
+    /// # Errors
+    /// The key's limits are reached.
+    pub fn charge(&mut self, model: &str, cost: &Cost) -> Result<(), ApiError> {
+        let (now, limiter) = (Instant::now(), &self.caller.limiter);
+        let reserved = match self.too_often {
+            Some(exceeded) => Err(exceeded),
+            None => limiter.reserve(now, cost.tokens()),
+        };
+        self.standing.tokens = limiter.standing(now).tokens;
+        self.account.note_standing(self.standing);
+        let tokens = reserved.map_err(|exceeded| ApiError::RateLimited {
+            exceeded,
+            model: model.to_owned(),
+            organization: self.caller.organization_name().to_owned(),
+        })?;
+        self.tokens = Some(tokens);
+        Ok(())
+    }
+
+    /// The reservation, to be settled when the request's usage is known.
+    pub fn take_reservation(&mut self) -> Option<Reservation> {
+        self.tokens.take()
+    }
 }
 
 impl FromRequestParts<Edge> for Permit {
     type Rejection = ApiError;
 
-    async fn from_request_parts(_: &mut Parts, edge: &Edge) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, ApiError> {
+        let account = parts.extensions.get::<Account>().cloned().unwrap_or_default();
+        let caller = account.caller().ok_or(ApiError::Internal("nobody was asked for a key"))?;
+        if caller.suspended {
+            return Err(ApiError::Suspended);
+        }
         let place = edge.admission.room.clone().try_acquire_owned().map_err(|_| ApiError::Full)?;
-        Ok(Self { _place: place })
+        let now = Instant::now();
+        let too_often = caller.limiter.take_request(now).err();
+        let standing = caller.limiter.standing(now);
+        account.note_standing(standing);
+        Ok(Self { _place: place, caller, account, standing, too_often, tokens: None })
     }
 }

@@ -1,21 +1,38 @@
 //! Who asks: read from the request's headers before anything else of it.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
 };
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
+use super::{account::Account, limits::Limiter};
 use crate::{Edge, error::ApiError};
 
 /// The owner of a key.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Caller {
     /// The key's name.
     pub key: String,
     /// The organisation or project. Empty: none.
     pub tenant: String,
+    /// The tenant as headers and texts name it.
+    pub organization: HeaderValue,
+    /// The project as headers name it.
+    pub project: HeaderValue,
+    /// The operator has stopped this key.
+    pub suspended: bool,
+    /// What the key may still use.
+    pub limiter: Arc<Limiter>,
+}
+
+impl Caller {
+    /// The organization as texts name it.
+    pub fn organization_name(&self) -> &str {
+        self.organization.to_str().unwrap_or_default()
+    }
 }
 
 impl FromRequestParts<Edge> for Arc<Caller> {
@@ -23,18 +40,33 @@ impl FromRequestParts<Edge> for Arc<Caller> {
 
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, ApiError> {
         let key = key(&parts.headers).ok_or(ApiError::NoKey)?;
-        edge.keys.find(key).ok_or_else(|| ApiError::WrongKey(masked(key)))
+        let caller = edge.keys.find(&key).ok_or_else(|| ApiError::WrongKey(masked(&key)))?;
+        if let Some(account) = parts.extensions.get::<Account>() {
+            account.note_caller(caller.clone());
+        }
+        Ok(caller)
     }
 }
 
-/// The key of `Authorization: Bearer` or `x-api-key`.
-fn key(headers: &HeaderMap) -> Option<&str> {
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
-        let (scheme, key) = value.trim().split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+/// The key of `Authorization: Bearer`, of `Authorization: Basic` with a blank username, as OpenAI's text for a missing
+/// key offers it, or of `x-api-key`.
+fn key(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
+    let authorization = text(header::AUTHORIZATION).and_then(|value| {
+        let (scheme, credentials) = value.split_once(' ')?;
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return Some(Cow::Borrowed(credentials.trim()));
+        }
+        scheme.eq_ignore_ascii_case("basic").then(|| password(credentials.trim())).flatten().map(Cow::Owned)
     });
-    let api_key = || headers.get("x-api-key").and_then(|value| value.to_str().ok()).map(str::trim);
-    bearer.or_else(api_key).filter(|key| !key.is_empty())
+    let api_key = || text(HeaderName::from_static("x-api-key")).map(Cow::Borrowed);
+    authorization.or_else(api_key).filter(|key| !key.is_empty())
+}
+
+/// The password of a blank user.
+fn password(credentials: &str) -> Option<String> {
+    let decoded = String::from_utf8(BASE64.decode(credentials).ok()?).ok()?;
+    decoded.strip_prefix(':').map(str::to_owned)
 }
 
 /// A wrong key as OpenAI shows it: enough to recognise a mix-up, not enough to use.
@@ -59,10 +91,13 @@ mod tests {
 
     #[test]
     fn keys_come_by_either_header() {
-        assert_eq!(key(&headers("authorization", "Bearer sk-1")), Some("sk-1"));
-        assert_eq!(key(&headers("authorization", "bearer  sk-1 ")), Some("sk-1"));
-        assert_eq!(key(&headers("x-api-key", "sk-1")), Some("sk-1"));
-        for nothing in ["", "Bearer", "Bearer  ", "Basic abc"] {
+        let found = |name, value| key(&headers(name, value)).map(Cow::into_owned);
+        assert_eq!(found("authorization", "Bearer sk-1").as_deref(), Some("sk-1"));
+        assert_eq!(found("authorization", "bearer  sk-1 ").as_deref(), Some("sk-1"));
+        assert_eq!(found("authorization", "Basic OnNrLTE=").as_deref(), Some("sk-1"));
+        assert_eq!(found("x-api-key", "sk-1").as_deref(), Some("sk-1"));
+        // Of a broken base64, of `user:sk-1`, of bytes that are no text.
+        for nothing in ["", "Bearer", "Bearer  ", "Basic abc", "Basic dXNlcjpzay0x", "Basic Ov//", "Basic Og=="] {
             assert_eq!(key(&headers("authorization", nothing)), None, "{nothing}");
         }
     }

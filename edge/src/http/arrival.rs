@@ -3,21 +3,19 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::{
-    extract::{FromRequestParts, Request},
-    http::{HeaderMap, HeaderName, HeaderValue, request::Parts},
+    extract::{FromRequestParts, Request, State},
+    http::{HeaderMap, HeaderValue, request::Parts},
     middleware::Next,
     response::Response,
 };
 use cloudach_openai::ids;
 
-use crate::error::ApiError;
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const PROCESSING: HeaderName = HeaderName::from_static("openai-processing-ms");
-const VERSION: HeaderName = HeaderName::from_static("openai-version");
-
-/// The API version that OpenAI's answers name.
-const API_VERSION: HeaderValue = HeaderValue::from_static("2020-10-01");
+use super::headers;
+use crate::{
+    Edge,
+    access::account::Account,
+    error::{self, ApiError, Words},
+};
 
 /// A trace header longer than this many bytes is not passed on.
 const TRACE_BYTES: usize = 512;
@@ -67,18 +65,14 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// Gives the request its [`Arrival`] and the response the headers that every answer of OpenAI bears.
-pub async fn stamp(mut request: Request, next: Next) -> Response {
-    let arrival = Arrival::of(request.headers());
-    let id = HeaderValue::from_str(&arrival.request_id);
-    let at = arrival.at;
+/// Gives the request its [`Arrival`], a refusal its words, and every answer its headers.
+pub async fn stamp(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+    let (arrival, account) = (Arrival::of(request.headers()), Account::default());
+    let (id, at) = (arrival.request_id.clone(), arrival.at);
     request.extensions_mut().insert(arrival);
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    if let Ok(id) = id {
-        headers.insert(REQUEST_ID, id);
-    }
-    headers.insert(PROCESSING, HeaderValue::from(u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)));
-    headers.insert(VERSION, API_VERSION);
+    request.extensions_mut().insert(account.clone());
+    let words = Words { links: &edge.config.links, request_id: &id };
+    let mut response = error::put_into_words(next.run(request).await, &words);
+    headers::add(&mut response, &id, at.elapsed(), &account);
     response
 }

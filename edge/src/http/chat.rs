@@ -2,25 +2,27 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::State,
-    http::header,
-    response::{IntoResponse, Response},
+use axum::{extract::State, response::Response};
+use cloudach_openai::{
+    Invalid,
+    chat::{self, Defaults},
+    ids,
 };
-use cloudach_openai::{chat, ids};
 
 use super::{
     arrival::{self, Arrival},
     body::Whole,
+    respond::{Form, respond},
 };
 use crate::{
     Edge,
-    access::{admission::Permit, caller::Caller},
-    answer::{self, Answer},
+    access::{admission::Permit, caller::Caller, limits::Cost},
+    answer::{self, Answer, Making},
     error::ApiError,
     generations::{Shared, fits, text_prompt},
     metrics::Endpoint,
-    prompt, sse,
+    prompt,
+    reading::Reading,
     usage::{Meter, Metered},
 };
 
@@ -28,14 +30,28 @@ pub async fn create(
     State(edge): State<Edge>,
     arrival: Arrival,
     caller: Arc<Caller>,
-    permit: Permit,
+    mut permit: Permit,
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
     let bytes = body.len();
-    let request = edge.work.run(bytes, move || chat::parse(&body)).await??;
+    let read = move || {
+        let request = chat::parse(&body)?;
+        let reading = Reading::of_chat(&request);
+        Ok::<_, Invalid>((request, reading))
+    };
+    let (request, reading) = edge.work.run(bytes, read).await??;
     let model = edge.catalog.generating(&request.model)?;
+    let head = answer::head(ids::chat_completion(arrival::random()), &request.model, arrival.unix);
+    let reply = chat::Reply::new(&head, &request, Defaults { obfuscation: edge.config.stream.obfuscation });
     let (request, prompt) = prompt::chat(&edge.work, &model, request, bytes).await?;
     fits(prompt.text.len(), request.n)?;
+    let cost = Cost {
+        prompt_tokens: prompt.tokens,
+        prompt_bytes: prompt.text.len(),
+        max_tokens: request.sampling.max_tokens,
+        choices: request.n as usize,
+    };
+    permit.charge(&model.id, &cost)?;
 
     let metered = Metered {
         endpoint: Endpoint::ChatCompletions,
@@ -45,24 +61,21 @@ pub async fn create(
         prompt_tokens: prompt.tokens,
         choices: request.n as usize,
         choices_per_prompt: request.n as usize,
+        max_tokens: request.sampling.max_tokens,
     };
     let meter = Meter::start(&edge, permit, &metered);
     let shared = Shared {
         request_id: &arrival.request_id,
         model: &model.id,
         sampling: &request.sampling,
+        reading: &reading,
         top_logprobs: request.logprobs,
-        constraint: request.constraint.as_ref(),
+        echo: false,
         context: edge.context(&arrival, &caller),
     };
-    let head = answer::head(ids::chat_completion(arrival::random()), &request.model, arrival.unix);
-    let streamed = request.stream.is_some();
-    let reply = chat::Reply::new(&head, &request);
     let prompts = std::iter::repeat_n(prompt.text, request.n as usize);
     let generations = (0..).zip(prompts).map(|(choice, text)| shared.generation(choice, text_prompt(text, false)));
-    let answer = Answer::start(&edge, generations, reply, meter).await?;
-    if streamed {
-        return Ok(sse::respond(answer, "text/event-stream; charset=utf-8", edge.config.stream.keep_alive));
-    }
-    Ok(([(header::CONTENT_TYPE, "application/json")], answer.whole().await?).into_response())
+    let form = request.stream.map_or(Form::Whole, |_| Form::Stream("text/event-stream; charset=utf-8"));
+    let making = Making { reply, reader: reading.reader.clone(), merge: form.merge(&edge) };
+    respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await
 }

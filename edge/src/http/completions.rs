@@ -2,26 +2,30 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::State,
-    http::header,
-    response::{IntoResponse, Response},
+use axum::{extract::State, response::Response};
+use cloudach_openai::{
+    PromptInput,
+    completions::{self, Echo},
+    ids,
 };
-use cloudach_openai::{PromptInput, completions, ids};
 
 use super::{
     arrival::{self, Arrival},
     body::Whole,
+    headers,
+    respond::{Form, respond},
 };
 use crate::{
     Edge,
-    access::{admission::Permit, caller::Caller},
-    answer::{self, Answer},
+    access::{admission::Permit, caller::Caller, limits::Cost},
+    answer::{self, Answer, Making},
+    best_of::BestOf,
     catalog::Counting,
     error::ApiError,
     generations::{Shared, fits, text_prompt, token_prompt},
     metrics::Endpoint,
-    sse, tokens,
+    reading::Reading,
+    tokens,
     usage::{Meter, Metered},
     work::Work,
 };
@@ -30,37 +34,45 @@ pub async fn create(
     State(edge): State<Edge>,
     arrival: Arrival,
     caller: Arc<Caller>,
-    permit: Permit,
+    mut permit: Permit,
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
     let mut request = edge.work.run(body.len(), move || completions::parse(&body)).await??;
     let model = edge.catalog.generating(&request.model)?;
 
-    let choices = request.choices() as usize;
+    let candidates = request.candidates() as usize;
     let head = answer::head(ids::completion(arrival::random()), &request.model, arrival.unix);
     let reply = completions::Reply::new(&head, &request);
+    let best_of = request.best_of > request.n;
+    let reading = Reading::of_text(&request.sampling, request.constraint.take());
     let prompts = std::mem::take(&mut request.prompts);
-    fits(tokens::bytes(&prompts), request.n)?;
+    let prompt_bytes = tokens::bytes(&prompts);
+    fits(prompt_bytes, request.best_of)?;
     let (prompts, prompt_tokens) = count(&edge.work, model.counting, prompts).await?;
+    let cost = Cost { prompt_tokens, prompt_bytes, max_tokens: request.sampling.max_tokens, choices: candidates };
+    permit.charge(&model.id, &cost)?;
     let metered = Metered {
         endpoint: Endpoint::Completions,
         caller: &caller,
         arrival: &arrival,
         model: &model,
         prompt_tokens,
-        choices,
-        choices_per_prompt: request.n as usize,
+        choices: candidates,
+        choices_per_prompt: request.best_of as usize,
+        max_tokens: request.sampling.max_tokens,
     };
     let meter = Meter::start(&edge, permit, &metered);
     let shared = Shared {
         request_id: &arrival.request_id,
         model: &model.id,
         sampling: &request.sampling,
-        top_logprobs: request.logprobs,
-        constraint: request.constraint.as_ref(),
+        reading: &reading,
+        // Without them, which candidate is the best is not known.
+        top_logprobs: request.logprobs.or(best_of.then_some(0)),
+        echo: request.echo == Echo::FromEngine,
         context: edge.context(&arrival, &caller),
     };
-    let prompts = prompts.into_iter().flat_map(|prompt| std::iter::repeat_n(prompt, request.n as usize));
+    let prompts = prompts.into_iter().flat_map(|prompt| std::iter::repeat_n(prompt, request.best_of as usize));
     let generations = (0..).zip(prompts).map(|(choice, prompt)| {
         let prompt = match prompt {
             PromptInput::Text(text) => text_prompt(text, request.add_special_tokens),
@@ -68,11 +80,16 @@ pub async fn create(
         };
         shared.generation(choice, prompt)
     });
-    let answer = Answer::start(&edge, generations, reply, meter).await?;
-    if request.stream.is_some() {
-        return Ok(sse::respond(answer, "text/event-stream", edge.config.stream.keep_alive));
-    }
-    Ok(([(header::CONTENT_TYPE, "application/json")], answer.whole().await?).into_response())
+    let form = request.stream.map_or(Form::Whole, |_| Form::Stream("text/event-stream"));
+    let (reader, merge) = (reading.reader.clone(), form.merge(&edge));
+    let response = if best_of {
+        let making = Making { reply: BestOf::new(reply, &request, candidates), reader, merge };
+        respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await?
+    } else {
+        let making = Making { reply, reader, merge };
+        respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await?
+    };
+    Ok(headers::name_model(response, &request.model))
 }
 
 /// The prompts with their tokens, all together; none where the engine counts.

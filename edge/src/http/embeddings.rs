@@ -11,10 +11,10 @@ use cloudach_model::tokens::{Encoding, decode};
 use cloudach_openai::{Invalid, PromptInput, embeddings};
 use cloudach_proto::v1::{EmbedRequest, ErrorCode};
 
-use super::{arrival::Arrival, body::Whole};
+use super::{arrival::Arrival, body::Whole, headers};
 use crate::{
     Edge,
-    access::{admission::Permit, caller::Caller},
+    access::{admission::Permit, caller::Caller, limits::Cost},
     catalog::{Counting, Model},
     error::ApiError,
     generations::text_prompt,
@@ -31,13 +31,15 @@ pub async fn create(
     State(edge): State<Edge>,
     arrival: Arrival,
     caller: Arc<Caller>,
-    permit: Permit,
+    mut permit: Permit,
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
     let request = edge.work.run(body.len(), move || embeddings::parse(&body)).await??;
     let model = edge.catalog.embedding(&request.model)?;
 
+    let prompt_bytes = tokens::bytes(&request.inputs);
     let (inputs, prompt_tokens) = prepare(&edge.work, &model, request.inputs).await?;
+    permit.charge(&model.id, &Cost { prompt_tokens, prompt_bytes, max_tokens: None, choices: 0 })?;
     let metered = Metered {
         endpoint: Endpoint::Embeddings,
         caller: &caller,
@@ -46,6 +48,7 @@ pub async fn create(
         prompt_tokens,
         choices: 0,
         choices_per_prompt: 1,
+        max_tokens: None,
     };
     let mut meter = Meter::start(&edge, permit, &metered);
     let embedding = EmbedRequest {
@@ -67,11 +70,12 @@ pub async fn create(
     let bytes = data.iter().map(|embedding| size_of_val(embedding.values.as_slice())).sum();
     let write = move || {
         let vectors = data.iter().map(|embedding| embedding.values.as_slice());
-        embeddings::body(&name, vectors, encoding, usage.prompt_tokens)
+        (embeddings::body(&name, vectors, encoding, usage.prompt_tokens), name)
     };
-    let body = edge.work.run(bytes, write).await?;
+    let (body, name) = edge.work.run(bytes, write).await?;
     meter.finish(Outcome::Served);
-    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+    let response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
+    Ok(headers::name_model(response, &name))
 }
 
 /// The inputs as text, and their count. Engines would take token ids for their own model's, which no client of

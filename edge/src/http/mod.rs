@@ -6,7 +6,9 @@ mod body;
 mod chat;
 mod completions;
 mod embeddings;
+pub mod headers;
 mod models;
+mod respond;
 mod unread;
 
 use axum::{
@@ -31,10 +33,10 @@ pub fn routes(edge: Edge) -> Router {
         .route("/v1/models/{*id}", get(models::show))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_url)
-        // Innermost first. Reads what a refusal has left unread.
+        // Innermost first. Gives the request its id, a refusal its words and status, and every answer its headers.
+        .layer(middleware::from_fn_with_state(edge.clone(), arrival::stamp))
+        // Reads what a refusal has left unread.
         .layer(middleware::from_fn(unread::discard))
-        // Gives the request its id and puts it on the response, errors included.
-        .layer(middleware::from_fn(arrival::stamp))
         .with_state(edge)
 }
 

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     extract::{Path, State, rejection::PathRejection},
     http::header,
     response::{IntoResponse, Response},
 };
 use cloudach_openai::models::{self, Model};
 
+use super::headers::Reach;
 use crate::{Edge, access::caller::Caller, catalog, error::ApiError};
 
 pub async fn list(State(edge): State<Edge>, _caller: Arc<Caller>) -> Result<Response, ApiError> {
@@ -36,5 +38,5 @@ fn shown<'a>(name: &'a str, model: &'a catalog::Model) -> Model<'a> {
 }
 
 fn json(body: Vec<u8>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+    (Extension(Reach::Models), [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

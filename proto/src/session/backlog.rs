@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::v1::{ErrorCode, Failed, GenerateEvent};
+use crate::v1::{ErrorCode, Failed, GenerateEvent, generate_event::Event};
 
 /// From this many waiting events on, deltas merge into the last one: a reader this far behind gains nothing from
 /// the finer grain.
@@ -27,7 +27,7 @@ impl Backlog {
             return true;
         }
         self.ended = event.is_last();
-        self.bytes += event.weight();
+        self.bytes += waiting(&event);
         if self.bytes > BACKLOG_BYTES && !self.ended {
             self.give_up();
             return false;
@@ -50,7 +50,7 @@ impl Backlog {
             // An idle stream keeps nothing.
             self.events = VecDeque::new();
         } else {
-            self.bytes = self.bytes.saturating_sub(event.weight());
+            self.bytes = self.bytes.saturating_sub(waiting(&event));
         }
         Some(event)
     }
@@ -74,10 +74,19 @@ impl Backlog {
     }
 }
 
+/// What an event adds to a reader's arrears. A start comes once, however much of the prompt it tells: no reader is
+/// behind for its sake.
+fn waiting(event: &GenerateEvent) -> usize {
+    match event.event {
+        Some(Event::Started(_)) => 0,
+        _ => event.weight(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::v1::{Delta, Finished, generate_event::Event};
+    use crate::v1::{Delta, EchoedPrompt, Finished, Started};
 
     fn text(text: &str) -> GenerateEvent {
         Delta { text: text.into(), token_ids: vec![1], ..Delta::default() }.into()
@@ -115,5 +124,15 @@ mod tests {
         let last = backlog.pop().unwrap();
         assert!(matches!(last.event, Some(Event::Failed(failed)) if failed.code() == ErrorCode::SlowReader));
         assert!(backlog.is_empty());
+    }
+
+    #[test]
+    fn a_long_echoed_prompt_is_no_arrears() {
+        let mut backlog = Backlog::default();
+        let prompt = EchoedPrompt { text: "x".repeat(2 * BACKLOG_BYTES), ..EchoedPrompt::default() };
+        assert!(backlog.push(Started { prompt: Some(prompt.clone()), ..Started::default() }.into()));
+        assert!(backlog.push(text("answer")));
+        let Some(Event::Started(started)) = backlog.pop().unwrap().event else { panic!("the start comes first") };
+        assert_eq!(started.prompt, Some(prompt));
     }
 }

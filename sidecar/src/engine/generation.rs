@@ -3,11 +3,14 @@
 use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
-use cloudach_proto::v1::{Delta, Failed, Finished, GenerateEvent};
+use cloudach_proto::v1::{
+    Delta, EchoedPrompt, Failed, FinishReason, Finished, GenerateEvent, TokenLogprob, TokenUsage,
+};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     Deadline,
+    echo::{self, Echo},
     failure::lost,
     http::{HttpError, Response},
     llama_cpp,
@@ -24,6 +27,10 @@ const END_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) struct Generation {
     /// Counted by the engine. 0: it has not said.
     pub(crate) prompt_tokens: u32,
+    /// What the caller wants to hear of it.
+    pub(crate) prompt: Option<EchoedPrompt>,
+    /// It wants to hear nothing else: engines generate a token all the same.
+    prompt_alone: bool,
     response: Response,
     parser: SseParser,
     /// Bytes that have come and were not looked at.
@@ -39,6 +46,8 @@ pub(crate) struct Generation {
 /// What one of an engine's events says.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Reading {
+    /// One entry per token of the prompt; they come once, and before any delta.
+    pub(super) prompt: Option<Vec<TokenLogprob>>,
     pub(super) delta: Option<Delta>,
     pub(super) end: Option<Finished>,
 }
@@ -67,6 +76,8 @@ impl Generation {
     ) -> Self {
         Self {
             prompt_tokens,
+            prompt: None,
+            prompt_alone: false,
             response,
             parser: SseParser::new(limits.max_event),
             bytes: Bytes::new(),
@@ -81,6 +92,22 @@ impl Generation {
     /// This generation, with the place that it has in the engine.
     pub(super) fn holding(self, slot: llama_cpp::Slot) -> Self {
         Self { slot: Some(slot), ..self }
+    }
+
+    /// This generation, with its prompt: `text`, and what the engine says of its tokens where that was asked for.
+    pub(super) async fn echoing(mut self, echo: Echo, text: String) -> Result<Self, Failed> {
+        self.prompt_alone = echo.alone;
+        let mut prompt = EchoedPrompt { text, logprobs: Vec::new() };
+        while echo.logprobs && prompt.logprobs.is_empty() {
+            if !self.ready.is_empty() {
+                return Err(lost("it said nothing of the prompt's log-probabilities"));
+            }
+            prompt.logprobs = self.advance().await?.unwrap_or_default();
+        }
+        echo::check_size(&prompt)?;
+        self.prompt_tokens = self.prompt_tokens.max(u32::try_from(prompt.logprobs.len()).unwrap_or(u32::MAX));
+        self.prompt = Some(prompt);
+        Ok(self)
     }
 
     /// The next event; after the last one this is not to be called again.
@@ -102,28 +129,47 @@ impl Generation {
         let _ = timeout(END_WITHIN, async { while let Ok(Some(_)) = self.response.chunk().await {} }).await;
     }
 
-    /// Reads one event of the engine, or more bytes of its response.
-    async fn advance(&mut self) -> Result<(), Failed> {
-        if let Some(data) = self.parser.next(&mut self.bytes).map_err(lost)? {
-            let Reading { delta, end } = self.reader.read(data).await?;
+    /// Reads one event of the engine, or more bytes of its response. Gives the prompt's log-probabilities when they come.
+    async fn advance(&mut self) -> Result<Option<Vec<TokenLogprob>>, Failed> {
+        if let Some(data) = self.parser.next(&mut self.bytes)? {
+            let Reading { prompt, delta, end } = self.reader.read(data).await?;
             if let Some(delta) = delta {
                 self.patience.now = self.patience.between_tokens;
-                self.ready.push_back(delta.into());
+                if !self.prompt_alone {
+                    self.ready.push_back(delta.into());
+                }
             }
-            self.ready.extend(end.map(GenerateEvent::from));
-            return Ok(());
+            if let Some(finished) = end {
+                self.end(finished);
+            }
+            return Ok(prompt);
         }
         let silent = Instant::now() + self.patience.now;
         match timeout_at(self.deadline.before(silent), self.response.chunk()).await {
             Ok(Ok(Some(bytes))) => self.bytes = bytes,
-            Ok(Ok(None)) => self.ready.push_back(self.reader.ended()?.into()),
+            Ok(Ok(None)) => {
+                let finished = self.reader.ended()?;
+                self.end(finished);
+            }
             Ok(Err(error)) => return Err(error.into()),
             Err(_) => {
                 self.deadline.check()?;
                 return Err(HttpError::Silent(self.patience.now).into());
             }
         }
-        Ok(())
+        Ok(None)
+    }
+
+    fn end(&mut self, finished: Finished) {
+        let finished = match self.prompt_alone {
+            false => finished,
+            true => Finished {
+                reason: FinishReason::Length.into(),
+                usage: finished.usage.map(|usage| TokenUsage { completion_tokens: 0, ..usage }),
+                stop: None,
+            },
+        };
+        self.ready.push_back(finished.into());
     }
 }
 

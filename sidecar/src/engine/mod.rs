@@ -7,6 +7,7 @@
 
 mod call;
 mod deadline;
+mod echo;
 mod embeddings;
 mod failure;
 mod figures;

@@ -35,8 +35,8 @@ impl From<&Sampling> for Explicit {
 /// llama.cpp takes any number at all.
 pub(super) fn check(request: &GenerateRequest) -> Result<(), Failed> {
     let Some(sampling) = &request.sampling else { return Ok(()) };
-    if sampling.max_tokens == Some(0) {
-        return Err(invalid("max_tokens", "max_tokens must be at least 1"));
+    if sampling.max_tokens == Some(0) && !request.echo {
+        return Err(invalid("max_tokens", "max_tokens must be at least 1, or 0 with echo"));
     }
     let explicit = Explicit::from(sampling);
     let ranges = [
@@ -85,6 +85,9 @@ mod tests {
         assert_eq!(outcome(Sampling { top_p: Some(0.0), ..Sampling::default() }), refused("top_p"));
         assert_eq!(outcome(Sampling { max_tokens: Some(0), ..Sampling::default() }), refused("max_tokens"));
         assert_eq!(outcome(Sampling { stop: vec![String::new()], ..Sampling::default() }), refused("stop"));
+        let nothing = Some(Sampling { max_tokens: Some(0), ..Sampling::default() });
+        let echo = GenerateRequest { sampling: nothing, echo: true, ..GenerateRequest::default() };
+        assert_eq!(check(&echo), Ok(()), "the answer is the prompt");
         let logit_bias = [(7, f32::INFINITY)].into();
         assert_eq!(outcome(Sampling { logit_bias, ..Sampling::default() }), refused("logit_bias"));
     }

@@ -21,6 +21,11 @@ impl Unseen {
         if text.is_empty() { Vec::new() } else { mem::take(&mut self.entries) }
     }
 
+    /// The text of what waits, as bytes.
+    pub(super) fn spelled(&self) -> Vec<u8> {
+        self.entries.iter().flat_map(|entry| &entry.bytes).copied().collect()
+    }
+
     /// The answer is over with `text`. Returns what is still to be listed: not the token that ended it, if one did.
     pub(super) fn end(&mut self, text: &str, entries: Vec<TokenLogprob>, by_token: bool) -> Vec<TokenLogprob> {
         self.entries.extend(entries);

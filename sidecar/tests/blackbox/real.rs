@@ -30,6 +30,26 @@ fn greedy(prompt: &str) -> GenerateRequest {
 async fn vllm_is_understood() {
     let sidecar = sidecar(Dialect::Vllm, "CLOUDACH_TEST_VLLM").await;
     is_understood(&sidecar).await;
+
+    // Token by token, where vLLM would hold back as much text as the stop string has.
+    let sampling =
+        Sampling { stop: vec!["x".repeat(100)], stop_is_cut_by_caller: true, ..greedy("").sampling.unwrap() };
+    let answer = sidecar.run(GenerateRequest { sampling: Some(sampling), ..greedy(QUESTION) }).await;
+    assert_eq!(answer.deltas[0].text, "The");
+    assert_eq!(answer.text(), "The capital of France is Paris.");
+
+    let echo = sidecar.run(GenerateRequest { top_logprobs: Some(2), ..echo(QUESTION, 3) }).await;
+    let prompt = echo.started.as_ref().unwrap().prompt.as_ref().unwrap();
+    assert_eq!((prompt.text.as_str(), prompt.logprobs.len()), (QUESTION, 16));
+    let spelled: Vec<u8> = prompt.logprobs.iter().flat_map(|entry| entry.bytes.clone()).collect();
+    assert_eq!(String::from_utf8(spelled).unwrap(), QUESTION);
+    assert!(prompt.logprobs[1..].iter().all(|entry| entry.top.len() == 2 && entry.logprob < 0.0));
+    assert_eq!((echo.text().as_str(), echo.ids().len()), ("The capital of", 3));
+    assert_eq!(echo.deltas.iter().map(|delta| delta.logprobs.len()).sum::<usize>(), 3);
+    let long = "one two three four five ".repeat(20);
+    let alone = sidecar.run(GenerateRequest { top_logprobs: Some(0), ..self::echo(&long, 0) }).await;
+    assert_eq!(alone.started.as_ref().unwrap().prompt.as_ref().unwrap().logprobs.len(), 101);
+    assert!(alone.deltas.is_empty());
 }
 
 #[tokio::test]
@@ -55,6 +75,11 @@ async fn vllm_embeds() {
     };
     assert!(likeness(0, 1) > 0.6 && likeness(0, 2) < 0.3, "{} {}", likeness(0, 1), likeness(0, 2));
     assert_eq!(sidecar.run(ask("hi")).await.failed.unwrap().code(), ErrorCode::Unsupported);
+}
+
+fn echo(prompt: &str, max_tokens: u32) -> GenerateRequest {
+    let sampling = Some(Sampling { max_tokens: Some(max_tokens), ..greedy("").sampling.unwrap() });
+    GenerateRequest { sampling, echo: true, ..ask(prompt) }
 }
 
 async fn is_understood(sidecar: &Sidecar) {
@@ -98,4 +123,35 @@ async fn is_understood(sidecar: &Sidecar) {
     }
     let failed = sidecar.run(ask_ids(vec![99_999_999])).await.failed.unwrap();
     assert_eq!(failed.code(), ErrorCode::InvalidRequest, "{failed:?}");
+
+    let alone = sidecar.run(echo(QUESTION, 0)).await;
+    assert_eq!(alone.started.as_ref().unwrap().prompt.as_ref().unwrap().text, QUESTION);
+    let finished = alone.finished.as_ref().unwrap();
+    assert_eq!((alone.deltas.len(), finished.reason()), (0, FinishReason::Length));
+    let usage = finished.usage.unwrap();
+    assert_eq!((usage.prompt_tokens, usage.completion_tokens), (16, 0));
+    let ids = vec![1, 4093, 198, 2];
+    let both = sidecar.run(GenerateRequest { prompt: ask_ids(ids).prompt, ..echo("", 2) }).await;
+    assert_eq!(both.started.as_ref().unwrap().prompt.as_ref().unwrap().text, "<|im_start|>user\n<|im_end|>");
+    assert_eq!(both.finished.as_ref().unwrap().usage.unwrap().completion_tokens, 2, "{both:?}");
+    for max_tokens in [0, 2] {
+        let request = GenerateRequest { prompt: ask_ids(vec![99_999_999]).prompt, ..echo("", max_tokens) };
+        let failed = sidecar.run(request).await.failed.unwrap();
+        assert_eq!((failed.code(), failed.param.as_str()), (ErrorCode::InvalidRequest, "prompt"), "{failed:?}");
+    }
+
+    // A limit in the middle of a character: what came of it is dropped by the engines themselves.
+    let cut = |max_tokens| {
+        let grammar = constraint::Kind::Grammar("root ::= \"a🦀!\"".into());
+        let sampling = Some(Sampling { max_tokens: Some(max_tokens), ..greedy("").sampling.unwrap() });
+        GenerateRequest { sampling, constraint: Some(Constraint { kind: Some(grammar) }), ..greedy("Say: ") }
+    };
+    for (max_tokens, text) in [(2, "a"), (3, "a"), (4, "a🦀")] {
+        assert_eq!(sidecar.run(cut(max_tokens)).await.text(), text);
+    }
+    let entries = sidecar.run(GenerateRequest { top_logprobs: Some(1), ..cut(20) }).await;
+    assert_eq!(entries.text(), "a🦀!");
+    let spelled: Vec<u8> =
+        entries.deltas.iter().flat_map(|delta| &delta.logprobs).flat_map(|e| e.bytes.clone()).collect();
+    assert_eq!(String::from_utf8(spelled).unwrap(), "a🦀!");
 }

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use cloudach_blackbox::{
-    Engine, Event, Fleet, Plan, Replica, Shared, Visit, chat, chat_text, error_of, eventually, runtime, with,
+    Answer, Engine, Event, Fleet, Plan, Replica, Shared, Visit, chat, chat_text, error_of, eventually, runtime, with,
 };
 use cloudach_fake_engine::{Break, FakeEngine, Fault, FaultRule, Script};
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ fn an_engine_that_fails_before_it_answers_is_an_error_status() {
                 (&error["type"], &error["param"], &error["code"]),
                 (&json!("server_error"), &Value::Null, &Value::Null)
             );
-            assert_eq!(answer.head.get("retry-after").is_some(), answer.head.status == 503);
+            assert_retryable(&answer);
             assert_serves(&fleet);
         }
     }
@@ -193,7 +193,7 @@ fn a_replica_whose_engine_is_not_there_is_a_503() {
         let answer = fleet.client().post(CHAT, &with(chat("hi"), json!({ "model": "absent", "stream": stream })));
         assert_eq!(answer.head.status, 503);
         assert_eq!(error_of(&answer)["type"], "server_error");
-        assert!(answer.head.get("retry-after").is_some_and(|seconds| seconds.parse::<u32>().is_ok_and(|s| s <= 120)));
+        assert_retryable(&answer);
     }
 }
 
@@ -211,7 +211,7 @@ fn an_engine_that_dies_is_a_503_until_it_is_back() {
 
     let down = client.post(CHAT, &chat("hi"));
     assert_eq!(down.head.status, 503);
-    assert!(down.head.get("retry-after").is_some());
+    assert_retryable(&down);
     eventually(Duration::from_secs(3), "the sidecar says so", || !fleet.sidecars[0].is_ready());
     let down = client.post(CHAT, &chat("hi"));
     assert_eq!(down.head.status, 503);
@@ -238,6 +238,15 @@ fn chunks_before_the_error(events: &[Event]) -> Vec<Value> {
             other => panic!("{other:?} came before the error"),
         })
         .collect()
+}
+
+/// The answer says that sending the request again may help, in the three headers that SDKs read.
+fn assert_retryable(answer: &Answer) {
+    assert_eq!(answer.head.get("x-should-retry"), Some("true"), "{:?}", answer.head);
+    let number = |name| answer.head.get(name).and_then(|value| value.parse::<u64>().ok()).unwrap();
+    let seconds = number("retry-after");
+    assert!((1..=60).contains(&seconds));
+    assert_eq!(seconds, number("retry-after-ms").div_ceil(1000));
 }
 
 fn assert_serves(fleet: &Visit) {

@@ -1,6 +1,7 @@
 //! What a client is told that asks for something wrong: the right status and OpenAI's words, in one envelope (checklist
 //! C09), streamed or not, and the next request works.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use cloudach_blackbox::{Answer, Fleet, Plan, Replica, Shared, Visit, chat, completion, error_of, with};
 use cloudach_fake_engine::{Dialect, FrontEnd, Script, Serves};
 use serde_json::{Value, json};
@@ -92,7 +93,6 @@ fn parameters_that_are_missing_or_wrong() {
         (json!({ "stop": ["1", "2", "3", "4", "5"] }), json!("stop"), json!("array_above_max_length")),
         (json!({ "stream": "yes" }), json!("stream"), json!("invalid_type")),
         (json!({ "stream_options": { "include_usage": true } }), json!("stream_options"), Value::Null),
-        (json!({ "functions": [{ "name": "f" }] }), json!("functions"), json!("unsupported_parameter")),
         (json!({ "best_of": 2 }), json!("best_of"), json!("unsupported_parameter")),
         (json!({ "surprise": 1 }), Value::Null, Value::Null),
     ];
@@ -121,14 +121,27 @@ fn keys_that_are_missing_or_wrong() {
         [("authorization", ""), ("authorization", "Bearer"), ("authorization", "Basic abc"), ("x-api-key", "")]
     {
         let error = assert_error(&ask(nothing), 401, Value::Null, Value::Null);
-        assert!(error["message"].as_str().unwrap().starts_with("You didn't provide an API key."), "{error}");
+        assert_eq!(
+            error["message"],
+            "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth \
+             (i.e. Authorization: Bearer YOUR_KEY), or as the password field (with blank username) if you're accessing the \
+             API from your browser and are prompted for a username and password. You can obtain an API key from \
+             https://platform.openai.com/account/api-keys."
+        );
     }
     let wrong =
         assert_error(&ask(("authorization", "Bearer abcdefgh1234wxyz")), 401, Value::Null, json!("invalid_api_key"));
-    assert!(wrong["message"].as_str().unwrap().starts_with("Incorrect API key provided: abcdefgh****wxyz."), "{wrong}");
+    assert_eq!(
+        wrong["message"],
+        "Incorrect API key provided: abcdefgh****wxyz. You can find your API key at \
+         https://platform.openai.com/account/api-keys."
+    );
     assert_error(&ask(("x-api-key", "sk-wrong")), 401, Value::Null, json!("invalid_api_key"));
     assert_eq!(ask(("x-api-key", &client.key)).head.status, 200);
     assert_eq!(ask(("authorization", &format!("bearer {}", client.key))).head.status, 200);
+    let basic = |user: &str| format!("Basic {}", STANDARD.encode(format!("{user}:{}", client.key)));
+    assert_eq!(ask(("authorization", &basic(""))).head.status, 200);
+    assert_eq!(ask(("authorization", &basic("someone"))).head.status, 401);
     for path in ["/v1/models", "/v1/models/fake-model"] {
         let answer = client.ask(&client.request("GET", path, &[("x-api-key", "sk-wrong")], b""));
         assert_error(&answer, 401, Value::Null, json!("invalid_api_key"));
@@ -198,7 +211,11 @@ fn urls_and_methods_that_are_not_there() {
     let error = assert_error(&ask("POST", "/v1/nothing"), 404, Value::Null, Value::Null);
     assert_eq!(error["message"], "Invalid URL (POST /v1/nothing)");
     let error = assert_error(&ask("GET", "/nothing"), 404, Value::Null, json!("unknown_url"));
-    assert!(error["message"].as_str().unwrap().starts_with("Unknown request URL: GET /nothing."), "{error}");
+    assert_eq!(
+        error["message"],
+        "Unknown request URL: GET /nothing. Please check the URL for typos, or see the docs at \
+         https://platform.openai.com/docs/api-reference/."
+    );
     let error = assert_error(&ask("GET", CHAT), 405, Value::Null, Value::Null);
     assert!(error["message"].as_str().unwrap().starts_with(&format!("Not allowed to GET on {CHAT}.")), "{error}");
     for (method, path) in
@@ -271,7 +288,10 @@ fn what_the_engine_refuses() {
 
 fn assert_error(answer: &Answer, status: u16, param: Value, code: Value) -> Value {
     assert_eq!(answer.head.status, status, "{}", answer.text());
-    assert_eq!(answer.head.get("content-type"), Some("application/json"));
+    // OpenAI's outermost layer names the encoding.
+    let at_the_gate = matches!(status, 401 | 403 | 405) || (status == 404 && param.is_null());
+    let content_type = if at_the_gate { "application/json; charset=utf-8" } else { "application/json" };
+    assert_eq!(answer.head.get("content-type"), Some(content_type));
     assert!(answer.head.get("x-request-id").is_some());
     let error = error_of(answer);
     assert_eq!(

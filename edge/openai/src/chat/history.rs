@@ -3,25 +3,29 @@
 
 use std::collections::HashSet;
 
+use crate::chat::function_turns::FunctionTurns;
 use crate::chat::message::{Message, ToolCall};
 use crate::invalid::{Invalid, shorten};
 
 /// Ids in one error text.
 const MOST_NAMED: usize = 16;
 
-/// Every call is answered right behind it, and every answer follows its call.
-pub(crate) fn check(messages: &[Message]) -> Result<(), Invalid> {
+/// Every call is answered right behind it, and every answer follows its call. Of functions OpenAI expects neither.
+pub(crate) fn check(messages: &[Message], functions: &FunctionTurns) -> Result<(), Invalid> {
+    let answer = |message: &&Message| match message {
+        Message::Tool { tool_call_id, .. } => !functions.gave(tool_call_id),
+        _ => false,
+    };
     let mut position = 0;
     while let Some(message) = messages.get(position) {
         position += 1;
         match message {
-            Message::Assistant { tool_calls, .. } if !tool_calls.is_empty() => {
-                let answers =
-                    messages[position..].iter().take_while(|message| matches!(message, Message::Tool { .. })).count();
+            Message::Assistant { tool_calls, .. } if tool_calls.iter().any(|call| !functions.gave(&call.id)) => {
+                let answers = messages[position..].iter().take_while(answer).count();
                 check_answers(tool_calls, &messages[position..position + answers], position)?;
                 position += answers;
             }
-            Message::Tool { .. } => {
+            message if answer(&message) => {
                 return Err(Invalid::new(
                     "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with 'tool_calls'.",
                 )
@@ -31,6 +35,22 @@ pub(crate) fn check(messages: &[Message]) -> Result<(), Invalid> {
         }
     }
     Ok(())
+}
+
+/// Who offers functions cannot have a history of tools.
+pub(crate) fn check_is_of_functions(messages: &[Message], functions: &FunctionTurns) -> Result<(), Invalid> {
+    let of_tools = |message: &Message| match message {
+        Message::Assistant { tool_calls, .. } => tool_calls.iter().any(|call| !functions.gave(&call.id)),
+        _ => false,
+    };
+    match messages.iter().position(of_tools) {
+        None => Ok(()),
+        Some(position) => Err(Invalid::new(
+            "Invalid parameter: 'tool_calls' cannot be used when 'functions' are present. Please use 'tools' instead of \
+             'functions'.",
+        )
+        .param(format_args!("messages.[{position}].tool_calls"))),
+    }
 }
 
 /// `start` is the position of the first answer.

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::chat::function_turns::FunctionTurns;
 use crate::invalid::Invalid;
 use crate::reader::{self, Fields, Path, one_of, string};
 
@@ -19,7 +20,7 @@ pub enum Message {
     User { content: Content, name: Option<String> },
     /// What a model said: text, calls, both or nothing.
     Assistant { content: Option<Content>, name: Option<String>, reasoning: Option<String>, tool_calls: Vec<ToolCall> },
-    /// What a tool answered.
+    /// What a tool answered, or a function.
     Tool { content: Content, tool_call_id: String, name: Option<String> },
 }
 
@@ -35,7 +36,7 @@ pub enum Content {
 /// A call that a model made earlier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolCall {
-    /// As the client sends it; nothing is expected of its form.
+    /// As the client sends it; nothing is expected of its form. Calls of functions, which bear none, are given one.
     pub id: String,
     /// The function's name.
     pub name: String,
@@ -76,7 +77,8 @@ impl Message {
         }
     }
 
-    pub(crate) fn read(path: &Path<'_>, value: Value) -> Result<Self, Invalid> {
+    /// `functions` gives ids to the calls and answers of functions.
+    pub(crate) fn read(path: &Path<'_>, value: Value, functions: &mut FunctionTurns) -> Result<Self, Invalid> {
         const ROLES: &[(&str, Role)] = &[
             ("system", Role::System),
             ("assistant", Role::Assistant),
@@ -89,16 +91,23 @@ impl Message {
         let role = fields.require("role", one_of(ROLES))?;
         let name = fields.read("name", string)?;
         match role {
-            Role::System => Ok(Self::System { content: fields.require("content", content)?, name }),
+            Role::System => Ok(Self::System { content: required_content(path, &mut fields)?, name }),
+            // A younger schema, with other words for what is missing.
             Role::Developer => Ok(Self::Developer { content: fields.require("content", content)?, name }),
-            Role::User => Ok(Self::User { content: fields.require("content", content)?, name }),
-            Role::Assistant => assistant(fields, name),
+            Role::User => Ok(Self::User { content: required_content(path, &mut fields)?, name }),
+            Role::Assistant => assistant(path, fields, name, functions),
             Role::Tool => Ok(Self::Tool {
-                tool_call_id: fields.require("tool_call_id", string)?,
-                content: fields.require("content", content)?,
+                tool_call_id: fields
+                    .read("tool_call_id", string)?
+                    .ok_or_else(|| missing_for_role(path, "tool_call_id", "tool"))?,
+                content: required_content(path, &mut fields)?,
                 name,
             }),
-            Role::Function => Err(Invalid::unsupported_value(path.field("role"), "'function'", "Use 'tool' instead.")),
+            Role::Function => {
+                let name = name.ok_or_else(|| missing_for_role(path, "name", "function"))?;
+                let content = required_content(path, &mut fields)?;
+                Ok(Self::Tool { content, tool_call_id: functions.answer(), name: Some(name) })
+            }
         }
     }
 }
@@ -163,18 +172,42 @@ enum Role {
     Function,
 }
 
-fn assistant(mut fields: Fields<'_>, name: Option<String>) -> Result<Message, Invalid> {
+fn assistant(
+    path: &Path<'_>,
+    mut fields: Fields<'_>,
+    name: Option<String>,
+    functions: &mut FunctionTurns,
+) -> Result<Message, Invalid> {
     let said = fields.read("content", content)?;
     // A refusal is what the model said, and clients send it back beside a null content.
     let refused = fields.read("refusal", string)?.map(Content::Text);
     // Two names are in use; both come back in histories.
     let reasoning = fields.read("reasoning", string)?;
     let reasoning = reasoning.or(fields.read("reasoning_content", string)?);
-    fields.read("function_call", |path, _| -> Result<(), Invalid> {
-        Err(Invalid::unsupported(path, "Use 'tool_calls' instead."))
-    })?;
-    let tool_calls = fields.read("tool_calls", reader::array("an array of objects", tool_call))?.unwrap_or_default();
+    let function_call = fields.read("function_call", called_function)?;
+    let mut tool_calls =
+        fields.read("tool_calls", reader::array("an array of objects", tool_call))?.unwrap_or_default();
+    if let Some((name, arguments)) = function_call {
+        if !tool_calls.is_empty() {
+            return Err(Invalid::new(
+                "Invalid parameter: 'function_call' cannot be used when 'tool_calls' are present. Leave one of them out.",
+            )
+            .param(path.field("function_call").older()));
+        }
+        tool_calls.push(ToolCall { id: functions.call(), name, arguments });
+    }
     Ok(Message::Assistant { content: said.or(refused), name, reasoning, tool_calls })
+}
+
+fn required_content(path: &Path<'_>, fields: &mut Fields<'_>) -> Result<Content, Invalid> {
+    fields.read("content", content)?.ok_or_else(|| {
+        Invalid::new("Invalid value for 'content': expected a string, got null.").param(path.field("content").older())
+    })
+}
+
+fn missing_for_role(path: &Path<'_>, name: &str, role: &str) -> Invalid {
+    Invalid::new(format!("Missing parameter '{name}': messages with role '{role}' must have a '{name}'."))
+        .param(path.field(name).older())
 }
 
 fn content(path: &Path<'_>, value: Value) -> Result<Content, Invalid> {
@@ -189,28 +222,35 @@ fn content(path: &Path<'_>, value: Value) -> Result<Content, Invalid> {
 enum Part {
     Text,
     Refusal,
-    /// Known to OpenAI, and more than text.
-    Media(&'static str),
+    Image,
+    /// Sound and files.
+    Media,
 }
 
 fn part(path: &Path<'_>, value: Value) -> Result<String, Invalid> {
     const PARTS: &[(&str, Part)] = &[
         ("text", Part::Text),
-        ("image_url", Part::Media("image_url")),
-        ("input_audio", Part::Media("input_audio")),
+        ("image_url", Part::Image),
+        ("input_audio", Part::Media),
         ("refusal", Part::Refusal),
-        ("audio", Part::Media("audio")),
-        ("file", Part::Media("file")),
+        ("audio", Part::Media),
+        ("file", Part::Media),
     ];
     let mut fields = Fields::of(path, value)?;
     match fields.require("type", one_of(PARTS))? {
         Part::Text => fields.require("text", string),
         Part::Refusal => fields.require("refusal", string),
-        Part::Media(name) => Err(Invalid::unsupported_value(
-            path.field("type"),
-            format_args!("'{name}'"),
-            "Send parts of type 'text' only.",
-        )),
+        // As models answer that read text only.
+        Part::Image => Err(Invalid::new("Invalid content type. image_url is only supported by certain models.")
+            .param(path.field("type").older())),
+        Part::Media => {
+            let message = path.parent().parent();
+            Err(Invalid::new(format!(
+                "Invalid '{message}'. Content blocks are expected to be either text or image_url type."
+            ))
+            .param(message)
+            .code("invalid_value"))
+        }
     }
 }
 
@@ -218,11 +258,14 @@ fn tool_call(path: &Path<'_>, value: Value) -> Result<ToolCall, Invalid> {
     let mut fields = Fields::of(path, value)?;
     let id = fields.require("id", string)?;
     fields.require("type", function_type)?;
-    let (name, arguments) = fields.require("function", |path, value| {
-        let mut fields = Fields::of(path, value)?;
-        Ok((fields.require("name", string)?, fields.require("arguments", string)?))
-    })?;
+    let (name, arguments) = fields.require("function", called_function)?;
     Ok(ToolCall { id, name, arguments })
+}
+
+/// Its name and its arguments.
+fn called_function(path: &Path<'_>, value: Value) -> Result<(String, String), Invalid> {
+    let mut fields = Fields::of(path, value)?;
+    Ok((fields.require("name", string)?, fields.require("arguments", string)?))
 }
 
 /// The only kind of tool there is so far.

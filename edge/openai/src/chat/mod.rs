@@ -1,14 +1,17 @@
 //! `POST /v1/chat/completions`.
 
+mod function_turns;
+mod functions;
 mod history;
 mod message;
 mod reply;
 mod request;
 mod stream;
+mod tool_choice;
 mod tools;
 mod whole;
 
 pub use message::{Content, Message, ToolCall};
-pub use reply::Reply;
+pub use reply::{Defaults, Reply};
 pub use request::{ChatRequest, ReasoningEffort, ServiceTier, parse};
-pub use tools::{Tool, ToolChoice};
+pub use tools::{CallForm, Tool, ToolChoice};

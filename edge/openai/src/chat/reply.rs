@@ -5,23 +5,44 @@
 
 use crate::chat::request::ChatRequest;
 use crate::chat::stream::Stream;
+use crate::chat::tools::{CallForm, ToolChoice};
 use crate::chat::whole::Whole;
 use crate::finish::FinishReason;
 use crate::head::Head;
-use crate::piece::Piece;
+use crate::piece::{CallPiece, Piece};
 use crate::usage::Usage;
+
+/// What an answer does where the client leaves it open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Defaults {
+    /// Chunks of a stream are padded, as at OpenAI.
+    pub obfuscation: bool,
+}
 
 /// Turns what the engine generates into what the client reads.
 #[derive(Debug)]
 pub struct Reply {
     form: Form,
-    stages: Vec<Stage>,
+    choices: Vec<Choice>,
+    /// Roles wait for the first piece: that of a call says its role in a chunk of another shape.
+    may_call: bool,
+    /// Whether only the first call of a choice is told.
+    one_call: bool,
+    /// How a choice ends in which the model stopped by itself, after calls.
+    called: FinishReason,
 }
 
 #[derive(Debug)]
 enum Form {
     Stream(Stream),
     Whole(Whole),
+}
+
+#[derive(Debug, Clone)]
+struct Choice {
+    stage: Stage,
+    /// Calls that have begun.
+    calls: u32,
 }
 
 /// How far one choice has come.
@@ -34,23 +55,32 @@ enum Stage {
 
 impl Reply {
     /// An answer to this request, streamed if the request says so.
-    pub fn new(head: &Head, request: &ChatRequest) -> Self {
-        let tier = request.service_tier;
+    pub fn new(head: &Head, request: &ChatRequest, defaults: Defaults) -> Self {
         let form = match request.stream {
-            Some(options) => Form::Stream(Stream::new(head, tier, request.logprobs, options)),
-            None => Form::Whole(Whole::new(head, tier, request.logprobs, request.n)),
+            Some(options) => Form::Stream(Stream::new(head, request, options, defaults)),
+            None => Form::Whole(Whole::new(head, request)),
         };
-        Self { form, stages: (0..request.n).map(|_| Stage::Waiting).collect() }
+        Self {
+            form,
+            choices: (0..request.n).map(|_| Choice { stage: Stage::Waiting, calls: 0 }).collect(),
+            may_call: !request.tools.is_empty(),
+            one_call: request.call_form == CallForm::Functions,
+            called: called(request),
+        }
     }
 
-    /// Opens all choices. A stream's first bytes: to be called when the engine has begun.
+    /// Opens all choices, but those that may begin with a call. A stream's first bytes: to be called when the engine
+    /// has begun.
     pub fn opening(&mut self, out: &mut Vec<u8>) {
-        for choice in (0..).take(self.stages.len()) {
+        if self.may_call {
+            return;
+        }
+        for choice in (0..).take(self.choices.len()) {
             self.open(choice, out);
         }
     }
 
-    /// Takes a piece of a choice. A stream appends the events that it makes visible.
+    /// Takes a piece of a choice's text. A stream appends the events that it makes visible.
     pub fn push(&mut self, choice: u32, piece: &Piece<'_>, out: &mut Vec<u8>) {
         let nothing = piece.text.is_empty() && piece.logprobs.is_empty();
         if nothing || !self.open(choice, out) {
@@ -62,14 +92,51 @@ impl Reply {
         }
     }
 
-    /// Ends a choice; what is pushed to it later is dropped.
+    /// Takes a piece of a choice's calls. A stream appends the events that it makes visible. Arguments before the
+    /// first call are dropped, and all calls but the first where the client speaks of functions.
+    pub fn call(&mut self, choice: u32, piece: &CallPiece<'_>, out: &mut Vec<u8>) {
+        let one_call = self.one_call;
+        let Some(state) = self.choice(choice).filter(|state| state.stage != Stage::Finished) else { return };
+        match *piece {
+            CallPiece::Begin { id, name } => {
+                let index = state.calls;
+                state.calls = state.calls.saturating_add(1);
+                if one_call && index > 0 {
+                    return;
+                }
+                let opens = std::mem::replace(&mut state.stage, Stage::Open) == Stage::Waiting;
+                match &mut self.form {
+                    Form::Stream(stream) => stream.call(choice, opens, index, (id, name), out),
+                    Form::Whole(whole) => whole.call(choice, id, name),
+                }
+            }
+            CallPiece::Arguments(text) => {
+                let Some(index) = state.calls.checked_sub(1) else { return };
+                if text.is_empty() || one_call && index > 0 {
+                    return;
+                }
+                match &mut self.form {
+                    Form::Stream(stream) => stream.arguments(choice, index, text, out),
+                    Form::Whole(whole) => whole.arguments(choice, text),
+                }
+            }
+        }
+    }
+
+    /// Ends a choice; what is pushed to it later is dropped. `reason` is the engine's: what a client reads follows from
+    /// it and from the calls.
     pub fn finish_choice(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>) {
         if !self.open(choice, out) {
             return;
         }
-        if let Some(stage) = self.stage(choice) {
-            *stage = Stage::Finished;
-        }
+        let called = self.called;
+        let Some(state) = self.choice(choice) else { return };
+        state.stage = Stage::Finished;
+        let reason = match reason {
+            FinishReason::Length | FinishReason::ContentFilter => reason,
+            FinishReason::Stop | FinishReason::ToolCalls | FinishReason::FunctionCall if state.calls > 0 => called,
+            FinishReason::Stop | FinishReason::ToolCalls | FinishReason::FunctionCall => FinishReason::Stop,
+        };
         match &mut self.form {
             Form::Stream(stream) => stream.finish(choice, reason, out),
             Form::Whole(whole) => whole.finish(choice, reason),
@@ -78,7 +145,7 @@ impl Reply {
 
     /// Whether every choice has ended.
     pub fn is_finished(&self) -> bool {
-        self.stages.iter().all(|stage| *stage == Stage::Finished)
+        self.choices.iter().all(|choice| choice.stage == Stage::Finished)
     }
 
     /// Appends the end of the answer: of a stream the usage, if wanted, and `[DONE]`; else the whole body.
@@ -99,11 +166,11 @@ impl Reply {
 
     /// Makes sure that a choice has said its role; `false` when it takes nothing any more.
     fn open(&mut self, choice: u32, out: &mut Vec<u8>) -> bool {
-        let Some(stage) = self.stage(choice) else { return false };
-        match *stage {
+        let Some(state) = self.choice(choice) else { return false };
+        match state.stage {
             Stage::Open => return true,
             Stage::Finished => return false,
-            Stage::Waiting => *stage = Stage::Open,
+            Stage::Waiting => state.stage = Stage::Open,
         }
         if let Form::Stream(stream) = &mut self.form {
             stream.role(choice, out);
@@ -111,7 +178,17 @@ impl Reply {
         true
     }
 
-    fn stage(&mut self, choice: u32) -> Option<&mut Stage> {
-        self.stages.get_mut(usize::try_from(choice).ok()?)
+    fn choice(&mut self, choice: u32) -> Option<&mut Choice> {
+        self.choices.get_mut(usize::try_from(choice).ok()?)
+    }
+}
+
+/// A client that names the tool already knows that it is called: all recordings of models that do not reason say `stop`
+/// then. With functions, the one recording that names its function says `function_call`.
+fn called(request: &ChatRequest) -> FinishReason {
+    match (request.call_form, &request.tool_choice) {
+        (CallForm::Functions, _) => FinishReason::FunctionCall,
+        (CallForm::Tools, ToolChoice::Named(_)) => FinishReason::Stop,
+        (CallForm::Tools, ToolChoice::None | ToolChoice::Auto | ToolChoice::Required) => FinishReason::ToolCalls,
     }
 }

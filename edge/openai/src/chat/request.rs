@@ -2,12 +2,13 @@
 
 use serde_json::{Map, Value};
 
+use crate::chat::function_turns::FunctionTurns;
 use crate::chat::history;
 use crate::chat::message::Message;
-use crate::chat::tools::{Tool, ToolChoice, Tools};
+use crate::chat::tools::{CallForm, Tool, ToolChoice, Tools};
 use crate::constraint::Constraint;
 use crate::invalid::Invalid;
-use crate::reader::{self, Fields, Path, array, boolean, integer, one_of, short_string};
+use crate::reader::{self, Fields, Path, array, boolean, integer, one_of, short_string, string};
 use crate::request;
 use crate::sampling::Sampling;
 use crate::stream::StreamOptions;
@@ -17,7 +18,7 @@ use crate::unsupported;
 const MOST_CHOICES: i64 = 128;
 /// Alternatives per token, as at OpenAI.
 const MOST_TOP_LOGPROBS: i64 = 20;
-/// Characters of `prompt_cache_key` and `prompt_cache_retention`.
+/// Characters of `prompt_cache_key`.
 const MOST_KEY_LENGTH: usize = 512;
 
 /// A chat completion that was asked for, checked.
@@ -33,6 +34,8 @@ pub struct ChatRequest {
     pub tool_choice: ToolChoice,
     /// Whether it may call several at once.
     pub parallel_tool_calls: bool,
+    /// How the answer speaks of calls.
+    pub call_form: CallForm,
     /// Documents for templates that place them.
     pub documents: Option<Vec<Value>>,
     /// How tokens are chosen.
@@ -113,7 +116,7 @@ impl ServiceTier {
         ("flex", Self::Flex),
         ("scale", Self::Default),
         ("priority", Self::Priority),
-        ("fast", Self::Default),
+        ("fast", Self::Priority),
     ];
 
     /// As answers write it.
@@ -130,11 +133,12 @@ impl ServiceTier {
 pub fn parse(body: &[u8]) -> Result<ChatRequest, Invalid> {
     let mut fields = Fields::of_body(body)?;
     let model = request::model(&mut fields)?;
-    let messages = fields.require("messages", messages)?;
+    let mut functions = FunctionTurns::default();
+    let messages = fields.require("messages", |path, value| messages(path, value, &mut functions))?;
     refuse_what_cannot_be_done(&mut fields)?;
     pass_over_hints(&mut fields)?;
     let max_tokens = max_tokens(&mut fields)?;
-    let Tools { tools, choice, parallel } = Tools::read(&mut fields)?;
+    let Tools { tools, choice, parallel, form } = Tools::read(&mut fields)?;
     let (add_generation_prompt, continue_final_message) = prompt_end(&mut fields)?;
     let request = ChatRequest {
         model,
@@ -142,6 +146,7 @@ pub fn parse(body: &[u8]) -> Result<ChatRequest, Invalid> {
         tools,
         tool_choice: choice,
         parallel_tool_calls: parallel,
+        call_form: form,
         documents: fields.read("documents", array("an array of objects", document))?,
         sampling: Sampling::read(&mut fields, max_tokens)?,
         n: fields.read("n", integer(1, MOST_CHOICES))?.unwrap_or(1),
@@ -156,17 +161,21 @@ pub fn parse(body: &[u8]) -> Result<ChatRequest, Invalid> {
         user: request::user(&mut fields)?,
     };
     fields.no_unrecognized()?;
-    history::check(&request.messages)?;
+    if request.call_form == CallForm::Functions {
+        history::check_is_of_functions(&request.messages, &functions)?;
+    }
+    history::check(&request.messages, &functions)?;
     check_json_is_spoken_of(&request)?;
     Ok(request)
 }
 
-fn messages(path: &Path<'_>, value: Value) -> Result<Vec<Message>, Invalid> {
-    let messages = array("an array of objects", Message::read)(path, value)?;
-    if messages.is_empty() {
+fn messages(path: &Path<'_>, value: Value, functions: &mut FunctionTurns) -> Result<Vec<Message>, Invalid> {
+    let values = array("an array of objects", |_, value| Ok(value))(path, value)?;
+    if values.is_empty() {
         return Err(Invalid::empty_array(path));
     }
-    Ok(messages)
+    let read = |(index, value)| Message::read(&path.index(index), value, functions);
+    values.into_iter().enumerate().map(read).collect()
 }
 
 /// The newer name wins where a client sends both.
@@ -212,16 +221,18 @@ fn refuse_what_cannot_be_done(fields: &mut Fields<'_>) -> Result<(), Invalid> {
     fields.read("modalities", |path, value| {
         let wanted = array("an array of strings", one_of(&[("text", true), ("audio", false)]))(path, value)?;
         match wanted.iter().position(|is_text| !is_text) {
-            Some(index) => Err(Invalid::unsupported_value(path.index(index), "'audio'", "Use 'text' instead.")),
+            // As a model answers that speaks text only.
+            Some(_) => Err(Invalid::unknown(path)),
             None => Ok(()),
         }
     })?;
+    fields.read("audio", |path, _| -> Result<(), Invalid> { Err(Invalid::unknown(path)) })?;
     fields.read("verbosity", |path, value| {
         let verbosity = one_of(&[("low", "'low'"), ("medium", ""), ("high", "'high'")])(path, value)?;
         if verbosity.is_empty() {
             return Ok(());
         }
-        Err(Invalid::unsupported_value(path, verbosity, "Ask for it in a message instead."))
+        Err(Invalid::unsupported_value(path, verbosity, "Supported values are: 'medium'."))
     })?;
     fields.read("include_reasoning", |path, value| match boolean(path, value)? {
         true => Ok(()),
@@ -238,10 +249,20 @@ fn pass_over_hints(fields: &mut Fields<'_>) -> Result<(), Invalid> {
     fields.read("store", boolean)?;
     fields.read("safety_identifier", short_string(64))?;
     fields.read("prompt_cache_key", short_string(MOST_KEY_LENGTH))?;
-    fields.read("prompt_cache_retention", short_string(MOST_KEY_LENGTH))?;
+    fields.read("prompt_cache_retention", prompt_cache_retention)?;
     fields.read("prompt_cache_options", reader::object)?;
     fields.read("prediction", reader::object)?;
+    fields.read("moderation", |path, value| Fields::of(path, value)?.require("model", string))?;
     Ok(())
+}
+
+fn prompt_cache_retention(path: &Path<'_>, value: Value) -> Result<(), Invalid> {
+    match value.as_str() {
+        // Older clients write a hyphen.
+        Some("in_memory" | "in-memory" | "24h") => Ok(()),
+        Some(_) => Err(Invalid::new("Invalid prompt_cache_retention argument").param(path)),
+        None => Err(Invalid::wrong_type(path, "one of 'in_memory' or '24h'", reader::kind(&value))),
+    }
 }
 
 /// Without a word of it in the prompt, models forced into JSON write blanks for ever.

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use crate::chat::functions;
 use crate::chat::message::function_type;
+use crate::chat::tool_choice::{self, Asked};
 use crate::constraint::{NAME_PATTERN, is_name};
 use crate::invalid::Invalid;
 use crate::reader::{self, Fields, Path, boolean, string};
@@ -27,12 +29,25 @@ pub struct Tool {
 }
 
 /// Whether the model may call tools.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToolChoice {
     /// They are not offered to it.
     None,
     /// It decides.
     Auto,
+    /// It must call one or more.
+    Required,
+    /// It must call the tool of this name, which is one of those offered.
+    Named(String),
+}
+
+/// In which words a client speaks of calls, and reads them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallForm {
+    /// `tools` and `tool_calls`.
+    Tools,
+    /// `functions` and `function_call`: the older form, which has room for one call.
+    Functions,
 }
 
 /// A tool as a template takes it; `strict` speaks to the gateway and not to the model.
@@ -53,33 +68,48 @@ impl From<Tool> for Value {
     }
 }
 
-/// The three arguments about tools, which make sense together only.
+impl Tool {
+    pub(crate) fn find<'t>(tools: &'t [Self], name: &str) -> Option<&'t Self> {
+        tools.iter().find(|tool| tool.name == name)
+    }
+}
+
+/// The arguments about tools, which make sense together only.
 pub(crate) struct Tools {
     pub(crate) tools: Vec<Tool>,
     pub(crate) choice: ToolChoice,
     pub(crate) parallel: bool,
+    pub(crate) form: CallForm,
 }
 
 impl Tools {
     pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
-        let tools = fields.read("tools", tools)?.unwrap_or_default();
-        let choice = fields.read("tool_choice", tool_choice)?;
+        let functions = functions::read(fields)?;
+        let tools = fields.read("tools", tools)?;
+        let choice = fields.read("tool_choice", tool_choice::read)?;
         let parallel = fields.read("parallel_tool_calls", boolean)?;
-        if tools.is_empty() {
+        let Some(tools) = tools else {
             // `none` asks for what happens anyway.
-            if choice == Some(ToolChoice::Auto) {
+            if choice.is_some_and(|asked| !matches!(asked, Asked::Choice(ToolChoice::None))) {
                 return Err(only_with_tools("tool_choice"));
             }
             if parallel.is_some() {
                 return Err(only_with_tools("parallel_tool_calls"));
             }
-            return Ok(Self { tools, choice: ToolChoice::None, parallel: true });
+            let Some((tools, choice)) = functions else {
+                return Ok(Self { tools: vec![], choice: ToolChoice::None, parallel: true, form: CallForm::Tools });
+            };
+            let tools = if choice == ToolChoice::None { vec![] } else { tools };
+            return Ok(Self { tools, choice, parallel: false, form: CallForm::Functions });
+        };
+        if functions.is_some() {
+            return Err(Invalid::new(
+                "Invalid request: 'functions' and 'tools' cannot both be provided. 'functions' are deprecated; use the \
+                 'tools' parameter instead.",
+            ));
         }
-        let parallel = parallel.unwrap_or(true);
-        match choice.unwrap_or(ToolChoice::Auto) {
-            ToolChoice::None => Ok(Self { tools: vec![], choice: ToolChoice::None, parallel }),
-            ToolChoice::Auto => Ok(Self { tools, choice: ToolChoice::Auto, parallel }),
-        }
+        let (tools, choice) = choice.unwrap_or(Asked::Choice(ToolChoice::Auto)).narrow(tools)?;
+        Ok(Self { tools, choice, parallel: parallel.unwrap_or(true), form: CallForm::Tools })
     }
 }
 
@@ -89,7 +119,11 @@ fn only_with_tools(name: &str) -> Invalid {
 }
 
 fn tools(path: &Path<'_>, value: Value) -> Result<Vec<Tool>, Invalid> {
-    let tools = reader::array("an array of objects", tool)(path, value)?;
+    within_bounds(path, reader::array("an array of objects", tool)(path, value)?)
+}
+
+/// From one to the most that OpenAI takes.
+pub(crate) fn within_bounds(path: &Path<'_>, tools: Vec<Tool>) -> Result<Vec<Tool>, Invalid> {
     match tools.len() {
         0 => Err(Invalid::empty_array(path)),
         count if count > MOST_TOOLS => Err(Invalid::array_too_long(path, MOST_TOOLS, count)),
@@ -103,9 +137,13 @@ fn tool(path: &Path<'_>, value: Value) -> Result<Tool, Invalid> {
     fields.require("function", function)
 }
 
-fn function(path: &Path<'_>, value: Value) -> Result<Tool, Invalid> {
+/// The description of a function, in `tools` and in `functions` alike.
+pub(crate) fn function(path: &Path<'_>, value: Value) -> Result<Tool, Invalid> {
     let mut fields = Fields::of(path, value)?;
     let name = fields.require("name", reader::short_string(MOST_NAME_LENGTH))?;
+    if name.is_empty() {
+        return Err(Invalid::empty_string(path.field("name")));
+    }
     if !is_name(&name) {
         return Err(Invalid::pattern(path.field("name"), NAME_PATTERN));
     }
@@ -121,16 +159,4 @@ fn function(path: &Path<'_>, value: Value) -> Result<Tool, Invalid> {
         })?;
     }
     Ok(Tool { name, description, parameters, strict })
-}
-
-/// Forcing a call needs the model's own notation for calls, so it is refused until the gateway reads it.
-fn tool_choice(path: &Path<'_>, value: Value) -> Result<ToolChoice, Invalid> {
-    const CHOICES: &[(&str, Option<ToolChoice>)] =
-        &[("none", Some(ToolChoice::None)), ("auto", Some(ToolChoice::Auto)), ("required", None)];
-    match value {
-        Value::String(_) => reader::one_of(CHOICES)(path, value)?
-            .ok_or_else(|| Invalid::unsupported_value(path, "'required'", "Use 'auto' instead.")),
-        Value::Object(_) => Err(Invalid::unsupported_value(path, "a named tool", "Use 'auto' instead.")),
-        other => Err(Invalid::wrong_type(path, "one of a string or object", reader::kind(&other))),
-    }
 }

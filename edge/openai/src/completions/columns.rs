@@ -13,19 +13,25 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
+    /// Appends one row per token of a prompt: nothing stands before the first, which therefore has no probability.
+    pub(crate) fn push_prompt(&mut self, tokens: &[TokenLogprob], top: u8, offset: &mut u64) {
+        let Some((first, rest)) = tokens.split_first() else { return };
+        self.begin_row(first, offset);
+        self.token_logprobs.extend_from_slice(b"null");
+        if top > 0 {
+            self.top_logprobs.extend_from_slice(b"null");
+        }
+        self.push(rest, top, offset);
+    }
+
     /// Appends one row per token. `offset` is the position of the next token in the text, in characters.
     pub(crate) fn push(&mut self, tokens: &[TokenLogprob], top: u8, offset: &mut u64) {
         for token in tokens {
-            for column in [&mut self.tokens, &mut self.token_logprobs, &mut self.top_logprobs, &mut self.text_offset] {
-                if !column.is_empty() {
-                    column.push(b',');
-                }
-            }
-            json::write(&mut self.tokens, &token.token);
+            self.begin_row(token, offset);
             logprobs::write_number(token.logprob, &mut self.token_logprobs);
-            write_top(token, top, &mut self.top_logprobs);
-            json::write(&mut self.text_offset, offset);
-            *offset += characters(token);
+            if top > 0 {
+                write_top(token, top, &mut self.top_logprobs);
+            }
         }
     }
 
@@ -34,9 +40,15 @@ impl Columns {
         out.extend_from_slice(&self.tokens);
         out.extend_from_slice(b"],\"token_logprobs\":[");
         out.extend_from_slice(&self.token_logprobs);
-        out.extend_from_slice(b"],\"top_logprobs\":[");
-        out.extend_from_slice(&self.top_logprobs);
-        out.extend_from_slice(b"],\"text_offset\":[");
+        // OpenAI has no column of alternatives where none were asked for.
+        if self.top_logprobs.is_empty() && !self.tokens.is_empty() {
+            out.extend_from_slice(b"],\"top_logprobs\":null");
+        } else {
+            out.extend_from_slice(b"],\"top_logprobs\":[");
+            out.extend_from_slice(&self.top_logprobs);
+            out.push(b']');
+        }
+        out.extend_from_slice(b",\"text_offset\":[");
         out.extend_from_slice(&self.text_offset);
         out.extend_from_slice(b"]}");
     }
@@ -45,6 +57,18 @@ impl Columns {
         for column in [&mut self.tokens, &mut self.token_logprobs, &mut self.top_logprobs, &mut self.text_offset] {
             column.clear();
         }
+    }
+
+    /// What every row has.
+    fn begin_row(&mut self, token: &TokenLogprob, offset: &mut u64) {
+        for column in [&mut self.tokens, &mut self.token_logprobs, &mut self.top_logprobs, &mut self.text_offset] {
+            if !column.is_empty() {
+                column.push(b',');
+            }
+        }
+        json::write(&mut self.tokens, &token.token);
+        json::write(&mut self.text_offset, offset);
+        *offset += characters(token);
     }
 }
 

@@ -3,11 +3,12 @@
 //! The same calls feed both forms. Choices are numbered prompt by prompt:
 //! that of prompt `p` and continuation `k` is `p * n + k`.
 
-use crate::completions::request::CompletionRequest;
+use crate::completions::request::{CompletionRequest, Echo};
 use crate::completions::stream::Stream;
 use crate::completions::whole::Whole;
 use crate::finish::FinishReason;
 use crate::head::Head;
+use crate::logprobs::TokenLogprob;
 use crate::piece::Piece;
 use crate::prompt::PromptInput;
 use crate::usage::Usage;
@@ -18,24 +19,15 @@ pub struct Reply {
     form: Form,
     /// Whether each choice has ended.
     finished: Vec<bool>,
-    /// What each choice repeats before it begins.
-    echo: Echo,
+    /// What the choices repeat before they begin, each prompt for `n` choices in a row.
+    echo: Vec<String>,
+    n: u32,
 }
 
 #[derive(Debug)]
 enum Form {
     Stream(Stream),
     Whole(Whole),
-}
-
-#[derive(Debug)]
-enum Echo {
-    Nothing,
-    /// The prompts, each for `n` choices in a row.
-    Prompts {
-        prompts: Vec<String>,
-        n: u32,
-    },
 }
 
 impl Reply {
@@ -46,18 +38,32 @@ impl Reply {
             Some(options) => Form::Stream(Stream::new(head, request.logprobs, options, choices)),
             None => Form::Whole(Whole::new(head, request.logprobs, choices)),
         };
-        Self { form, finished: (0..choices).map(|_| false).collect(), echo: Echo::of(request) }
+        let echo = if request.echo == Echo::FromRequest { texts(&request.prompts) } else { vec![] };
+        Self { form, finished: (0..choices).map(|_| false).collect(), echo, n: request.n }
     }
 
-    /// Begins the answer with what is to be repeated: to be called when the engine has begun.
+    /// Begins the answer with what of the request is to be repeated: to be called when the engine has begun.
     pub fn opening(&mut self, out: &mut Vec<u8>) {
-        let Echo::Prompts { prompts, n } = std::mem::replace(&mut self.echo, Echo::Nothing) else { return };
         let mut choice = 0;
-        for prompt in &prompts {
-            for _ in 0..n {
-                self.push(choice, &Piece { text: prompt, logprobs: &[] }, out);
+        for prompt in std::mem::take(&mut self.echo) {
+            for _ in 0..self.n {
+                self.push(choice, &Piece { text: &prompt, logprobs: &[] }, out);
                 choice += 1;
             }
+        }
+    }
+
+    /// Begins a choice with its prompt as the engine reads it, for requests with [`Echo::FromEngine`]: to be called once
+    /// per choice, before anything is pushed to it. What is said of the first token's probability is passed over.
+    pub fn prompt(&mut self, choice: u32, text: &str, logprobs: &[TokenLogprob], out: &mut Vec<u8>) {
+        let nothing = text.is_empty() && logprobs.is_empty();
+        if nothing || self.choice(choice).is_none_or(|finished| *finished) {
+            return;
+        }
+        let piece = Piece { text, logprobs };
+        match &mut self.form {
+            Form::Stream(stream) => stream.prompt(choice, &piece, out),
+            Form::Whole(whole) => whole.prompt(choice, &piece),
         }
     }
 
@@ -112,20 +118,11 @@ impl Reply {
     }
 }
 
-impl Echo {
-    fn of(request: &CompletionRequest) -> Self {
-        if !request.echo {
-            return Self::Nothing;
-        }
-        let prompts = request
-            .prompts
-            .iter()
-            .map(|prompt| match prompt {
-                PromptInput::Text(text) => text.clone(),
-                // Not reached through `parse`, which refuses to repeat token ids.
-                PromptInput::Tokens(_) => String::new(),
-            })
-            .collect();
-        Self::Prompts { prompts, n: request.n }
-    }
+/// Of the prompts that are text.
+fn texts(prompts: &[PromptInput]) -> Vec<String> {
+    let text = |prompt: &PromptInput| match prompt {
+        PromptInput::Text(text) => Some(text.clone()),
+        PromptInput::Tokens(_) => None,
+    };
+    prompts.iter().filter_map(text).collect()
 }

@@ -4,6 +4,7 @@ use crate::completions::columns::Columns;
 use crate::finish::FinishReason;
 use crate::head::Head;
 use crate::json;
+use crate::logprobs::TokenLogprob;
 use crate::piece::Piece;
 use crate::stream::StreamOptions;
 use crate::usage::Usage;
@@ -29,6 +30,9 @@ struct Logprobs {
     /// Kept for its memory.
     columns: Columns,
 }
+
+/// How tokens become rows: those of a prompt differ in the first.
+type Rows = fn(&mut Columns, &[TokenLogprob], u8, &mut u64);
 
 /// The chunk written last, by its place in the caller's buffer.
 #[derive(Debug)]
@@ -63,7 +67,11 @@ impl Stream {
     }
 
     pub(crate) fn text(&mut self, choice: u32, piece: &Piece<'_>, out: &mut Vec<u8>) {
-        self.chunk(choice, piece, None, out);
+        self.chunk(choice, piece, Columns::push, None, out);
+    }
+
+    pub(crate) fn prompt(&mut self, choice: u32, piece: &Piece<'_>, out: &mut Vec<u8>) {
+        self.chunk(choice, piece, Columns::push_prompt, None, out);
     }
 
     pub(crate) fn finish(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>) {
@@ -76,7 +84,7 @@ impl Stream {
             self.last = None;
             return;
         }
-        self.chunk(choice, &Piece::default(), Some(reason), out);
+        self.chunk(choice, &Piece::default(), Columns::push, Some(reason), out);
     }
 
     pub(crate) fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) {
@@ -91,14 +99,21 @@ impl Stream {
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
 
-    fn chunk(&mut self, choice: u32, piece: &Piece<'_>, reason: Option<FinishReason>, out: &mut Vec<u8>) {
+    fn chunk(
+        &mut self,
+        choice: u32,
+        piece: &Piece<'_>,
+        rows: Rows,
+        reason: Option<FinishReason>,
+        out: &mut Vec<u8>,
+    ) {
         out.extend_from_slice(&self.prefix);
         out.extend_from_slice(b"\"choices\":[{\"text\":");
         json::write(out, piece.text);
         out.extend_from_slice(b",\"index\":");
         json::write(out, &choice);
         out.extend_from_slice(b",\"logprobs\":");
-        self.write_logprobs(choice, piece, out);
+        self.write_logprobs(choice, piece, rows, out);
         out.extend_from_slice(b",\"finish_reason\":");
         let start = out.len();
         FinishReason::write(reason, out);
@@ -106,12 +121,12 @@ impl Stream {
         self.last = reason.is_none().then_some(Last { choice, reason: start, end: out.len() });
     }
 
-    fn write_logprobs(&mut self, choice: u32, piece: &Piece<'_>, out: &mut Vec<u8>) {
+    fn write_logprobs(&mut self, choice: u32, piece: &Piece<'_>, rows: Rows, out: &mut Vec<u8>) {
         let place = usize::try_from(choice).ok();
         match &mut self.logprobs {
             Some(Logprobs { top, offsets, columns }) if !piece.logprobs.is_empty() => {
                 let Some(offset) = place.and_then(|place| offsets.get_mut(place)) else { return };
-                columns.push(piece.logprobs, *top, offset);
+                rows(columns, piece.logprobs, *top, offset);
                 columns.write(out);
                 columns.clear();
             }

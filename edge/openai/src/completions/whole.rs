@@ -36,6 +36,15 @@ impl Whole {
         }
     }
 
+    pub(crate) fn prompt(&mut self, choice: u32, piece: &Piece<'_>) {
+        let top = self.logprobs;
+        let Some(collected) = self.choice(choice) else { return };
+        collected.text.push_str(piece.text);
+        if let Some(top) = top {
+            collected.columns.push_prompt(piece.logprobs, top, &mut collected.offset);
+        }
+    }
+
     pub(crate) fn finish(&mut self, choice: u32, reason: FinishReason) {
         if let Some(collected) = self.choice(choice) {
             collected.reason = Some(reason);

@@ -16,6 +16,8 @@ use serde_json::Value;
 use crate::alike::{assert_alike, assert_streams_alike};
 use crate::recording::{folder, recordings};
 
+const DEFAULTS: chat::Defaults = chat::Defaults { obfuscation: false };
+
 /// The features of a request that the gateway refuses so far, by the name its error gives.
 fn refused_on_purpose(error: &Invalid) -> bool {
     let unsupported = matches!(error.code, Some("unsupported_parameter" | "unsupported_value"));
@@ -126,7 +128,7 @@ fn streamed_chats_have_the_recorded_form() {
             *skipped.entry("request refused").or_default() += 1;
             continue;
         };
-        let mut reply = chat::Reply::new(&recording.head(&chunks[0]), &request);
+        let mut reply = chat::Reply::new(&recording.head(&chunks[0]), &request, DEFAULTS);
         let mut out = Vec::new();
         let mut usage = Usage::default();
         reply.opening(&mut out);
@@ -170,7 +172,7 @@ fn whole_chats_have_the_recorded_form() {
             *skipped.entry("request refused").or_default() += 1;
             continue;
         };
-        let mut reply = chat::Reply::new(&recording.head(body), &request);
+        let mut reply = chat::Reply::new(&recording.head(body), &request, DEFAULTS);
         let mut out = Vec::new();
         for choice in body["choices"].as_array().unwrap() {
             let index = u32::try_from(choice["index"].as_u64().unwrap()).unwrap();

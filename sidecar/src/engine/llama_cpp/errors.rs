@@ -2,18 +2,20 @@
 
 use std::borrow::Cow;
 
-use cloudach_proto::v1::{ErrorCode, Failed};
+use cloudach_proto::v1::Failed;
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::super::{
     call::brief,
-    failure::{invalid, lost, too_long, unsupported},
+    failure::{by_status, invalid, said, too_long, unsupported},
 };
 
 /// The inside of `{"error": ..}`.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Body<'a> {
+    #[serde(default)]
+    code: u16,
     #[serde(borrow, default)]
     message: Cow<'a, str>,
     #[serde(borrow, default, rename = "type")]
@@ -30,14 +32,19 @@ struct Answer<'a> {
     error: Option<Body<'a>>,
 }
 
-/// An answer with a status other than 200.
-pub(super) fn failed(status: StatusCode, body: &[u8]) -> Failed {
+/// An answer with a status other than 200. `constraint`: the parameter that the request's constraint came in.
+pub(super) fn failed(status: StatusCode, body: &[u8], constraint: &str) -> Failed {
     let error = serde_json::from_slice::<Answer<'_>>(body).ok().and_then(|answer| answer.error).unwrap_or_default();
-    let message = if error.message.is_empty() {
-        format!("the engine answered {status}: {}", brief(&String::from_utf8_lossy(body)))
-    } else {
-        brief(&error.message)
-    };
+    read(status, &error, said(status, &error.message, body), constraint)
+}
+
+/// An error in the middle of a stream. It bears the status that an answer would have had.
+pub(super) fn in_stream(error: &Body<'_>, constraint: &str) -> Failed {
+    let status = StatusCode::from_u16(error.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    read(status, error, brief(&error.message), constraint)
+}
+
+fn read(status: StatusCode, error: &Body<'_>, message: String, constraint: &str) -> Failed {
     match (status, &*error.kind) {
         (_, "exceed_context_size_error") => too_long(message, error.n_ctx, error.n_prompt_tokens),
         // An embedding's input must fit into one step; the server calls that its own error.
@@ -45,20 +52,16 @@ pub(super) fn failed(status: StatusCode, body: &[u8]) -> Failed {
             let (prompt_tokens, step) = two_numbers(&error.message);
             too_long(message, step, prompt_tokens)
         }
+        // The answer filled the context.
+        (_, "server_error") if error.message.contains("Context size has been exceeded") => too_long(message, 0, 0),
+        // `/detokenize` looks ids up without looking whether they are there.
+        (_, "server_error") if error.message.contains("_M_range_check") => {
+            invalid("prompt", "the prompt contains tokens that the model does not have")
+        }
         (StatusCode::NOT_IMPLEMENTED, _) => unsupported("model", message),
         (StatusCode::NOT_FOUND, _) => unsupported("", message),
-        (StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS, _) => {
-            Failed::retryable(ErrorCode::Overloaded, message)
-        }
-        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => Failed::new(ErrorCode::EngineFailed, message),
-        (status, _) if status.is_client_error() => invalid(param(&error.message), message),
-        _ => Failed::retryable(ErrorCode::EngineFailed, message),
+        (status, _) => by_status(status, message, |message| invalid(param(&error.message, constraint), message)),
     }
-}
-
-/// An error in the middle of a stream: this engine does not go on with the request, and another can.
-pub(super) fn in_stream(error: &Body<'_>) -> Failed {
-    lost(brief(&error.message))
 }
 
 /// The first two numbers of a message that has no fields for them; 0 for one that is not there.
@@ -68,12 +71,20 @@ fn two_numbers(message: &str) -> (u32, u32) {
 }
 
 /// The parameter to blame, by OpenAI's name.
-fn param(message: &str) -> &'static str {
-    if message.contains("grammar") || message.contains("schema") { "response_format" } else { "" }
+fn param<'a>(message: &str, constraint: &'a str) -> &'a str {
+    if message.contains("grammar") || message.contains("schema") {
+        constraint
+    } else if message.contains("invalid tokens") {
+        "prompt"
+    } else {
+        ""
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use cloudach_proto::v1::ErrorCode;
+
     use super::*;
 
     #[test]
@@ -83,6 +94,11 @@ mod tests {
         let grammar = r#"{"error":{"code":400,"message":"Failed to initialize samplers: failed to parse grammar","type":"invalid_request_error"}}"#;
         let none = r#"{"error":{"code":501,"message":"This server does not support embeddings. Start it with `--embeddings`","type":"not_supported_error"}}"#;
         let loading = r#"{"error":{"message":"Loading model","type":"unavailable_error","code":503}}"#;
+        let exceeded = r#"{"error":{"code":500,"message":"Context size has been exceeded.","type":"server_error"}}"#;
+        let unknown = r#"{"error":{"code":500,"message":"vector::_M_range_check: __n (which is 99) >= this->size() (which is 49)","type":"server_error"}}"#;
+        let tokens =
+            r#"{"error":{"code":400,"message":"Prompt contains invalid tokens","type":"invalid_request_error"}}"#;
+        let memory = r#"{"error":{"code":500,"message":"failed to allocate compute buffers","type":"server_error"}}"#;
         let cases = [
             (400, too_long, ErrorCode::ContextLengthExceeded, false, ""),
             (500, batch, ErrorCode::ContextLengthExceeded, false, ""),
@@ -90,14 +106,18 @@ mod tests {
             (501, none, ErrorCode::Unsupported, false, "model"),
             (503, loading, ErrorCode::Overloaded, true, ""),
             (500, "oops", ErrorCode::EngineFailed, true, ""),
+            (500, exceeded, ErrorCode::ContextLengthExceeded, false, ""),
+            (500, unknown, ErrorCode::InvalidRequest, false, "prompt"),
+            (400, tokens, ErrorCode::InvalidRequest, false, "prompt"),
+            (500, memory, ErrorCode::EngineOutOfMemory, true, ""),
             (400, "", ErrorCode::InvalidRequest, false, ""),
         ];
         for (status, body, code, retryable, param) in cases {
-            let failed = failed(StatusCode::from_u16(status).unwrap(), body.as_bytes());
+            let failed = failed(StatusCode::from_u16(status).unwrap(), body.as_bytes(), "response_format");
             assert_eq!((failed.code(), failed.retryable, failed.param.as_str()), (code, retryable, param), "{body}");
             assert!(!failed.message.is_empty());
         }
-        let failed = failed(StatusCode::BAD_REQUEST, too_long.as_bytes());
+        let failed = failed(StatusCode::BAD_REQUEST, too_long.as_bytes(), "");
         assert_eq!((failed.context_length, failed.prompt_tokens), (2048, 3001));
     }
 }

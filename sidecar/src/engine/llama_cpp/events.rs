@@ -1,5 +1,6 @@
 //! llama.cpp's stream of completion events, read into the gateway's events. No I/O but one: where a character spans
-//! several tokens the server tells only the last one's id, and the others are asked of its tokenizer.
+//! several tokens the server tells only the last one's id, and the others are asked of its tokenizer. Of their
+//! log-probabilities, too, it tells only the last one's: that one entry then stands for the character.
 
 use std::borrow::Cow;
 
@@ -9,7 +10,11 @@ use cloudach_proto::v1::{
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
-    super::{failure::lost, generation::Reading, unseen::Unseen},
+    super::{
+        failure::{constraint_param, lost},
+        generation::Reading,
+        unseen::Unseen,
+    },
     errors,
     tokenize::Tokenizer,
 };
@@ -20,6 +25,8 @@ pub(in crate::engine) struct Reader {
     top_logprobs: Option<u32>,
     /// A stop string stays in the answer.
     include_stop: bool,
+    /// The parameter that the request's constraint came in.
+    constraint: &'static str,
     /// As the server counts them.
     completion_tokens: u32,
     unseen: Unseen,
@@ -94,6 +101,7 @@ impl Reader {
         Self {
             top_logprobs: request.top_logprobs,
             include_stop: request.sampling.as_ref().is_some_and(|sampling| sampling.include_stop),
+            constraint: constraint_param(request.constraint.as_ref()),
             completion_tokens: 0,
             unseen: Unseen::default(),
             tokenizer,
@@ -115,7 +123,7 @@ impl Reader {
         let event: Event<'_> =
             serde_json::from_slice(data).map_err(|error| lost(format!("it sent an event that is none: {error}")))?;
         if let Some(error) = &event.error {
-            return Err(errors::in_stream(error));
+            return Err(errors::in_stream(error, self.constraint));
         }
         if event.prompt_progress.is_some() {
             return Ok(Partial { reading: Reading::default(), missing: None });
@@ -128,8 +136,11 @@ impl Reader {
         if self.include_stop && event.stop {
             text.push_str(&event.stopping_word);
         }
+        // The one entry for the tokens of a character is to have all of it, and nothing of what was held back before.
+        let held = self.unseen.spelled();
+        let whole = missing.and_then(|_| text.as_bytes().strip_prefix(held.as_slice()));
         let logprobs = match self.top_logprobs {
-            Some(top) => event.completion_probabilities.into_iter().map(|found| logprob(found, top)).collect(),
+            Some(top) => event.completion_probabilities.into_iter().map(|found| logprob(found, top, whole)).collect(),
             None => Vec::new(),
         };
         let logprobs = match event.stop_type.as_deref() {
@@ -138,7 +149,7 @@ impl Reader {
         };
         let delta = Delta { token_ids: event.tokens, text, logprobs };
         let delta = (delta != Delta::default()).then_some(delta);
-        Ok(Partial { reading: Reading { delta, end }, missing })
+        Ok(Partial { reading: Reading { prompt: None, delta, end }, missing })
     }
 
     fn finished(&self, event: &Event<'_>) -> Result<Finished, Failed> {
@@ -161,12 +172,13 @@ impl Reader {
 }
 
 /// While text is held back for a stop string the entry's own token is empty or the whole of the held text; the
-/// alternatives have the right one when it is among them.
-fn logprob(found: Probability<'_>, top: u32) -> TokenLogprob {
+/// alternatives have the right one when it is among them. `whole`: the character that the token ended.
+fn logprob(found: Probability<'_>, top: u32, whole: Option<&[u8]>) -> TokenLogprob {
     let own = found.top_logprobs.iter().find(|alternative| alternative.id == found.id);
-    let (token, bytes) = match own {
-        Some(own) => (own.token.to_string(), own.bytes.clone()),
-        None => (found.token.into_owned(), found.bytes),
+    let (token, bytes) = match (whole, own) {
+        (Some(whole), _) => (String::from_utf8_lossy(whole).into_owned(), whole.to_vec()),
+        (None, Some(own)) => (own.token.to_string(), own.bytes.clone()),
+        (None, None) => (found.token.into_owned(), found.bytes),
     };
     let alternative = |alternative: Alternative<'_>| TopLogprob {
         token: alternative.token.into_owned(),
@@ -206,7 +218,7 @@ mod tests {
         let eos = r#"{"index":0,"content":"","tokens":[2],"stop":false,"tokens_predicted":2,"tokens_evaluated":16}"#;
         let partial = reader.parse(eos.as_bytes()).unwrap();
         assert_eq!((partial.reading.delta, partial.missing), (delta("", &[2]), None));
-        let Reading { delta, end } = reader.parse(LAST.as_bytes()).unwrap().reading;
+        let Reading { delta, end, .. } = reader.parse(LAST.as_bytes()).unwrap().reading;
         assert_eq!(delta, None);
         let usage = TokenUsage { prompt_tokens: 16, completion_tokens: 2, cached_tokens: 15 };
         let stop = Some("END".to_owned());
@@ -243,10 +255,24 @@ mod tests {
     }
 
     #[test]
+    fn a_character_of_several_tokens_has_one_entry_with_all_of_it() {
+        // As seen of the real server, the token among the alternatives; behind a piece that waits for a stop text.
+        let held = r#"{"content":"","tokens":[7],"tokens_predicted":1,"stop":false,"completion_probabilities":[
+            {"id":7,"token":"","bytes":[],"logprob":-0.5,"top_logprobs":[{"id":7,"token":"E","bytes":[69],"logprob":-0.5}]}]}"#;
+        let crab = r#"{"content":"E🦀","tokens":[218],"tokens_predicted":4,"stop":false,"completion_probabilities":[
+            {"id":218,"token":"E🦀","bytes":[69,240,159,166,128],"logprob":-1.5,"top_logprobs":[
+                {"id":218,"token":"\ufffd","bytes":[128],"logprob":-1.5}]}]}"#;
+        let mut reader = reader(&GenerateRequest { top_logprobs: Some(1), ..GenerateRequest::default() });
+        assert_eq!(reader.parse(held.as_bytes()).unwrap().reading.delta.unwrap().logprobs, []);
+        let entries = reader.parse(crab.as_bytes()).unwrap().reading.delta.unwrap().logprobs;
+        let spelled: Vec<&[u8]> = entries.iter().map(|entry| entry.bytes.as_slice()).collect();
+        assert_eq!(spelled, [b"E", "🦀".as_bytes()]);
+    }
+
+    #[test]
     fn an_engine_that_breaks_is_lost() {
         let none = r#"{"content":"","tokens":[],"stop":true,"stop_type":"none","tokens_predicted":0}"#;
-        let error = r#"{"error":{"code":500,"message":"decode failed","type":"server_error"}}"#;
-        for event in [none, error, "{\"content\":", "[DONE]"] {
+        for event in [none, "{\"content\":", "[DONE]"] {
             let failed = reader(&GenerateRequest::default()).parse(event.as_bytes()).err().unwrap();
             assert_eq!((failed.code(), failed.retryable), (ErrorCode::ReplicaLost, true), "{event}");
         }

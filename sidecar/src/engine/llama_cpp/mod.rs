@@ -24,8 +24,9 @@ use super::{
     Figures, ModelInfo,
     call::{Calls, EngineError},
     deadline::Deadline,
+    echo::Echo,
     embeddings,
-    failure::too_long,
+    failure::{constraint_param, too_long},
     figures::count,
     generation::{Generation, Reader},
     headers,
@@ -94,16 +95,26 @@ impl LlamaCpp {
             let message = format!("the prompt has {prompt_tokens} tokens, the context {}", model.context_length);
             return Err(too_long(message, model.context_length, prompt_tokens));
         }
+        let echo = match Echo::of(&request) {
+            Some(echo) => Some((echo, deadline.within(limit, prompt_text(&request, &tokenizer)).await?)),
+            None => None,
+        };
+        let constraint = constraint_param(request.constraint.as_ref());
         // Only who can be served waits for a slot.
         let slot = self.slot(deadline).await?;
         let body = request::completion(&request, &ids, model.context_length)?;
         let reader = events::Reader::new(&request, tokenizer);
         let headers = headers::of(&request.request_id, request.context.as_ref());
         drop((request, ids));
-        let accepting = async { accepted(self.calls.client.post("/completion", headers, body).await?).await };
+        let accepting =
+            async { accepted(self.calls.client.post("/completion", headers, body).await?, constraint).await };
         let response = deadline.within(limit, accepting).await?;
         let reader = Reader::LlamaCpp(Box::new(reader));
-        Ok(Generation::new(response, reader, prompt_tokens, &self.limits, deadline).holding(slot))
+        let generation = Generation::new(response, reader, prompt_tokens, &self.limits, deadline).holding(slot);
+        match echo {
+            Some((echo, text)) => generation.echoing(echo, text).await,
+            None => Ok(generation),
+        }
     }
 
     pub(super) async fn embed(&self, request: EmbedRequest, model: &ModelInfo) -> Result<Embeddings, Failed> {
@@ -126,7 +137,7 @@ impl LlamaCpp {
         };
         let (status, body) = deadline.within(self.limits.first_token_timeout, answer).await?;
         if status != StatusCode::OK {
-            return Err(errors::failed(status, &body));
+            return Err(errors::failed(status, &body, ""));
         }
         embeddings::read(&body, request.inputs.len())
     }
@@ -144,12 +155,20 @@ impl LlamaCpp {
     }
 }
 
+/// The prompt as the engine reads it.
+async fn prompt_text(request: &GenerateRequest, tokenizer: &Tokenizer) -> Result<String, Failed> {
+    match Input::of(request.prompt.as_ref())? {
+        Input::Text { text, .. } => Ok(text.to_owned()),
+        Input::Ids(ids) => tokenizer.text(ids).await,
+    }
+}
+
 /// The response, when its head says that the engine works on the request.
-async fn accepted(response: Response) -> Result<Response, Failed> {
+async fn accepted(response: Response, constraint: &str) -> Result<Response, Failed> {
     let status = response.status;
     if status == StatusCode::OK {
         return Ok(response);
     }
     let body = response.whole(MAX_ERROR).await?;
-    Err(errors::failed(status, &body))
+    Err(errors::failed(status, &body, constraint))
 }

@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::super::{
-    failure::{invalid, unsupported},
+    echo::Echo,
+    failure::{constraint_param, invalid, unsupported},
     prompt::Input,
     sampling::Explicit,
 };
@@ -68,9 +69,15 @@ pub(super) fn check(request: &GenerateRequest) -> Result<(), Failed> {
     if sampling.priority.is_some_and(|priority| priority != 0) {
         return cannot("priority");
     }
+    if Echo::of(request).is_some_and(|echo| echo.logprobs) {
+        let message = "llama.cpp's server has no log-probabilities of prompts: leave out `echo` or `logprobs`";
+        return Err(unsupported("echo", message));
+    }
     match request.constraint.as_ref().and_then(|constraint| constraint.kind.as_ref()) {
-        Some(constraint::Kind::Regex(_)) => cannot("regex"),
-        Some(constraint::Kind::Choice(_)) => cannot("choice"),
+        Some(constraint::Kind::Regex(_) | constraint::Kind::Choice(_)) => {
+            let message = "llama.cpp's server follows a JSON schema or a grammar, not a regex or a choice";
+            Err(unsupported(constraint_param(request.constraint.as_ref()), message))
+        }
         Some(constraint::Kind::JsonSchema(_) | constraint::Kind::JsonObject(_) | constraint::Kind::Grammar(_))
         | None => Ok(()),
     }
@@ -94,6 +101,7 @@ pub(super) fn completion(request: &GenerateRequest, prompt: &[u32], context_leng
     let (json_schema, grammar) = constraint(request.constraint.as_ref())?;
     let completion = Completion {
         prompt,
+        // It reads 0 as 1 and generates a token all the same.
         n_predict: sampling.max_tokens.map_or(room, |asked| asked.min(room)),
         stream: true,
         return_progress: true,
@@ -218,8 +226,11 @@ mod tests {
         let visible = Sampling { skip_special_tokens: Some(false), ..Sampling::default() };
         assert_eq!(refused(sampling(visible)), "skip_special_tokens");
         assert_eq!(refused(sampling(Sampling { priority: Some(1), ..Sampling::default() })), "priority");
-        assert_eq!(refused(limited(constraint::Kind::Regex("a".into()))), "regex");
-        assert_eq!(refused(limited(constraint::Kind::Choice(Choices::default()))), "choice");
+        assert_eq!(refused(limited(constraint::Kind::Regex("a".into()))), "structured_outputs");
+        assert_eq!(refused(limited(constraint::Kind::Choice(Choices::default()))), "structured_outputs");
+        let echo = GenerateRequest { echo: true, ..GenerateRequest::default() };
+        check(&echo).unwrap();
+        assert_eq!(refused(GenerateRequest { top_logprobs: Some(0), ..echo }), "echo");
         check(&limited(constraint::Kind::JsonObject(JsonObject {}))).unwrap();
         let embed = EmbedRequest { dimensions: Some(4), ..EmbedRequest::default() };
         assert_eq!(check_embed(&embed).unwrap_err().param, "dimensions");

@@ -22,6 +22,11 @@ struct Tokens {
     tokens: Vec<u32>,
 }
 
+#[derive(Deserialize)]
+struct Text {
+    content: String,
+}
+
 impl Tokenizer {
     pub(super) fn new(calls: Calls) -> Self {
         Self { calls }
@@ -32,10 +37,20 @@ impl Tokenizer {
         let question = json!({ "content": text, "add_special": add_special_tokens, "parse_special": true });
         let answer = self.calls.post("/tokenize", &question).await?;
         if !answer.status.is_success() {
-            return Err(errors::failed(answer.status, &answer.body));
+            return Err(errors::failed(answer.status, &answer.body, ""));
         }
         let tokens: Tokens = answer.json().map_err(unreadable)?;
         Ok(tokens.tokens)
+    }
+
+    /// What the ids say, special tokens written out.
+    pub(super) async fn text(&self, ids: &[u32]) -> Result<String, Failed> {
+        let answer = self.calls.post("/detokenize", &json!({ "tokens": ids })).await?;
+        if !answer.status.is_success() {
+            return Err(errors::failed(answer.status, &answer.body, ""));
+        }
+        let text: Text = answer.json().map_err(unreadable)?;
+        Ok(text.content)
     }
 
     /// The request with its texts as ids.

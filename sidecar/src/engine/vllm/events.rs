@@ -5,19 +5,34 @@
 
 use std::borrow::Cow;
 
-use cloudach_proto::v1::{Delta, ErrorCode, Failed, FinishReason, Finished, GenerateRequest, TokenUsage};
-use serde::Deserialize;
+use cloudach_proto::v1::{Delta, ErrorCode, Failed, FinishReason, Finished, GenerateRequest, TokenLogprob, TokenUsage};
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
-    super::{call::brief, failure::lost, generation::Reading, unseen::Unseen},
+    super::{
+        ModelInfo,
+        call::brief,
+        failure::{constraint_param, lost, unsupported},
+        generation::Reading,
+        unseen::Unseen,
+    },
     errors,
     logprobs::{self, Logprobs},
+    request,
 };
 
 /// Reads the chunks of one generation.
 #[derive(Debug)]
 pub(in crate::engine) struct Reader {
     top_logprobs: Option<u32>,
+    /// The first chunk tells of the prompt.
+    echo: bool,
+    /// The token that ends the answer shows its text, if it has one.
+    end_shows: bool,
+    /// The text of the model's own end of text.
+    eos_token: Option<String>,
+    /// The parameter that the request's constraint came in.
+    constraint: &'static str,
     finish: Option<Finish>,
     unseen: Unseen,
     /// Counted here, for a stream that ends without usage.
@@ -28,6 +43,8 @@ pub(in crate::engine) struct Reader {
 struct Finish {
     reason: FinishReason,
     stop: Option<String>,
+    /// The last token ended it, and is no part of the answer.
+    by_token: bool,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +61,8 @@ struct Choice<'a> {
     #[serde(borrow, default)]
     text: Cow<'a, str>,
     token_ids: Option<Vec<u32>>,
+    /// On the first chunk. Counted only.
+    prompt_token_ids: Option<Vec<IgnoredAny>>,
     #[serde(borrow)]
     logprobs: Option<Logprobs<'a>>,
     #[serde(borrow)]
@@ -74,23 +93,37 @@ struct PromptTokensDetails {
 }
 
 impl Reader {
-    pub(super) fn new(request: &GenerateRequest) -> Self {
-        Self { top_logprobs: request.top_logprobs, finish: None, unseen: Unseen::default(), completion_tokens: 0 }
+    pub(super) fn new(request: &GenerateRequest, model: &ModelInfo) -> Self {
+        let end_shows = request
+            .sampling
+            .as_ref()
+            .is_some_and(|sampling| !sampling.include_stop && request::holds_nothing_back(sampling));
+        let eos_token = model.chat_template.as_ref().and_then(|template| template.eos_token.clone());
+        Self {
+            top_logprobs: request.top_logprobs,
+            echo: request::asks_for_prompt(request),
+            end_shows,
+            eos_token: eos_token.filter(|_| end_shows),
+            constraint: constraint_param(request.constraint.as_ref()),
+            finish: None,
+            unseen: Unseen::default(),
+            completion_tokens: 0,
+        }
     }
 
     /// Reads the data of one event.
     pub(in crate::engine) fn read(&mut self, data: &[u8]) -> Result<Reading, Failed> {
         if data == b"[DONE]" {
-            return Ok(Reading { delta: None, end: Some(self.ended()?) });
+            return Ok(Reading { end: Some(self.ended()?), ..Reading::default() });
         }
         let chunk: Chunk<'_> =
             serde_json::from_slice(data).map_err(|error| lost(format!("it sent a chunk that is none: {error}")))?;
         if let Some(error) = chunk.error {
-            return Err(errors::in_stream(&error));
+            return Err(errors::in_stream(&error, self.constraint));
         }
         let mut reading = Reading::default();
         for choice in chunk.choices {
-            reading.delta = self.read_choice(choice)?;
+            self.read_choice(choice, &mut reading)?;
         }
         if let Some(usage) = chunk.usage
             && self.finish.is_some()
@@ -106,34 +139,60 @@ impl Reader {
         self.finish(&usage)
     }
 
-    fn read_choice(&mut self, choice: Choice<'_>) -> Result<Option<Delta>, Failed> {
+    fn read_choice(&mut self, choice: Choice<'_>, reading: &mut Reading) -> Result<(), Failed> {
         let token_ids = choice.token_ids.unwrap_or_default();
+        let mut text = choice.text.into_owned();
         self.completion_tokens =
             self.completion_tokens.saturating_add(u32::try_from(token_ids.len()).unwrap_or(u32::MAX));
+        let mut logprobs = match (self.top_logprobs, choice.logprobs) {
+            (Some(top), Some(logprobs)) => logprobs::read(logprobs, top),
+            _ => Vec::new(),
+        };
+        if let Some(prompt) = choice.prompt_token_ids.filter(|_| self.echo) {
+            if self.top_logprobs.is_some() {
+                reading.prompt = Some(prompts(&mut logprobs, prompt.len())?);
+            }
+            // The Rust front end's first chunk is the prompt's alone and repeats its text.
+            if token_ids.is_empty() {
+                text.clear();
+            }
+        }
         if let Some(reason) = choice.finish_reason {
             let stop = match choice.stop_reason {
                 Some(StopReason::Text(text)) => Some(text.into_owned()),
                 Some(StopReason::Token(_)) | None => None,
             };
-            self.finish = Some(Finish { reason: finish_reason(&reason)?, stop });
-        }
-        let logprobs = match (self.top_logprobs, choice.logprobs) {
-            (Some(top), Some(logprobs)) => logprobs::read(logprobs, top),
-            _ => Vec::new(),
-        };
-        let logprobs = match &self.finish {
-            None => self.unseen.pass(&choice.text, logprobs),
-            Some(Finish { reason, stop }) => {
-                self.unseen.end(&choice.text, logprobs, *reason == FinishReason::Stop && stop.is_none())
+            let by_token = reason == "stop" && stop.is_none();
+            if by_token && self.end_shows {
+                self.hide_end(&mut text, token_ids.len());
             }
+            self.finish = Some(Finish { reason: finish_reason(&reason)?, stop, by_token });
+        }
+        let logprobs = match &self.finish {
+            None => self.unseen.pass(&text, logprobs),
+            Some(finish) => self.unseen.end(&text, logprobs, finish.by_token),
         };
-        let delta = Delta { token_ids, text: choice.text.into_owned(), logprobs };
+        let delta = Delta { token_ids, text, logprobs };
         // The Rust front end's first and last chunks say nothing here.
-        Ok((delta != Delta::default()).then_some(delta))
+        reading.delta = (delta != Delta::default()).then_some(delta);
+        Ok(())
+    }
+
+    /// Takes the text of the token that ended the answer off the last chunk's, should it have any: some models end with
+    /// a token that their tokenizer does not count as special.
+    fn hide_end(&self, text: &mut String, tokens: usize) {
+        if tokens == 1 {
+            text.clear();
+        } else if let Some(eos) = &self.eos_token
+            && let Some(before) = text.strip_suffix(eos.as_str())
+        {
+            text.truncate(before.len());
+        }
     }
 
     fn finish(&mut self, usage: &Usage) -> Result<Finished, Failed> {
-        let Finish { reason, stop } = self.finish.take().ok_or_else(|| lost("its stream ended in the middle"))?;
+        let Finish { reason, stop, by_token: _ } =
+            self.finish.take().ok_or_else(|| lost("its stream ended in the middle"))?;
         let details = usage.prompt_tokens_details.as_ref();
         let usage = TokenUsage {
             prompt_tokens: usage.prompt_tokens,
@@ -142,6 +201,18 @@ impl Reader {
         };
         Ok(Finished { reason: reason.into(), usage: Some(usage), stop })
     }
+}
+
+/// Takes the entries of the prompt's tokens off the front.
+fn prompts(logprobs: &mut Vec<TokenLogprob>, tokens: usize) -> Result<Vec<TokenLogprob>, Failed> {
+    if logprobs.len() < tokens {
+        // Its Rust front end, which tells them only when nothing else is asked for.
+        let message = "this vLLM's front end cannot stream the log-probabilities of a prompt and of its answer: leave \
+                       out `logprobs`, or set `max_tokens` to 0";
+        return Err(unsupported("echo", message));
+    }
+    let answer = logprobs.split_off(tokens);
+    Ok(std::mem::replace(logprobs, answer))
 }
 
 fn finish_reason(reason: &str) -> Result<FinishReason, Failed> {
@@ -160,17 +231,22 @@ fn finish_reason(reason: &str) -> Result<FinishReason, Failed> {
 
 #[cfg(test)]
 mod tests {
-    use cloudach_proto::v1::TokenLogprob;
+    use cloudach_proto::v1::{ChatTemplate, Sampling};
 
     use super::*;
 
     /// Everything a stream of these events says, as text: readable, and the same whoever wrote the stream.
     fn read(top_logprobs: Option<u32>, events: &[&str]) -> (Vec<Delta>, Result<Finished, Failed>) {
-        let mut reader = Reader::new(&GenerateRequest { top_logprobs, ..GenerateRequest::default() });
+        read_for(&GenerateRequest { top_logprobs, ..GenerateRequest::default() }, events)
+    }
+
+    fn read_for(request: &GenerateRequest, events: &[&str]) -> (Vec<Delta>, Result<Finished, Failed>) {
+        let chat_template = Some(ChatTemplate { eos_token: Some("<eos>".into()), ..ChatTemplate::default() });
+        let mut reader = Reader::new(request, &ModelInfo { chat_template, ..ModelInfo::default() });
         let mut deltas = Vec::new();
         for event in events {
             match reader.read(event.as_bytes()) {
-                Ok(Reading { delta, end }) => {
+                Ok(Reading { delta, end, .. }) => {
                     deltas.extend(delta);
                     if let Some(finished) = end {
                         return (deltas, Ok(finished));
@@ -247,6 +323,86 @@ mod tests {
         let second = TokenLogprob { token: "\u{fffd}".into(), logprob: -9999.0, bytes: Vec::new(), top: Vec::new() };
         assert_eq!(deltas[0].logprobs, [first, second]);
         assert!(read(None, &[event]).0[0].logprobs.is_empty(), "not asked for");
+    }
+
+    fn echo(top_logprobs: Option<u32>, max_tokens: u32) -> Reader {
+        let sampling = Some(Sampling { max_tokens: Some(max_tokens), ..Sampling::default() });
+        let request = GenerateRequest { top_logprobs, sampling, echo: true, ..GenerateRequest::default() };
+        Reader::new(&request, &ModelInfo::default())
+    }
+
+    fn tokens(entries: &[TokenLogprob]) -> Vec<(&str, f32)> {
+        entries.iter().map(|entry| (entry.token.as_str(), entry.logprob)).collect()
+    }
+
+    #[test]
+    fn the_prompts_log_probabilities_come_first_and_once() {
+        // As seen of 0.32's Python front end, shortened.
+        let first = r#"{"choices":[{"index":0,"text":"f","logprobs":{"text_offset":[0,5,11],"token_logprobs":[null,-17.5,-1.25],
+            "tokens":["Hello"," wor","f"],"top_logprobs":[null,{" wor":-17.5,"-":-0.75,",":-2.5},{"f":-1.25,"l":-2.75}]},
+            "finish_reason":null,"stop_reason":null,"prompt_token_ids":[19556,458],"token_ids":[86]}]}"#;
+        let mut reader = echo(Some(2), 5);
+        let Reading { prompt, delta, end } = reader.read(first.as_bytes()).unwrap();
+        let prompt = prompt.unwrap();
+        assert_eq!(tokens(&prompt), [("Hello", -9999.0), (" wor", -17.5)]);
+        assert!(prompt[0].top.is_empty() && prompt[1].top.iter().map(|top| &top.token).eq(["-", ","]));
+        let delta = delta.unwrap();
+        assert_eq!((delta.text.as_str(), tokens(&delta.logprobs), end), ("f", vec![("f", -1.25)], None));
+        let Reading { prompt, delta, .. } = reader.read(LAST.as_bytes()).unwrap();
+        assert_eq!((prompt, delta.unwrap().text.as_str()), (None, " \"capital\" of"));
+    }
+
+    #[test]
+    fn the_rust_front_ends_echo() {
+        // Nothing but the prompt: told in full, its text once more.
+        let alone = r#"{"choices":[{"index":0,"text":"Hi!","logprobs":{"text_offset":[0,2],"token_logprobs":[null,-1.5],
+            "tokens":["Hi","!"],"top_logprobs":[null,{"!":-1.5}]},"finish_reason":null,"prompt_token_ids":[1,2]}]}"#;
+        let Reading { prompt, delta, .. } = echo(Some(1), 0).read(alone.as_bytes()).unwrap();
+        assert_eq!((tokens(&prompt.unwrap()), delta), (vec![("Hi", -9999.0), ("!", -1.5)], None));
+        // With an answer, it streams no log-probabilities of the prompt.
+        let without =
+            r#"{"choices":[{"index":0,"text":"Hi!","logprobs":null,"finish_reason":null,"prompt_token_ids":[1,2]}]}"#;
+        let failed = echo(Some(1), 5).read(without.as_bytes()).unwrap_err();
+        assert_eq!((failed.code(), failed.param.as_str()), (ErrorCode::Unsupported, "echo"));
+        assert_eq!(echo(None, 0).read(without.as_bytes()).unwrap(), Reading::default());
+    }
+
+    #[test]
+    fn a_token_that_ends_the_answer_never_shows() {
+        let sampling = Sampling { stop: vec!["END".into()], stop_is_cut_by_caller: true, ..Sampling::default() };
+        let request = GenerateRequest { sampling: Some(sampling), ..GenerateRequest::default() };
+        let end = |text: &str, reason: &str, stop: &str, ids: &str| {
+            let event = format!(
+                r#"{{"choices":[{{"index":0,"text":"{text}","finish_reason":"{reason}","stop_reason":{stop},"token_ids":{ids}}}]}}"#
+            );
+            read_for(&request, &[&event, "[DONE]"]).0.iter().map(|delta| delta.text.as_str()).collect::<String>()
+        };
+        assert_eq!(end("<eos>", "stop", "null", "[2]"), "", "not special, alone");
+        assert_eq!(end(" it<eos>", "stop", "null", "[5,2]"), " it", "not special, with others");
+        assert_eq!(end(" it", "stop", "null", "[5,2]"), " it", "special");
+        assert_eq!(end(" END", "stop", r#""END""#, "[5]"), " END", "the caller cuts stop texts");
+        assert_eq!(end(" it", "length", "null", "[5]"), " it");
+        assert_eq!(end(" it", "repetition", "null", "[5]"), " it");
+        let plain = GenerateRequest::default();
+        let event = r#"{"choices":[{"index":0,"text":" it","finish_reason":"stop","token_ids":[5]}]}"#;
+        assert_eq!(read_for(&plain, &[event, "[DONE]"]).0[0].text, " it", "vLLM has hidden it already");
+    }
+
+    #[test]
+    fn parts_of_characters_have_no_bytes_and_the_last_part_has_all() {
+        // As seen of 0.32: a crab in three tokens, cut by the limit in the middle of the next character.
+        let part = r#"{"choices":[{"index":0,"text":"","token_ids":[10813],"finish_reason":null,"logprobs":{
+            "tokens":[""],"token_logprobs":[-0.5],"top_logprobs":[{"":-0.5}]}}]}"#;
+        let whole = r#"{"choices":[{"index":0,"text":"🦀","token_ids":[116,218],"finish_reason":null,"logprobs":{
+            "tokens":["","🦀"],"token_logprobs":[-0.25,-1.5],"top_logprobs":[{"":-0.25},{"🦀":-1.5}]}}]}"#;
+        let cut = r#"{"choices":[{"index":0,"text":"","token_ids":[23274],"finish_reason":"length","logprobs":{
+            "tokens":[""],"token_logprobs":[-2.5],"top_logprobs":[{"":-2.5}]}}]}"#;
+        let (deltas, _) = read(Some(1), &[part, whole, cut]);
+        let entries: Vec<_> = deltas.iter().flat_map(|delta| &delta.logprobs).collect();
+        assert_eq!(entries.iter().map(|entry| entry.logprob).collect::<Vec<_>>(), [-0.5, -0.25, -1.5, -2.5]);
+        let spelled: Vec<u8> = entries.iter().flat_map(|entry| entry.bytes.clone()).collect();
+        assert_eq!(spelled, "🦀".as_bytes());
+        assert!(entries.iter().all(|entry| entry.top.len() == 1));
     }
 
     #[test]

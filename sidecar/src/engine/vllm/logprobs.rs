@@ -1,8 +1,10 @@
 //! Log-probabilities in the four-array shape of OpenAI's old completions, which is what vLLM's `/v1/completions` has.
 //!
-//! vLLM gives each token as the text that it decodes to on its own. For a token that is only a part of a character
-//! that text holds U+FFFD and its bytes are not told: they are left empty then, as OpenAI does, instead of being made up.
-//! (Asking for `return_tokens_as_token_ids` would give ids, but from them no bytes either without the vocabulary.)
+//! vLLM gives each token's text. Of a character in several tokens the last one has the whole and the others have none,
+//! so that the bytes of an answer's tokens, one after the other, are the answer's. An alternative that is a part of a
+//! character has no text either; two of them fall into one, so there may be one less than was asked for. A text with
+//! U+FFFD in it, of a token that goes on behind such a part, has bytes that are not told: they are left empty instead
+//! of being made up. (`return_tokens_as_token_ids` would give ids, but no bytes either without the vocabulary.)
 
 use std::{borrow::Cow, fmt};
 

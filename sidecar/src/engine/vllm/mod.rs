@@ -4,6 +4,7 @@
 //! Both of its front ends, Python and Rust, are understood.
 
 pub(super) mod death;
+mod detokenize;
 mod errors;
 pub(super) mod events;
 mod logprobs;
@@ -20,7 +21,9 @@ use super::{
     Figures, ModelInfo,
     call::{Calls, EngineError},
     deadline::Deadline,
+    echo::Echo,
     embeddings,
+    failure::{constraint_param, too_long},
     figures::{count, samples},
     generation::{Generation, Reader},
     headers,
@@ -69,15 +72,39 @@ impl Vllm {
 
     pub(super) async fn generate(&self, request: GenerateRequest, model: &ModelInfo) -> Result<Generation, Failed> {
         let body = request::completion(&request, model)?;
-        let reader = events::Reader::new(&request);
+        let reader = events::Reader::new(&request, model);
         let prompt_tokens = Input::of(request.prompt.as_ref())?.known_tokens();
         let headers = headers::of(&request.request_id, request.context.as_ref());
         let deadline = Deadline::of(request.context.as_ref());
+        let constraint = constraint_param(request.constraint.as_ref());
+        let limit = self.limits.first_token_timeout;
+        let echo = match Echo::of(&request) {
+            Some(echo) => Some((echo, deadline.within(limit, self.prompt_text(&request, model)).await?)),
+            None => None,
+        };
         drop(request);
-        let accepting = async { accepted(self.calls.client.post("/v1/completions", headers, body).await?).await };
-        let accepting = deadline.within(self.limits.first_token_timeout, accepting);
+        let accepting =
+            async { accepted(self.calls.client.post("/v1/completions", headers, body).await?, constraint).await };
+        let accepting = deadline.within(limit, accepting);
         let response = accepting.await.map_err(|failed| with_lengths(failed, model, prompt_tokens))?;
-        Ok(Generation::new(response, Reader::Vllm(reader), prompt_tokens, &self.limits, deadline))
+        let generation = Generation::new(response, Reader::Vllm(reader), prompt_tokens, &self.limits, deadline);
+        match echo {
+            Some((echo, text)) => generation.echoing(echo, text).await,
+            None => Ok(generation),
+        }
+    }
+
+    /// The prompt as the engine reads it.
+    async fn prompt_text(&self, request: &GenerateRequest, model: &ModelInfo) -> Result<String, Failed> {
+        match Input::of(request.prompt.as_ref())? {
+            Input::Text { text, .. } => Ok(text.to_owned()),
+            // Not made into text first, only to be refused then.
+            Input::Ids(ids) if model.context_length > 0 && ids.len() >= model.context_length as usize => {
+                let message = format!("the prompt has {} tokens, the context {}", ids.len(), model.context_length);
+                Err(too_long(message, model.context_length, u32::try_from(ids.len()).unwrap_or(u32::MAX)))
+            }
+            Input::Ids(ids) => detokenize::text_of(&self.calls, ids).await,
+        }
     }
 
     pub(super) async fn embed(&self, request: EmbedRequest, model: &ModelInfo) -> Result<Embeddings, Failed> {
@@ -92,7 +119,7 @@ impl Vllm {
         let deadline = Deadline::of(request.context.as_ref());
         let (status, body) = deadline.within(self.limits.first_token_timeout, answer).await?;
         if status != StatusCode::OK {
-            return Err(errors::failed(status, &body));
+            return Err(errors::failed(status, &body, ""));
         }
         embeddings::read(&body, count)
     }
@@ -124,13 +151,13 @@ impl Vllm {
 }
 
 /// The response, when its head says that the engine works on the request.
-async fn accepted(response: Response) -> Result<Response, Failed> {
+async fn accepted(response: Response, constraint: &str) -> Result<Response, Failed> {
     let status = response.status;
     if status == StatusCode::OK {
         return Ok(response);
     }
     let body = response.whole(MAX_ERROR).await?;
-    Err(errors::failed(status, &body))
+    Err(errors::failed(status, &body, constraint))
 }
 
 /// A failure that says how long the context is, also where the engine does not.

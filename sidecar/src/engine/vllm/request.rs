@@ -9,7 +9,13 @@ use cloudach_proto::v1::{Constraint, Failed, GenerateRequest, Sampling, constrai
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::super::{ModelInfo, failure::invalid, prompt::Input, sampling::Explicit};
+use super::super::{
+    ModelInfo,
+    echo::Echo,
+    failure::{constraint_param, invalid},
+    prompt::Input,
+    sampling::Explicit,
+};
 
 #[derive(Serialize)]
 struct Completion<'a> {
@@ -42,6 +48,7 @@ struct Completion<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_salt: Option<&'a str>,
     logprobs: Option<u32>,
+    echo: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     structured_outputs: Option<StructuredOutputs<'a>>,
 }
@@ -67,6 +74,7 @@ pub(super) fn completion(request: &GenerateRequest, model: &ModelInfo) -> Result
     let sampling = request.sampling.as_ref().unwrap_or(&none);
     let explicit = Explicit::from(sampling);
     let prompt = Input::of(request.prompt.as_ref())?;
+    let alone = Echo::of(request).is_some_and(|echo| echo.alone);
     let completion = Completion {
         model: &model.served_name,
         prompt,
@@ -76,7 +84,7 @@ pub(super) fn completion(request: &GenerateRequest, model: &ModelInfo) -> Result
         return_token_ids: true,
         n: 1,
         max_tokens: max_tokens(sampling.max_tokens, model.context_length),
-        min_tokens: sampling.min_tokens.unwrap_or(0),
+        min_tokens: sampling.min_tokens.filter(|_| !alone).unwrap_or(0),
         temperature: explicit.temperature,
         top_p: explicit.top_p,
         top_k: explicit.top_k,
@@ -87,16 +95,35 @@ pub(super) fn completion(request: &GenerateRequest, model: &ModelInfo) -> Result
         seed: sampling.seed.map(seed),
         stop: &sampling.stop,
         stop_token_ids: &sampling.stop_token_ids,
-        include_stop_str_in_output: sampling.include_stop,
+        include_stop_str_in_output: sampling.include_stop || holds_nothing_back(sampling),
         ignore_eos: sampling.ignore_eos,
         logit_bias: (!sampling.logit_bias.is_empty()).then_some(&sampling.logit_bias),
         skip_special_tokens: sampling.skip_special_tokens.unwrap_or(true),
         priority: sampling.priority,
         cache_salt: sampling.cache_salt.as_deref().filter(|salt| !salt.is_empty()),
         logprobs: request.top_logprobs,
+        echo: asks_for_prompt(request),
         structured_outputs: request.constraint.as_ref().map(structured_outputs).transpose()?.flatten(),
     };
     serde_json::to_vec(&completion).map_err(|error| invalid("", format!("the request cannot be written: {error}")))
+}
+
+/// Whether vLLM is to leave stop texts in. It holds back as many characters as the longest of them has, whether they
+/// look like one or not, unless it may show them: then it holds nothing back.
+///
+/// It shows the token that ends an answer then, too. That is nothing for an end-of-text token, which is special; other
+/// tokens that may end the answer, or showing special ones, would show.
+pub(super) fn holds_nothing_back(sampling: &Sampling) -> bool {
+    sampling.stop_is_cut_by_caller
+        && !sampling.stop.is_empty()
+        && sampling.stop_token_ids.is_empty()
+        && sampling.skip_special_tokens != Some(false)
+}
+
+/// Whether vLLM has something to say of the prompt: its log-probabilities, or that it is read and nothing generated.
+/// The text it would not repeat: it does that only where it gives no token ids.
+pub(super) fn asks_for_prompt(request: &GenerateRequest) -> bool {
+    Echo::of(request).is_some_and(|echo| echo.logprobs || echo.alone)
 }
 
 /// vLLM refuses more than its context and caps what the prompt leaves less room for; without a number it takes the
@@ -117,8 +144,9 @@ fn structured_outputs(constraint: &Constraint) -> Result<Option<StructuredOutput
     let Some(kind) = &constraint.kind else { return Ok(None) };
     Ok(Some(match kind {
         constraint::Kind::JsonSchema(schema) => {
-            let schema = serde_json::from_str(schema)
-                .map_err(|error| invalid("response_format", format!("the schema is no JSON: {error}")))?;
+            let schema = serde_json::from_str(schema).map_err(|error| {
+                invalid(constraint_param(Some(constraint)), format!("the schema is no JSON: {error}"))
+            })?;
             StructuredOutputs::Json(schema)
         }
         constraint::Kind::JsonObject(_) => StructuredOutputs::JsonObject(true),
@@ -153,7 +181,7 @@ mod tests {
             "min_tokens": 0, "temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "presence_penalty": 0.0,
             "frequency_penalty": 0.0, "repetition_penalty": 1.0, "seed": null, "stop": [], "stop_token_ids": [],
             "include_stop_str_in_output": false, "ignore_eos": false, "logit_bias": null, "skip_special_tokens": true,
-            "logprobs": null,
+            "logprobs": null, "echo": false,
         });
         assert_eq!(body(&request), expected);
     }
@@ -182,8 +210,13 @@ mod tests {
             stop_is_cut_by_caller: false,
         };
         let prompt = Some(Prompt { prompt: Some(prompt::Prompt::TokenIds(TokenIds { ids: vec![1, 4093] })) });
-        let request =
-            GenerateRequest { prompt, sampling: Some(sampling), top_logprobs: Some(2), ..GenerateRequest::default() };
+        let request = GenerateRequest {
+            prompt,
+            sampling: Some(sampling),
+            top_logprobs: Some(2),
+            echo: true,
+            ..GenerateRequest::default()
+        };
         let body = body(&request);
         let expected = json!({
             "model": "m", "prompt": [1, 4093], "add_special_tokens": false, "stream": true,
@@ -191,9 +224,38 @@ mod tests {
             "min_tokens": 2, "temperature": 0.7, "top_p": 0.9, "top_k": 40, "min_p": 0.05, "presence_penalty": 0.5,
             "frequency_penalty": -0.5, "repetition_penalty": 1.25, "seed": 7, "stop": ["END"], "stop_token_ids": [2],
             "include_stop_str_in_output": true, "ignore_eos": true, "logit_bias": {"504": 5.0},
-            "skip_special_tokens": false, "priority": -3, "cache_salt": "tenant", "logprobs": 2,
+            "skip_special_tokens": false, "priority": -3, "cache_salt": "tenant", "logprobs": 2, "echo": true,
         });
         assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn stop_texts_are_left_in_where_nothing_else_shows_with_them() {
+        let sent = |sampling: Sampling| {
+            let sampling = Some(Sampling { stop_is_cut_by_caller: true, ..sampling });
+            let request = GenerateRequest { prompt: text("hi", false), sampling, ..GenerateRequest::default() };
+            body(&request)["include_stop_str_in_output"].as_bool().unwrap()
+        };
+        let stop = vec!["END".to_owned()];
+        assert!(sent(Sampling { stop: stop.clone(), ..Sampling::default() }));
+        assert!(!sent(Sampling::default()), "nothing is held back without stop texts");
+        assert!(!sent(Sampling { stop: stop.clone(), stop_token_ids: vec![7], ..Sampling::default() }));
+        assert!(!sent(Sampling { stop, skip_special_tokens: Some(false), ..Sampling::default() }));
+    }
+
+    #[test]
+    fn a_prompt_alone_asks_for_nothing_more() {
+        let sampling = Sampling { max_tokens: Some(0), min_tokens: Some(3), ..Sampling::default() };
+        let request = GenerateRequest {
+            prompt: text("hi", false),
+            sampling: Some(sampling),
+            echo: true,
+            ..GenerateRequest::default()
+        };
+        let body = body(&request);
+        assert_eq!((&body["max_tokens"], &body["min_tokens"], &body["echo"]), (&json!(0), &json!(0), &json!(true)));
+        let text_only = GenerateRequest { prompt: text("hi", false), echo: true, ..GenerateRequest::default() };
+        assert!(!asks_for_prompt(&text_only), "its text is known here");
     }
 
     #[test]

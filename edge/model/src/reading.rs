@@ -1,0 +1,92 @@
+//! The reading step: an engine's raw text becomes what the client may see.
+//!
+//! Text arrives in pieces that are cut anywhere. A [`Reader`] gives out with each piece what has become
+//! certain and holds back nothing else, so that all pieces together say the same for every cut. What it
+//! holds is bounded, its work is linear in the text, and no text makes it fail: what it cannot
+//! understand is text.
+
+mod calls;
+mod forced;
+mod held_tokens;
+mod nesting;
+mod relocate;
+mod stop;
+
+pub use calls::CallsReader;
+pub use forced::{Forced, Function};
+pub use held_tokens::HeldTokens;
+pub use stop::{Shown, StopReader};
+
+/// What a piece of an engine's text turned out to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// Text for the client; never empty.
+    Text(&'a str),
+    /// The model calls a function. What follows, up to the next beginning, is of this call.
+    CallBegin { name: &'a str },
+    /// The next piece of the call's arguments, as the model wrote them; never empty.
+    CallArguments(&'a str),
+    /// The call is complete. It does not come when the engine ended inside of the call.
+    CallEnd,
+    /// A stop string was met: the answer ends here, whatever the engine still says.
+    Stopped,
+}
+
+/// Reads one choice. A clone that has read nothing yet serves for another choice of the same request.
+///
+/// Stop strings are about text that the client sees and not about the notation of calls (checklist C21),
+/// so no reader does both: an engine that is forced to call must not be given stop strings either.
+#[derive(Debug, Clone)]
+pub enum Reader {
+    /// All text is for the client.
+    Plain,
+    /// Text that ends before a stop string.
+    Stops(StopReader),
+    /// Calls that the engine was forced to make.
+    Calls(CallsReader),
+}
+
+impl Reader {
+    /// For an answer in plain text. `keep`: the stop text stays in the answer.
+    pub fn of_text(stops: &[String], keep: bool) -> Self {
+        if stops.is_empty() { Self::Plain } else { Self::Stops(StopReader::new(stops, keep)) }
+    }
+
+    /// For an engine that was given [`Forced::constraint`].
+    pub fn of_calls(forced: &Forced<'_>) -> Self {
+        Self::Calls(CallsReader::new(forced))
+    }
+
+    /// Reads the next piece.
+    pub fn push(&mut self, text: &str, emit: &mut impl FnMut(Event<'_>)) {
+        match self {
+            Self::Plain if text.is_empty() => {}
+            Self::Plain => emit(Event::Text(text)),
+            Self::Stops(reader) if reader.has_stopped() => {}
+            Self::Stops(reader) => {
+                let shown = reader.push(text);
+                if !shown.text.is_empty() {
+                    emit(Event::Text(shown.text));
+                }
+                if shown.stopped {
+                    emit(Event::Stopped);
+                }
+            }
+            Self::Calls(reader) => reader.push(text, emit),
+        }
+    }
+
+    /// The engine has ended: what was held for the sake of more is given out.
+    pub fn finish(&mut self, emit: &mut impl FnMut(Event<'_>)) {
+        match self {
+            Self::Plain => {}
+            Self::Stops(reader) => {
+                let text = reader.finish();
+                if !text.is_empty() {
+                    emit(Event::Text(text));
+                }
+            }
+            Self::Calls(reader) => reader.finish(),
+        }
+    }
+}

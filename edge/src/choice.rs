@@ -1,0 +1,161 @@
+//! One choice of an answer: what an engine generates for it, on its way through the reading step to the reply.
+
+use cloudach_model::reading::{Event, HeldTokens, Reader};
+use cloudach_openai::{CallPiece, FinishReason, Piece, TokenLogprob, TopLogprob, ids};
+use cloudach_proto::v1::{self, Delta};
+use futures_util::stream::AbortHandle;
+
+use crate::{answer::Reply, http::arrival, usage::Meter};
+
+/// Where what is read goes.
+pub struct Sink<'a, R> {
+    pub reply: &'a mut R,
+    pub meter: &'a mut Meter,
+    pub out: &'a mut Vec<u8>,
+}
+
+/// One choice that is being generated.
+#[derive(Debug)]
+pub struct Choice {
+    number: u32,
+    reader: Reader,
+    /// Tokens whose text the reader holds.
+    tokens: HeldTokens<TokenLogprob>,
+    /// Has come and waits to be read together with what follows.
+    gathered: Gathered,
+    /// Ends the generation.
+    abort: AbortHandle,
+    stage: Stage,
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
+    text: String,
+    logprobs: Vec<TokenLogprob>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// A stop string was met; the engine was told of it too, so that its end is to follow.
+    Stopped,
+    Finished,
+}
+
+impl Choice {
+    /// A choice whose generation `abort` ends.
+    pub fn new(number: u32, reader: Reader, abort: AbortHandle) -> Self {
+        Self { number, reader, tokens: HeldTokens::new(), gathered: Gathered::default(), abort, stage: Stage::Open }
+    }
+
+    /// Takes what was generated; it is read with the next [`Choice::read_gathered`].
+    pub fn gather(&mut self, delta: Delta) {
+        self.gathered.text.push_str(&delta.text);
+        self.gathered.logprobs.extend(delta.logprobs.into_iter().map(logprob));
+    }
+
+    /// Reads what was gathered.
+    pub fn read_gathered(&mut self, sink: &mut Sink<'_, impl Reply>) {
+        let Gathered { text, logprobs } = &mut self.gathered;
+        if text.is_empty() && logprobs.is_empty() {
+            return;
+        }
+        let (mut text, logprobs) = (std::mem::take(text), std::mem::take(logprobs));
+        self.read_text(&text, logprobs, sink);
+        // Its memory serves again.
+        text.clear();
+        self.gathered.text = text;
+    }
+
+    /// Reads what was generated.
+    pub fn read(&mut self, delta: Delta, sink: &mut Sink<'_, impl Reply>) {
+        let logprobs = delta.logprobs.into_iter().map(logprob).collect();
+        self.read_text(&delta.text, logprobs, sink);
+    }
+
+    /// Whether the engine still generates what nobody will see. That is then ended.
+    pub fn cut_off_if_stopped(&mut self, sink: &mut Sink<'_, impl Reply>) -> bool {
+        if self.stage != Stage::Stopped {
+            return false;
+        }
+        self.abort.abort();
+        self.finish(FinishReason::Stop, sink);
+        true
+    }
+
+    /// The engine has ended.
+    pub fn finish(&mut self, reason: FinishReason, sink: &mut Sink<'_, impl Reply>) {
+        self.read_gathered(sink);
+        let Self { number, reader, tokens, stage, .. } = self;
+        let reason = if *stage == Stage::Stopped { FinishReason::Stop } else { reason };
+        if *stage == Stage::Open {
+            let mut last = tokens.finish().collect::<Vec<_>>();
+            reader.finish(&mut |event| give(*number, event, &mut last, sink));
+            if !last.is_empty() {
+                sink.reply.push(*number, &Piece { text: "", logprobs: &last }, sink.out);
+            }
+        }
+        *stage = Stage::Finished;
+        sink.reply.finish_choice(*number, reason, sink.out);
+    }
+
+    fn read_text(&mut self, text: &str, mut logprobs: Vec<TokenLogprob>, sink: &mut Sink<'_, impl Reply>) {
+        if self.stage != Stage::Open {
+            return;
+        }
+        let Self { number, reader, tokens, stage, .. } = self;
+        match reader {
+            Reader::Plain => {
+                sink.meter.shown(*number, text);
+                sink.reply.push(*number, &Piece { text, logprobs: &logprobs }, sink.out);
+            }
+            Reader::Stops(_) => {
+                tokens.push(text.len(), logprobs.drain(..).map(sized));
+                reader.push(text, &mut |event| {
+                    if let Event::Text(text) = event {
+                        logprobs = tokens.release(text.len()).collect();
+                    }
+                    if event == Event::Stopped {
+                        *stage = Stage::Stopped;
+                    }
+                    give(*number, event, &mut logprobs, sink);
+                });
+            }
+            // Log-probabilities of calls are never shown, as at OpenAI.
+            Reader::Calls(_) => reader.push(text, &mut |event| give(*number, event, &mut Vec::new(), sink)),
+        }
+    }
+}
+
+fn give(number: u32, event: Event<'_>, logprobs: &mut Vec<TokenLogprob>, sink: &mut Sink<'_, impl Reply>) {
+    match event {
+        Event::Text(text) => {
+            sink.meter.shown(number, text);
+            sink.reply.push(number, &Piece { text, logprobs }, sink.out);
+            logprobs.clear();
+        }
+        Event::CallBegin { name } => {
+            sink.meter.shown(number, name);
+            let id = ids::tool_call(arrival::random());
+            sink.reply.call(number, &CallPiece::Begin { id: &id, name }, sink.out);
+        }
+        Event::CallArguments(text) => {
+            sink.meter.shown(number, text);
+            sink.reply.call(number, &CallPiece::Arguments(text), sink.out);
+        }
+        Event::CallEnd | Event::Stopped => {}
+    }
+}
+
+/// With its number of bytes.
+fn sized(token: TokenLogprob) -> (TokenLogprob, usize) {
+    let bytes = token.bytes.as_ref().map_or(token.token.len(), Vec::len);
+    (token, bytes)
+}
+
+/// From the contract's form.
+pub fn logprob(entry: v1::TokenLogprob) -> TokenLogprob {
+    let top =
+        entry.top.into_iter().map(|top| TopLogprob { bytes: Some(top.bytes), token: top.token, logprob: top.logprob });
+    TokenLogprob { top: top.collect(), bytes: Some(entry.bytes), token: entry.token, logprob: entry.logprob }
+}

@@ -1,0 +1,285 @@
+//! Walks every error there is.
+
+use std::time::Duration;
+
+use cloudach_proto::v1::ErrorCode;
+use serde_json::{Map, Value, json};
+
+use super::{retry::Retry, *};
+use crate::access::limits::{Measure, Refused};
+
+/// Samples of every variant. The patterns are matched exhaustively: a new variant without a sample does not compile.
+macro_rules! every_error {
+    ($($pattern:pat => $samples:expr;)*) => {
+        fn every_error() -> Vec<ApiError> {
+            fn _none_is_missing(error: &ApiError) {
+                match error { $($pattern => {})* }
+            }
+            let mut errors = Vec::new();
+            $(errors.extend($samples);)*
+            errors
+        }
+    };
+}
+
+every_error! {
+    ApiError::NoKey => [ApiError::NoKey];
+    ApiError::WrongKey(_) => [ApiError::WrongKey("sk-abcde****wxyz".to_owned())];
+    ApiError::Suspended => [ApiError::Suspended];
+    ApiError::RateLimited { .. } => rate_limits();
+    ApiError::Invalid(_) => [ApiError::Invalid(Invalid::chat_context_length(8192, 9000, None))];
+    ApiError::BodyTooLarge(_) => [ApiError::BodyTooLarge(1024)];
+    ApiError::BodyTooSlow => [ApiError::BodyTooSlow];
+    ApiError::BodyBroken => [ApiError::BodyBroken];
+    ApiError::UnknownModel(_) => [ApiError::UnknownModel("m".to_owned())];
+    ApiError::NoSuchModel(_) => [ApiError::NoSuchModel("m".to_owned())];
+    ApiError::CannotGenerate => [ApiError::CannotGenerate];
+    ApiError::CannotChat => [ApiError::CannotChat];
+    ApiError::CannotEmbed => [ApiError::CannotEmbed];
+    ApiError::BrokenTemplate(_) => [ApiError::BrokenTemplate("unknown tag".to_owned())];
+    ApiError::UnknownUrl { .. } => ["/v1/x", "/x"].map(|path| ApiError::UnknownUrl { method: "POST".to_owned(), path: path.to_owned() });
+    ApiError::WrongMethod { .. } => [ApiError::WrongMethod { method: "GET".to_owned(), path: "/v1/embeddings".to_owned() }];
+    ApiError::Full => [ApiError::Full];
+    ApiError::NoRouter => [ApiError::NoRouter];
+    ApiError::Upstream(_) => engine_failures();
+    ApiError::Internal(_) => [ApiError::Internal("a fault")];
+}
+
+#[test]
+fn every_error_has_the_envelope_the_types_and_the_retry_headers_of_openai() {
+    const TYPES: [&str; 5] = ["invalid_request_error", "requests", "tokens", "insufficient_quota", "server_error"];
+    for error in every_error() {
+        let named = format!("{error:?}");
+        let (response, body) = shown(error);
+        let error = &body["error"];
+        assert_eq!(keys(&body), ["error"], "{named}");
+        assert_eq!(keys(error), ["message", "type", "param", "code"], "{named}");
+        assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{named}");
+        assert!(TYPES.contains(&error["type"].as_str().unwrap()), "{named}");
+        assert!(["param", "code"].iter().all(|key| error[key].is_string() || error[key].is_null()), "{named}");
+
+        let (status, header) = (response.status().as_u16(), |name| response.headers().get(name).map(text));
+        assert!((400..600).contains(&status), "{named}");
+        let retried_by_sdks = matches!(status, 408 | 409 | 429) || status >= 500;
+        match header("x-should-retry") {
+            None => assert!(!retried_by_sdks && header("retry-after").is_none(), "{named}"),
+            Some("false") => assert!(retried_by_sdks && header("retry-after").is_none(), "{named}"),
+            Some("true") => {
+                let seconds: u64 = header("retry-after").unwrap().parse().unwrap();
+                let milliseconds: u64 = header("retry-after-ms").unwrap().parse().unwrap();
+                assert!(retried_by_sdks && (1..=60).contains(&seconds), "{named}");
+                assert_eq!(seconds, milliseconds.div_ceil(1000), "{named}");
+            }
+            Some(other) => panic!("{named}: {other}"),
+        }
+        let server = status >= 500;
+        assert_eq!(error["type"] == "server_error", server, "{named}");
+    }
+}
+
+#[test]
+fn an_error_inside_a_stream_is_the_same_error() {
+    for (before, inside) in every_error().into_iter().zip(every_error()) {
+        let links = Links::default();
+        let event = inside.event(&Words { links: &links, request_id: "req_1" });
+        let event = std::str::from_utf8(&event).unwrap().strip_prefix("data: ").unwrap();
+        let json = event.strip_suffix("\n\n").unwrap();
+        assert_eq!(serde_json::from_str::<Value>(json).unwrap(), shown(before).1);
+    }
+}
+
+/// A row as a client sees it: status, type, param, code, `x-should-retry`, how far the request came, how the text begins.
+type Seen<'a> = (u16, &'a str, Option<&'a str>, Option<&'a str>, Option<&'a str>, Reach, &'a str);
+
+/// `x-should-retry` of a failure that lasts, and of one that passes.
+type Retries<'a> = [Option<&'a str>; 2];
+
+const INVALID: &str = "invalid_request_error";
+const SERVER: &str = "server_error";
+
+#[test]
+fn the_rows_of_the_edge_are_as_documented() {
+    use Reach::{Account, Engine, Gate};
+    let no_model = Some("model_not_found");
+    let rate = Some("rate_limit_exceeded");
+    let quota = "insufficient_quota";
+    let expected: [Seen<'_>; 22] = [
+        (401, INVALID, None, None, None, Gate, "You didn't provide an API key."),
+        (401, INVALID, None, Some("invalid_api_key"), None, Gate, "Incorrect API key provided: sk-abcde****wxyz."),
+        (429, quota, None, Some(quota), Some("false"), Gate, "You exceeded your current quota"),
+        (429, "tokens", None, rate, Some("true"), Engine, "Rate limit reached for gpt-4o"),
+        (429, "requests", None, rate, Some("true"), Engine, "Rate limit reached for gpt-4o"),
+        (429, "tokens", None, rate, Some("false"), Engine, "Request too large for gpt-4o"),
+        (400, INVALID, Some("messages"), Some("context_length_exceeded"), None, Engine, "This model's maximum context"),
+        (413, INVALID, None, None, None, Gate, "The request body is larger than the 1024 bytes"),
+        (408, INVALID, None, None, Some("true"), Gate, "The request body did not arrive in time."),
+        (400, INVALID, None, None, None, Engine, "The request body could not be read."),
+        (404, INVALID, None, no_model, None, Gate, "The model `m` does not exist or you do not have access to it."),
+        (404, INVALID, Some("model"), no_model, None, Account, "The model 'm' does not exist"),
+        (403, INVALID, None, None, None, Gate, "You are not allowed to sample from this model"),
+        (404, INVALID, Some("model"), None, None, Engine, "This is not a chat model"),
+        (403, INVALID, None, None, None, Gate, "You are not allowed to generate embeddings from this model"),
+        (500, SERVER, None, None, Some("false"), Engine, "The chat template of this model cannot be used: unknown tag"),
+        (404, INVALID, None, None, None, Gate, "Invalid URL (POST /v1/x)"),
+        (404, INVALID, None, Some("unknown_url"), None, Gate, "Unknown request URL: POST /x."),
+        (405, INVALID, None, None, None, Gate, "Not allowed to GET on /v1/embeddings."),
+        (503, SERVER, None, None, Some("true"), Engine, "The engine is currently overloaded"),
+        (503, SERVER, None, None, Some("true"), Engine, "The service is starting"),
+        (500, SERVER, None, None, Some("true"), Engine, "The server had an error while processing your request."),
+    ];
+    let errors: Vec<_> = every_error().into_iter().filter(|error| !matches!(error, ApiError::Upstream(_))).collect();
+    assert_eq!(errors.len(), expected.len());
+    for (error, expected) in errors.into_iter().zip(expected) {
+        assert_row(error, expected);
+    }
+}
+
+#[test]
+fn the_rows_of_the_engine_are_as_documented() {
+    use Reach::{Engine, Gate};
+    let (n, own) = (Some("n"), "the engine says no");
+    let lost = "The server had an error while";
+    let expected: [(u16, &str, Option<&str>, Option<&str>, Retries<'_>, Reach, &str); 14] = [
+        (500, SERVER, None, None, [Some("false"), Some("true")], Engine, lost),
+        (400, INVALID, n, None, [None; 2], Engine, own),
+        (400, INVALID, n, Some("unsupported_parameter"), [None; 2], Engine, own),
+        (400, INVALID, n, Some("context_length_exceeded"), [None; 2], Engine, own),
+        (404, INVALID, None, Some("model_not_found"), [None; 2], Gate, own),
+        (503, SERVER, None, None, [Some("true"); 2], Engine, "This model is not available right now"),
+        (503, SERVER, None, None, [Some("true"); 2], Engine, "That model is currently overloaded"),
+        (503, SERVER, None, None, [Some("true"); 2], Engine, lost),
+        (500, SERVER, None, None, [Some("false"), Some("true")], Engine, lost),
+        (503, SERVER, None, None, [Some("true"); 2], Engine, lost),
+        (504, SERVER, None, None, [Some("false"); 2], Engine, "The request took longer than this server allows."),
+        (500, SERVER, None, None, [Some("false"), Some("true")], Engine, lost),
+        (503, SERVER, None, None, [Some("true"); 2], Engine, lost),
+        (500, SERVER, None, None, [Some("false"), Some("true")], Engine, lost),
+    ];
+    let mut errors = engine_failures().into_iter();
+    for (status, kind, param, code, retries, reach, start) in expected {
+        for retry in retries {
+            assert_row(errors.next().unwrap(), (status, kind, param, code, retry, reach, start));
+        }
+    }
+    assert_eq!(errors.count(), 0);
+}
+
+fn assert_row(error: ApiError, (status, kind, param, code, retry, reach, start): Seen<'_>) {
+    let named = format!("{error:?}");
+    let (response, body) = shown(error);
+    let error = &body["error"];
+    let expected = (status, json!(kind), json!(param), json!(code));
+    let field = |name: &str| error[name].clone();
+    assert_eq!((response.status().as_u16(), field("type"), field("param"), field("code")), expected, "{named}");
+    assert_eq!(response.headers().get("x-should-retry").map(text), retry, "{named}");
+    assert_eq!(response.extensions().get(), Some(&reach), "{named}");
+    assert!(error["message"].as_str().unwrap().starts_with(start), "{named}: {error}");
+}
+
+/// The texts that tools compare as a whole.
+#[test]
+fn whole_texts_are_openais() {
+    let [tokens, requests, too_large] = rate_limits();
+    for (error, text) in [
+        (
+            ApiError::NoKey,
+            "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or as the password field (with blank username) if you're accessing the API from your browser and are prompted for a username and password. You can obtain an API key from https://platform.openai.com/account/api-keys.",
+        ),
+        (
+            ApiError::WrongKey("sk-confo***0000".to_owned()),
+            "Incorrect API key provided: sk-confo***0000. You can find your API key at https://platform.openai.com/account/api-keys.",
+        ),
+        (
+            ApiError::Suspended,
+            "You exceeded your current quota, please check your plan and billing details. For more information on this error, read the docs: https://platform.openai.com/docs/guides/error-codes/api-errors.",
+        ),
+        (
+            tokens,
+            "Rate limit reached for gpt-4o in organization org-X on tokens per min (TPM): Limit 30000, Used 29937, Requested 385. Please try again in 644ms. Visit https://platform.openai.com/account/rate-limits to learn more.",
+        ),
+        (
+            requests,
+            "Rate limit reached for gpt-4o in organization org-X on requests per min (RPM): Limit 3, Used 3, Requested 1. Please try again in 20s. Visit https://platform.openai.com/account/rate-limits to learn more.",
+        ),
+        (
+            too_large,
+            "Request too large for gpt-4o in organization org-X on tokens per min (TPM): Limit 30000, Requested 30601. The input or output tokens must be reduced in order to run successfully. Visit https://platform.openai.com/account/rate-limits to learn more.",
+        ),
+        (
+            ApiError::UnknownUrl { method: "POST".to_owned(), path: "/x".to_owned() },
+            "Unknown request URL: POST /x. Please check the URL for typos, or see the docs at https://platform.openai.com/docs/api-reference/.",
+        ),
+        (
+            ApiError::Internal("a fault"),
+            "The server had an error while processing your request. Sorry about that! You can retry your request, or contact us through our help center at help.openai.com if the error persists. (Please include the request ID req_1 in your message.)",
+        ),
+        (
+            Failed::retryable(ErrorCode::Overloaded, "").into(),
+            "That model is currently overloaded with other requests. You can retry your request, or contact us through our help center at help.openai.com if the error persists. (Please include the request ID req_1 in your message.)",
+        ),
+    ] {
+        assert_eq!(shown(error).1["error"]["message"], text);
+    }
+}
+
+#[test]
+fn links_are_the_operators() {
+    let links = Links {
+        api_keys: "https://keys".to_owned(),
+        rate_limits: "https://limits".to_owned(),
+        quota: "https://quota".to_owned(),
+        api_reference: "https://reference".to_owned(),
+        help_center: "#help".to_owned(),
+    };
+    for error in every_error() {
+        let row = Row::of(&error, &Words { links: &links, request_id: "req_1" });
+        assert!(!row.message.contains("openai.com"), "{}", row.message);
+    }
+}
+
+#[test]
+fn an_engines_advice_is_passed_on() {
+    let failed = Failed { retry_after_ms: 700, ..Failed::retryable(ErrorCode::ModelUnavailable, "waking up") };
+    let row = Row::of(&failed.into(), &Words { links: &Links::default(), request_id: "req_1" });
+    assert_eq!(row.retry, Retry::After(Duration::from_millis(700)));
+}
+
+fn rate_limits() -> [ApiError; 3] {
+    let exceeded = |measure, limit, requested, refused| ApiError::RateLimited {
+        exceeded: Exceeded { measure, limit, requested, refused },
+        model: "gpt-4o".to_owned(),
+        organization: "org-X".to_owned(),
+    };
+    let not_yet = |used, ms| Refused::NotYet { used, wait: Duration::from_millis(ms) };
+    [
+        exceeded(Measure::Tokens, 30_000, 385, not_yet(29_937, 644)),
+        exceeded(Measure::Requests, 3, 1, not_yet(3, 20_000)),
+        exceeded(Measure::Tokens, 30_000, 30_601, Refused::TooLarge),
+    ]
+}
+
+/// Each code, lasting and passing.
+fn engine_failures() -> Vec<ApiError> {
+    let codes: Vec<_> = (0..).map_while(|code| ErrorCode::try_from(code).ok()).collect();
+    assert_eq!(codes.last(), Some(&ErrorCode::Internal), "codes are numbered without a gap");
+    let failed = |code| Failed::new(code, "the engine says no").with_param("n");
+    let both = |code| [failed(code), Failed { retryable: true, ..failed(code) }];
+    codes.into_iter().flat_map(both).map(ApiError::from).collect()
+}
+
+fn shown(error: ApiError) -> (axum::http::Response<()>, Value) {
+    let links = Links::default();
+    let response = put_into_words(error.into_response(), &Words { links: &links, request_id: "req_1" });
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX);
+    let body = futures_util::FutureExt::now_or_never(body).unwrap().unwrap();
+    (axum::http::Response::from_parts(parts, ()), serde_json::from_slice(&body).unwrap())
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().map(Map::keys).unwrap().map(String::as_str).collect()
+}
+
+fn text(value: &HeaderValue) -> &str {
+    value.to_str().unwrap()
+}

@@ -1,0 +1,101 @@
+//! The headers that answers bear. How far a request came decides which: OpenAI's outermost layer adds none but the id
+//! (counted over the recordings).
+
+use std::time::Duration;
+
+use axum::{
+    http::{HeaderMap, HeaderName, HeaderValue},
+    response::Response,
+};
+
+use crate::access::{
+    account::Account,
+    limits::{GoDuration, Level, Standing},
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const VERSION: HeaderName = HeaderName::from_static("openai-version");
+const PROCESSING: HeaderName = HeaderName::from_static("openai-processing-ms");
+const ORGANIZATION: HeaderName = HeaderName::from_static("openai-organization");
+const PROJECT: HeaderName = HeaderName::from_static("openai-project");
+const MODEL: HeaderName = HeaderName::from_static("openai-model");
+
+/// The API version that OpenAI's answers name.
+const API_VERSION: HeaderValue = HeaderValue::from_static("2020-10-01");
+
+/// What of a name fits into a header, in characters.
+const MOST_LABEL: usize = 256;
+
+/// How far a request came. Each step adds headers to those of the steps before. A response carries it as an extension;
+/// without one the request came all the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// Turned away at the gate: `x-request-id`.
+    Gate,
+    /// The list of models: `openai-version` and `openai-processing-ms`.
+    Models,
+    /// A model was looked up for the caller: `openai-organization`.
+    Account,
+    /// What generates and embeds: `openai-project`, and `x-ratelimit-*` once limits were looked at.
+    Engine,
+}
+
+/// Adds the headers of an answer that took `time`.
+pub fn add(response: &mut Response, request_id: &str, time: Duration, account: &Account) {
+    let reach = response.extensions().get().copied().unwrap_or(Reach::Engine);
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if reach >= Reach::Models {
+        headers.insert(VERSION, API_VERSION);
+        headers.insert(PROCESSING, HeaderValue::from(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
+    }
+    let Some(caller) = account.caller() else { return };
+    if reach >= Reach::Account {
+        headers.insert(ORGANIZATION, caller.organization.clone());
+    }
+    if reach >= Reach::Engine {
+        headers.insert(PROJECT, caller.project.clone());
+        if let Some(standing) = account.standing() {
+            add_limits(headers, &standing);
+        }
+    }
+}
+
+/// Names the model, as completions and embeddings do.
+pub fn name_model(mut response: Response, model: &str) -> Response {
+    if let Some(model) = header_value(model) {
+        response.headers_mut().insert(MODEL, model);
+    }
+    response
+}
+
+/// What of a text a header can carry: its printable ASCII. None: nothing.
+pub fn header_value(text: &str) -> Option<HeaderValue> {
+    let fit: String = text.chars().filter(|c| matches!(c, ' '..='~')).take(MOST_LABEL).collect();
+    let fit = fit.trim();
+    HeaderValue::from_str(fit).ok().filter(|value| !value.is_empty())
+}
+
+fn add_limits(headers: &mut HeaderMap, standing: &Standing) {
+    const REQUESTS: [HeaderName; 3] = [
+        HeaderName::from_static("x-ratelimit-limit-requests"),
+        HeaderName::from_static("x-ratelimit-remaining-requests"),
+        HeaderName::from_static("x-ratelimit-reset-requests"),
+    ];
+    const TOKENS: [HeaderName; 3] = [
+        HeaderName::from_static("x-ratelimit-limit-tokens"),
+        HeaderName::from_static("x-ratelimit-remaining-tokens"),
+        HeaderName::from_static("x-ratelimit-reset-tokens"),
+    ];
+    let mut add = |[limit, remaining, reset]: [HeaderName; 3], level: &Level| {
+        headers.insert(limit, HeaderValue::from(level.limit));
+        headers.insert(remaining, HeaderValue::from(level.remaining));
+        if let Ok(duration) = HeaderValue::from_str(&GoDuration(level.reset).to_string()) {
+            headers.insert(reset, duration);
+        }
+    };
+    add(REQUESTS, &standing.requests);
+    add(TOKENS, &standing.tokens);
+}

@@ -1,0 +1,51 @@
+//! How the engine's text of a request is read, and what the engine is held to so that it can be read like that.
+
+use cloudach_model::reading::{Forced, Function, Reader};
+use cloudach_openai::{
+    Constraint, Sampling,
+    chat::{ChatRequest, Tool, ToolChoice},
+};
+
+/// What both sides of the engine must agree on.
+#[derive(Debug)]
+pub struct Reading {
+    /// Reads each choice.
+    pub reader: Reader,
+    /// What the engine must write.
+    pub constraint: Option<Constraint>,
+    /// Whether the engine is told of the stop strings, so that it stops by itself.
+    pub stops: bool,
+}
+
+impl Reading {
+    /// For a chat. Calls that must be made are enforced by a schema, for any model; it goes before the request's own
+    /// `response_format`, which is about text.
+    pub fn of_chat(request: &ChatRequest) -> Self {
+        let functions: Vec<Function<'_>> = request.tools.iter().map(function).collect();
+        let forced = match &request.tool_choice {
+            ToolChoice::None | ToolChoice::Auto => None,
+            ToolChoice::Required => {
+                Some(Forced::Required { functions: &functions, parallel: request.parallel_tool_calls })
+            }
+            ToolChoice::Named(name) => functions.iter().find(|tool| tool.name == name).copied().map(Forced::Named),
+        };
+        match forced {
+            Some(forced) => Self {
+                reader: Reader::of_calls(&forced),
+                constraint: Some(Constraint::JsonSchema(forced.constraint())),
+                // They are about text that the client sees, and would break the notation of calls.
+                stops: false,
+            },
+            None => Self::of_text(&request.sampling, request.constraint.clone()),
+        }
+    }
+
+    /// For an answer in plain text.
+    pub fn of_text(sampling: &Sampling, constraint: Option<Constraint>) -> Self {
+        Self { reader: Reader::of_text(&sampling.stop, sampling.include_stop), constraint, stops: true }
+    }
+}
+
+fn function(tool: &Tool) -> Function<'_> {
+    Function { name: &tool.name, parameters: tool.parameters.as_ref() }
+}

