@@ -33,8 +33,9 @@ pub trait Reply: Send + 'static {
     fn prompt(&mut self, _choice: u32, _text: &str, _logprobs: &[TokenLogprob], _out: &mut Vec<u8>) {}
     fn finish_choice(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>);
     fn close(&mut self, usage: &Usage, out: &mut Vec<u8>);
-    /// What the endpoint says of a prompt of so many tokens that is beyond the limit.
-    fn too_long(limit: u64, prompt: u64) -> Invalid;
+    /// What the endpoint says of a prompt of so many tokens that is beyond the limit, alone or with what the client asked
+    /// for on top of it.
+    fn too_long(limit: u64, prompt: u64, max_tokens: Option<u64>) -> Invalid;
 }
 
 impl Reply for chat::Reply {
@@ -53,8 +54,8 @@ impl Reply for chat::Reply {
     fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) {
         Self::close(self, usage, out);
     }
-    fn too_long(limit: u64, prompt: u64) -> Invalid {
-        Invalid::chat_context_length(limit, prompt, None)
+    fn too_long(limit: u64, prompt: u64, max_tokens: Option<u64>) -> Invalid {
+        Invalid::chat_context_length(limit, prompt, max_tokens)
     }
 }
 
@@ -74,8 +75,8 @@ impl Reply for completions::Reply {
     fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) {
         Self::close(self, usage, out);
     }
-    fn too_long(limit: u64, prompt: u64) -> Invalid {
-        Invalid::prompt_context_length(limit, prompt, 0)
+    fn too_long(limit: u64, prompt: u64, max_tokens: Option<u64>) -> Invalid {
+        Invalid::prompt_context_length(limit, prompt, max_tokens.unwrap_or_default())
     }
 }
 
@@ -266,7 +267,7 @@ impl<R: Reply> Answer<R> {
             // Engines may not count what is beyond their limit; tiktoken's count is the next best.
             let counted = || self.meter.prompt_tokens().unwrap_or_default();
             let prompt = if failed.prompt_tokens > 0 { failed.prompt_tokens.into() } else { counted() };
-            R::too_long(failed.context_length.into(), prompt).into()
+            R::too_long(failed.context_length.into(), prompt, self.meter.max_tokens()).into()
         } else {
             failed.into()
         };

@@ -86,8 +86,8 @@ impl Reply for BestOf {
         self.reply.close(usage, out);
     }
 
-    fn too_long(limit: u64, prompt: u64) -> Invalid {
-        <completions::Reply as Reply>::too_long(limit, prompt)
+    fn too_long(limit: u64, prompt: u64, max_tokens: Option<u64>) -> Invalid {
+        <completions::Reply as Reply>::too_long(limit, prompt, max_tokens)
     }
 }
 

@@ -200,3 +200,27 @@ impl Default for Stream {
         Self { keep_alive: Duration::from_secs(15), merge: Duration::ZERO, obfuscation: true }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn limits_are_those_of_all_keys_where_a_key_has_none() {
+        let all: RateLimits = serde_json::from_value(json!({ "tokens_per_minute": 5 })).unwrap();
+        assert_eq!((all.requests_per_minute.get(), all.tokens_per_minute.get()), (600_000, 5));
+        let key: KeyRateLimits = serde_json::from_value(json!({ "requests_per_minute": 7 })).unwrap();
+        let limits = all.overridden_by(key);
+        assert_eq!((limits.requests_per_minute.get(), limits.tokens_per_minute.get()), (7, 5));
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_refused() {
+        for wrong in [json!({ "tokens_per_minute": 0 }), json!({ "requests_per_minute": -1 }), json!({ "rpm": 1 })] {
+            assert!(serde_json::from_value::<RateLimits>(wrong.clone()).is_err(), "{wrong}");
+            assert!(serde_json::from_value::<KeyRateLimits>(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+}

@@ -85,7 +85,7 @@ pub struct Meter {
     choices: Vec<Choice>,
     /// How many choices each prompt has.
     choices_per_prompt: usize,
-    most_tokens: u64,
+    max_tokens: Option<u64>,
     counted: bool,
     permit: Permit,
 }
@@ -141,7 +141,7 @@ impl Meter {
             prompt_tokens: metered.prompt_tokens,
             choices: std::iter::repeat_with(Choice::default).take(metered.choices).collect(),
             choices_per_prompt: metered.choices_per_prompt.max(1),
-            most_tokens: metered.max_tokens.map_or(u64::MAX, u64::from),
+            max_tokens: metered.max_tokens.map(u64::from),
             counted: false,
             permit,
         }
@@ -155,6 +155,11 @@ impl Meter {
     /// Prompt tokens as the client is told. None: as the engine counts.
     pub fn prompt_tokens(&self) -> Option<u64> {
         self.prompt_tokens
+    }
+
+    /// What the client allowed each choice.
+    pub fn max_tokens(&self) -> Option<u64> {
+        self.max_tokens
     }
 
     /// A replica runs a choice.
@@ -221,7 +226,7 @@ impl Meter {
     /// Counts a copy of the texts when it is called.
     fn count(&self, encoding: Encoding) -> impl FnOnce() -> u64 + Send + 'static {
         let texts: Vec<String> = self.choices.iter().map(|choice| choice.text.clone()).collect();
-        let most = self.most_tokens;
+        let most = self.max_tokens.unwrap_or(u64::MAX);
         move || texts.iter().map(|text| tokens::count(encoding, text).min(most)).sum()
     }
 

@@ -11,25 +11,35 @@ set -eu
 mode=${1:-}
 cd "$(dirname "$0")/../.."
 bin=${CLOUDACH_BIN:-target/debug}
-config=${CLOUDACH_SDK_CONFIG:-}
 run=.run/sdk-$mode
 venv=.cache/sdk
 
 say() { printf '[sdk %s] %s\n' "$mode" "$*"; }
 
 case $mode in
-fake) : "${config:=tests/sdk/gateway.yaml}" chat=sdk-chat embedding=sdk-embedding python_tests=tests/sdk/python node_tests='*.test.mjs' ;;
-llama_cpp) : "${config:=tests/sdk/llama_cpp.yaml}" chat=smollm2-135m embedding=smollm2-135m-embedding python_tests=tests/sdk/python/test_any_model.py node_tests=any_model.test.mjs ;;
-*) sed -n '2,8s/^# \{0,1\}//p' tests/sdk/run.sh && exit 2 ;;
+fake)
+    chat=sdk-chat embedding=sdk-embedding config=gateway.yaml
+    python_tests=tests/sdk/python node_tests='*.test.mjs'
+    ;;
+llama_cpp)
+    chat=smollm2-135m embedding=smollm2-135m-embedding config=llama_cpp.yaml
+    python_tests=tests/sdk/python/test_any_model.py node_tests=any_model.test.mjs
+    ;;
+*)
+    sed -n '2,8s/^# \{0,1\}//p' tests/sdk/run.sh
+    exit 2
+    ;;
 esac
 
+# The environment holds absolute paths, so a moved project gets a new one.
+wanted="# $PWD
+$(cat tests/sdk/python/requirements.txt)"
 # openai-node needs Node.js 22; where the machine has none or an older one, PyPI has it as a wheel.
-wanted=$(cat tests/sdk/python/requirements.txt)
+node_bin=
 if ! node --eval 'process.exit(parseInt(process.versions.node) < 22)' 2>/dev/null || ! command -v npm >/dev/null; then
     wanted="$wanted
 $(cat tests/sdk/node/nodejs.txt)"
-    PATH=$PWD/$venv/bin:$PATH
-    export PATH
+    node_bin=$PWD/$venv/bin:
 fi
 # What is installed is noted inside the environment, so the note goes when the environment goes.
 if [ "$(cat "$venv/installed.txt" 2>/dev/null)" != "$wanted" ]; then
@@ -39,9 +49,11 @@ if [ "$(cat "$venv/installed.txt" 2>/dev/null)" != "$wanted" ]; then
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$venv/wanted.txt"
     mv "$venv/wanted.txt" "$venv/installed.txt"
 fi
+PATH=$node_bin$PATH
+export PATH
 if ! cmp -s tests/sdk/node/package-lock.json tests/sdk/node/node_modules/installed.json; then
     say "installing the Node.js client ..."
-    (cd tests/sdk/node && npm ci --silent --no-audit --no-fund && cp package-lock.json node_modules/installed.json)
+    (cd tests/sdk/node && npm ci --loglevel=error && cp package-lock.json node_modules/installed.json)
 fi
 
 # An earlier run's words must not be taken for this one's.
@@ -66,7 +78,7 @@ if [ "$mode" = fake ]; then
     away=$engine
 fi
 # The keys are in the configuration.
-env -u CLOUDACH_API_KEY "$bin/cloudach" up --config "$config" >"$run/gateway.out" 2>"$run/gateway.log" &
+env -u CLOUDACH_API_KEY "$bin/cloudach" up --config "tests/sdk/$config" >"$run/gateway.out" 2>"$run/gateway.log" &
 gateway=$!
 started="$started $gateway"
 
@@ -95,8 +107,9 @@ node_run=$!
 failed=
 "$venv/bin/python" -m pytest "$python_tests" -c tests/sdk/python/pytest.ini || failed=openai-python
 wait $node_run || failed="$failed openai-node"
-# One line for each test that passed, and all there is to say of the others.
-grep -vE '^(ℹ (suites|cancelled|todo)|▶|  *✔)' "$run/node.out" || true
+# All there is to say of tests that did not pass. A pattern that matches no file passes otherwise.
+grep -vE '^( *✔|▶|ℹ (suites|cancelled|todo))' "$run/node.out" || true
+grep -qE '^ℹ pass [1-9]' "$run/node.out" || failed="$failed openai-node"
 
 if grep -q panicked "$run/gateway.log"; then
     grep panicked "$run/gateway.log"

@@ -104,7 +104,9 @@ fn inputs(path: &Path<'_>, value: Value) -> Result<Vec<PromptInput>, Invalid> {
 
 /// The older validator of this endpoint has one text for all that is empty.
 fn invalid_input() -> Invalid {
-    Invalid::new("'$.input' is invalid. Please check the API reference: https://platform.openai.com/docs/api-reference.")
+    Invalid::new(
+        "'$.input' is invalid. Please check the API reference: https://platform.openai.com/docs/api-reference.",
+    )
 }
 
 /// As the older validator says it.

@@ -60,7 +60,8 @@ fn streamed(more: &Value, steps: &[Step]) -> Vec<String> {
     events
         .map(|event| {
             let choice = event.split_once("\"choices\":[{\"index\":0,\"delta\":").unwrap().1;
-            let (delta, reason) = choice.strip_suffix("}]}").unwrap().split_once(",\"logprobs\":null,\"finish_reason\":").unwrap();
+            let (delta, reason) =
+                choice.strip_suffix("}]}").unwrap().split_once(",\"logprobs\":null,\"finish_reason\":").unwrap();
             if reason == "null" { delta.to_owned() } else { format!("{delta} {reason}") }
         })
         .collect()
@@ -76,7 +77,8 @@ fn whole(more: &Value, steps: &[Step]) -> String {
     }
     assert!(out.is_empty());
     let body = String::from_utf8(reply.into_body(&Usage::default())).unwrap();
-    let choice = body.split_once("\"choices\":[{\"index\":0,\"message\":").unwrap().1.split_once("],\"usage\":").unwrap().0;
+    let choice =
+        body.split_once("\"choices\":[{\"index\":0,\"message\":").unwrap().1.split_once("],\"usage\":").unwrap().0;
     choice.to_owned()
 }
 

@@ -84,8 +84,7 @@ fn the_prompt_alone_is_an_answer() {
         reply.close(&Usage::default(), &mut out);
         let out = String::from_utf8(out).unwrap();
         for (index, text) in ["a", "a", "b", "b"].into_iter().enumerate() {
-            let choice =
-                format!(r#"{{"text":"{text}","index":{index},"logprobs":null,"finish_reason":"length"}}"#);
+            let choice = format!(r#"{{"text":"{text}","index":{index},"logprobs":null,"finish_reason":"length"}}"#);
             assert_eq!(out.matches(&choice).count(), 1, "{choice} in {out}");
         }
         assert_eq!(out.matches("\"text\"").count(), 4);
@@ -127,6 +126,12 @@ fn the_best_have_the_likeliest_tokens() {
     assert_eq!(best(&candidates, 0), [0_usize; 0]);
     assert_eq!(best(&candidates, 9).len(), 3);
     // Equals stay in order; what generated nothing, or of which nothing is known, is last.
-    let equals = [candidate(0.0, 0), candidate(-2.0, 2), candidate(f64::NAN, 3), candidate(-1.0, 1), candidate(f64::NEG_INFINITY, 1)];
+    let equals = [
+        candidate(0.0, 0),
+        candidate(-2.0, 2),
+        candidate(f64::NAN, 3),
+        candidate(-1.0, 1),
+        candidate(f64::NEG_INFINITY, 1),
+    ];
     assert_eq!(best(&equals, 5), [1, 3, 0, 2, 4]);
 }

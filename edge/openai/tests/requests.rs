@@ -44,69 +44,6 @@ fn a_plain_chat_has_openais_defaults() {
 }
 
 #[test]
-fn null_is_absent() {
-    let names = [
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "documents",
-        "max_tokens",
-        "max_completion_tokens",
-        "min_tokens",
-        "temperature",
-        "top_p",
-        "top_k",
-        "min_p",
-        "presence_penalty",
-        "frequency_penalty",
-        "repetition_penalty",
-        "seed",
-        "stop",
-        "stop_token_ids",
-        "include_stop_str_in_output",
-        "ignore_eos",
-        "logit_bias",
-        "skip_special_tokens",
-        "priority",
-        "cache_salt",
-        "n",
-        "stream",
-        "stream_options",
-        "logprobs",
-        "top_logprobs",
-        "response_format",
-        "structured_outputs",
-        "chat_template_kwargs",
-        "reasoning_effort",
-        "add_generation_prompt",
-        "continue_final_message",
-        "service_tier",
-        "user",
-        "metadata",
-        "store",
-        "safety_identifier",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "prompt_cache_options",
-        "prediction",
-        "modalities",
-        "audio",
-        "verbosity",
-        "functions",
-        "function_call",
-        "web_search_options",
-        "moderation",
-        "include_reasoning",
-        "guided_json",
-        "best_of",
-        "echo",
-    ];
-    let nulls: Value =
-        names.iter().map(|name| ((*name).to_owned(), Value::Null)).collect::<serde_json::Map<_, _>>().into();
-    assert_eq!(chat_with(nulls), chat_with(json!({})));
-}
-
-#[test]
 fn every_sampling_parameter_is_read() {
     let request = chat_with(json!({
         "max_tokens": 3, "max_completion_tokens": 7, "min_tokens": 2, "temperature": 0, "top_p": 0.5, "top_k": 40,

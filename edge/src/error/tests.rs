@@ -89,10 +89,10 @@ fn an_error_inside_a_stream_is_the_same_error() {
 }
 
 /// A row as a client sees it: status, type, param, code, `x-should-retry`, how far the request came, how the text begins.
-type Seen<'a> = (u16, &'a str, Option<&'a str>, Option<&'a str>, Option<&'a str>, Reach, &'a str);
+type Seen<'a, Retry = Option<&'a str>> = (u16, &'a str, Option<&'a str>, Option<&'a str>, Retry, Reach, &'a str);
 
 /// `x-should-retry` of a failure that lasts, and of one that passes.
-type Retries<'a> = [Option<&'a str>; 2];
+type Both<'a> = [Option<&'a str>; 2];
 
 const INVALID: &str = "invalid_request_error";
 const SERVER: &str = "server_error";
@@ -136,32 +136,34 @@ fn the_rows_of_the_edge_are_as_documented() {
 
 #[test]
 fn the_rows_of_the_engine_are_as_documented() {
+    use ErrorCode as E;
     use Reach::{Engine, Gate};
     let (n, own) = (Some("n"), "the engine says no");
-    let lost = "The server had an error while";
-    let expected: [(u16, &str, Option<&str>, Option<&str>, Retries<'_>, Reach, &str); 14] = [
-        (500, SERVER, None, None, [Some("false"), Some("true")], Engine, lost),
-        (400, INVALID, n, None, [None; 2], Engine, own),
-        (400, INVALID, n, Some("unsupported_parameter"), [None; 2], Engine, own),
-        (400, INVALID, n, Some("context_length_exceeded"), [None; 2], Engine, own),
-        (404, INVALID, None, Some("model_not_found"), [None; 2], Gate, own),
-        (503, SERVER, None, None, [Some("true"); 2], Engine, "This model is not available right now"),
-        (503, SERVER, None, None, [Some("true"); 2], Engine, "That model is currently overloaded"),
-        (503, SERVER, None, None, [Some("true"); 2], Engine, lost),
-        (500, SERVER, None, None, [Some("false"), Some("true")], Engine, lost),
-        (503, SERVER, None, None, [Some("true"); 2], Engine, lost),
-        (504, SERVER, None, None, [Some("false"); 2], Engine, "The request took longer than this server allows."),
-        (500, SERVER, None, None, [Some("false"), Some("true")], Engine, lost),
-        (503, SERVER, None, None, [Some("true"); 2], Engine, lost),
-        (500, SERVER, None, None, [Some("false"), Some("true")], Engine, lost),
+    let broken = "The server had an error while";
+    let (never, soon, as_told) = ([Some("false"); 2], [Some("true"); 2], [Some("false"), Some("true")]);
+    let expected: [(E, Seen<'_, Both<'_>>); 14] = [
+        (E::Unspecified, (500, SERVER, None, None, as_told, Engine, broken)),
+        (E::InvalidRequest, (400, INVALID, n, None, [None; 2], Engine, own)),
+        (E::Unsupported, (400, INVALID, n, Some("unsupported_parameter"), [None; 2], Engine, own)),
+        (E::ContextLengthExceeded, (400, INVALID, n, Some("context_length_exceeded"), [None; 2], Engine, own)),
+        (E::ModelNotFound, (404, INVALID, None, Some("model_not_found"), [None; 2], Gate, own)),
+        (E::ModelUnavailable, (503, SERVER, None, None, soon, Engine, "This model is not available right now")),
+        (E::Overloaded, (503, SERVER, None, None, soon, Engine, "That model is currently overloaded")),
+        (E::ReplicaLost, (503, SERVER, None, None, soon, Engine, broken)),
+        (E::EngineFailed, (500, SERVER, None, None, as_told, Engine, broken)),
+        (E::EngineOutOfMemory, (503, SERVER, None, None, soon, Engine, broken)),
+        (E::DeadlineExceeded, (504, SERVER, None, None, never, Engine, "The request took longer than")),
+        (E::SlowReader, (500, SERVER, None, None, as_told, Engine, broken)),
+        (E::ShuttingDown, (503, SERVER, None, None, soon, Engine, broken)),
+        (E::Internal, (500, SERVER, None, None, as_told, Engine, broken)),
     ];
-    let mut errors = engine_failures().into_iter();
-    for (status, kind, param, code, retries, reach, start) in expected {
-        for retry in retries {
-            assert_row(errors.next().unwrap(), (status, kind, param, code, retry, reach, start));
+    let codes: Vec<_> = every_code().collect();
+    assert_eq!(expected.map(|(code, _)| code).to_vec(), codes);
+    for (code, (status, kind, param, text_code, retries, reach, start)) in expected {
+        for (failed, retry) in failures(code).into_iter().zip(retries) {
+            assert_row(failed.into(), (status, kind, param, text_code, retry, reach, start));
         }
     }
-    assert_eq!(errors.count(), 0);
 }
 
 fn assert_row(error: ApiError, (status, kind, param, code, retry, reach, start): Seen<'_>) {
@@ -258,13 +260,19 @@ fn rate_limits() -> [ApiError; 3] {
     ]
 }
 
-/// Each code, lasting and passing.
-fn engine_failures() -> Vec<ApiError> {
-    let codes: Vec<_> = (0..).map_while(|code| ErrorCode::try_from(code).ok()).collect();
-    assert_eq!(codes.last(), Some(&ErrorCode::Internal), "codes are numbered without a gap");
-    let failed = |code| Failed::new(code, "the engine says no").with_param("n");
-    let both = |code| [failed(code), Failed { retryable: true, ..failed(code) }];
-    codes.into_iter().flat_map(both).map(ApiError::from).collect()
+fn engine_failures() -> impl Iterator<Item = ApiError> {
+    every_code().flat_map(failures).map(ApiError::from)
+}
+
+/// One that lasts and one that passes.
+fn failures(code: ErrorCode) -> [Failed; 2] {
+    let failed = Failed::new(code, "the engine says no").with_param("n");
+    [failed.clone(), Failed { retryable: true, ..failed }]
+}
+
+/// Codes are numbered without a gap.
+fn every_code() -> impl Iterator<Item = ErrorCode> {
+    (0..).map_while(|number| ErrorCode::try_from(number).ok())
 }
 
 fn shown(error: ApiError) -> (axum::http::Response<()>, Value) {

@@ -249,6 +249,17 @@ fn a_chat_that_is_too_long_is_refused_before_the_stream_with_both_numbers() {
             assert!(counted > 8192, "{message}");
         }
     }
+    let request = with(chat(&"lengthy ".repeat(3000)), json!({ "max_tokens": 1000 }));
+    let answer = fleet.client().post(CHAT, &request);
+    let error = assert_error(&answer, 400, json!("messages"), json!("context_length_exceeded"));
+    let message = error["message"].as_str().unwrap();
+    let start = "This model's maximum context length is 8192 tokens. However, you requested ";
+    let rest = message.strip_prefix(start).unwrap_or_else(|| panic!("{message}"));
+    let (total, rest) = rest.split_once(" tokens (").unwrap();
+    let (prompt, rest) = rest.split_once(" in the messages, ").unwrap();
+    let count = |number: &str| number.parse::<u64>().unwrap();
+    assert_eq!(count(total), count(prompt) + 1000, "{message}");
+    assert_eq!(rest, "1000 in the completion). Please reduce the length of the messages or completion.");
     assert_serves(&fleet);
 }
 

@@ -62,8 +62,8 @@ fn answers_of_the_engine() {
     assert_class(&client.post(CHAT, &chat("hi")).head, &ENGINE, "application/json");
     let chats = client.stream(CHAT, &with(chat("hi"), streamed.clone()));
     assert_class(chats.head(), &ENGINE, "text/event-stream; charset=utf-8");
-    let (mut named, position) = (ENGINE.to_vec(), 2);
-    named.insert(position, "openai-model");
+    let mut named = ENGINE.to_vec();
+    named.insert(1, "openai-model");
     let whole = client.post(COMPLETIONS, &completion("hi")).head;
     assert_class(&whole, &named, "application/json");
     let completions = client.stream(COMPLETIONS, &with(completion("hi"), streamed));

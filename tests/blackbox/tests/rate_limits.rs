@@ -15,8 +15,9 @@ const CHAT: &str = "/v1/chat/completions";
 const COMPLETIONS: &str = "/v1/completions";
 
 /// A key for each test, with requests and tokens a minute.
-const KEYS: [(&str, u64, u64); 9] = [
+const KEYS: [(&str, u64, u64); 10] = [
     ("idle", 30_000, 150_000_000),
+    ("idle too", 30_000, 150_000_000),
     ("requests", 3, 1_000_000),
     ("mistakes", 2, 1_000_000),
     ("tokens", 100_000, 1000),
@@ -51,14 +52,12 @@ static FLEET: Shared = Shared::new(|| {
 #[test]
 fn headers_tell_what_is_left_and_when_it_is_full_again() {
     let fleet = FLEET.visit();
-    let client = client(&fleet, "idle");
     let request = with(chat("hi"), json!({ "max_tokens": 50_000, "n": 2 }));
-    for answer in [
-        client.post(CHAT, &request).head,
-        client.stream(CHAT, &with(request, json!({ "stream": true }))).head().clone(),
-    ] {
-        assert_eq!(limits(&answer, "requests"), ["30000", "29999", "2ms"]);
-        let [limit, remaining, reset] = limits(&answer, "tokens");
+    let whole = client(&fleet, "idle").post(CHAT, &request).head;
+    let streamed = client(&fleet, "idle too").stream(CHAT, &with(request, json!({ "stream": true })));
+    for head in [&whole, streamed.head()] {
+        assert_eq!(limits(head, "requests"), ["30000", "29999", "2ms"]);
+        let [limit, remaining, reset] = limits(head, "tokens");
         assert_eq!(limit, "150000000");
         let used = 150_000_000 - remaining.parse::<u64>().unwrap();
         assert!((100_001..100_100).contains(&used), "the prompt and twice the most: {used}");
@@ -115,7 +114,7 @@ fn requests_that_are_wrong_count_too() {
 fn too_many_tokens_at_once_are_refused_and_what_was_not_used_comes_back() {
     let fleet = FLEET.visit();
     let client = client(&fleet, "tokens");
-    let large = with(chat("[[tokens=5]][[first=1s]]"), json!({ "max_tokens": 900 }));
+    let large = with(chat("[[tokens=5]][[first=3s]]"), json!({ "max_tokens": 900 }));
     let open = client.stream(CHAT, &with(large, json!({ "stream": true })));
     assert!(limits(open.head(), "tokens")[1].parse::<u64>().unwrap() < 100);
 
@@ -144,7 +143,7 @@ fn who_waits_as_told_is_served() {
     let open = client.stream(COMPLETIONS, &most);
     let next = with(completion("hi"), json!({ "max_tokens": 2000 }));
     let wait = assert_refused(&client.post(COMPLETIONS, &next), "tokens");
-    assert!((500..1200).contains(&wait), "{wait}");
+    assert!((1..1200).contains(&wait), "{wait}");
     std::thread::sleep(Duration::from_millis(wait));
     assert_eq!(client.post(COMPLETIONS, &next).head.status, 200);
     drop(open);

@@ -174,6 +174,8 @@ def _needs(recording: Recording) -> frozenset[str]:
         needs.add("audio")
     if "web_search_options" in fields and recording.answer.status == 200:
         needs.add("web search")
+    if recording.request.endpoint == "embeddings" and recording.answer.status == 200 and fields.get("dimensions"):
+        needs.add("shorter embeddings")
     parts = {"image_url": "images", "input_audio": "audio", "file": "files"}
     for message in fields.get("messages") or []:
         content = message.get("content") if isinstance(message, dict) else None

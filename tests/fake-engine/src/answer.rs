@@ -35,6 +35,18 @@ impl Answer {
         Self::bounded(text.as_bytes().chunks(size.max(1)).map(Box::from).collect())
     }
 
+    /// This text cut at these bytes, which may be in any order, inside a character, or beyond the end. One token more
+    /// than there are cuts, some of them empty.
+    pub fn cut_at(text: &str, cuts: &[usize]) -> Self {
+        let mut cuts: Vec<usize> = cuts.iter().map(|&cut| cut.min(text.len())).collect();
+        cuts.sort_unstable();
+        cuts.truncate(vocabulary::MAX_SCRIPTED as usize - 1);
+        cuts.push(text.len());
+        let mut start = 0;
+        let mut token = |end: usize| Box::from(&text.as_bytes()[std::mem::replace(&mut start, end)..end]);
+        Self::Tokens(cuts.into_iter().map(&mut token).collect())
+    }
+
     /// These tokens, as they are.
     pub fn tokens<T: AsRef<[u8]>>(tokens: &[T]) -> Self {
         Self::bounded(tokens.iter().map(|token| token.as_ref().into()).collect())
@@ -103,6 +115,12 @@ impl Line {
     }
 }
 
+/// The log-probability of a token of a prompt: always negative, the same on every engine.
+pub(crate) fn prompt_logprob(position: u32, id: u32) -> f64 {
+    let draw = mix((u64::from(position) << 32) | u64::from(id));
+    -f64::from(u32::try_from(draw % 10_000).expect("a remainder of 10000 fits") + 1) / 1000.0
+}
+
 /// Spreads a number over all 64 bits (splitmix64's finisher).
 pub(crate) fn mix(number: u64) -> u64 {
     let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -127,6 +145,18 @@ mod tests {
         assert_eq!(pieces(&Answer::text("Hello big  world")), ["Hello", " big", "  world"]);
         assert_eq!(pieces(&Answer::text("one")), ["one"]);
         assert!(pieces(&Answer::text("")).is_empty());
+    }
+
+    #[test]
+    fn text_is_cut_where_it_is_told() {
+        let tokens = |cuts: &[usize]| match Answer::cut_at("aé!", cuts) {
+            Answer::Tokens(tokens) => tokens.iter().map(|token| token.to_vec()).collect::<Vec<_>>(),
+            Answer::Words { .. } => Vec::new(),
+        };
+        assert_eq!(tokens(&[2]), [&b"a\xc3"[..], b"\xa9!"]);
+        assert_eq!(tokens(&[0]), [&b""[..], "aé!".as_bytes()]);
+        assert_eq!(tokens(&[99]), ["aé!".as_bytes(), b""]);
+        assert_eq!(tokens(&[3, 1]), [&b"a"[..], "é".as_bytes(), b"!"]);
     }
 
     #[test]

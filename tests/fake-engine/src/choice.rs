@@ -41,6 +41,8 @@ pub(crate) struct Choice {
     /// The most tokens that may be emitted.
     limit: u32,
     held: HeldText,
+    /// The last token ended inside a character.
+    inside_character: bool,
     token: Vec<u8>,
 }
 
@@ -66,6 +68,7 @@ impl Choice {
             finish: None,
             limit,
             held: HeldText::default(),
+            inside_character: false,
             token: Vec::new(),
         };
         choice.finish = choice.end();
@@ -77,16 +80,20 @@ impl Choice {
         let id = self.line.token(self.position);
         self.position += 1;
         self.emitted += 1;
-        self.token.clear();
-        vocabulary::push_bytes(id, self.line.script(), &mut self.token);
         let checked = self.emitted >= sampling.min_tokens;
-        if let Some(which) = self.held.push(&self.token, &sampling.stops, checked, shown) {
-            self.finish = Some(Finish::StopString(which));
-        } else if checked && sampling.stop_token_ids.contains(&id) {
-            self.finish = Some(Finish::StopToken(id));
-        } else {
-            self.finish = self.end();
+        let stop_token = checked && sampling.stop_token_ids.contains(&id);
+        self.token.clear();
+        // A token that stops the answer shows only where a stop string would.
+        if !stop_token || sampling.stops.include {
+            vocabulary::push_bytes(id, self.line.script(), &mut self.token);
         }
+        let stop = self.held.push(&self.token, &sampling.stops, checked, shown);
+        self.finish = match stop {
+            _ if stop_token => Some(Finish::StopToken(id)),
+            Some(which) => Some(Finish::StopString(which)),
+            None => self.end(),
+        };
+        self.inside_character = self.held.is_inside_character();
         if self.finish.is_some() {
             self.held.flush(shown);
         }
@@ -95,7 +102,7 @@ impl Choice {
 
     /// The last token ended inside a character.
     pub(crate) fn is_inside_character(&self) -> bool {
-        self.held.is_inside_character()
+        self.inside_character
     }
 
     /// Ends the answer from outside.

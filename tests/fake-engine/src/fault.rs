@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub enum Fault {
     /// Answers with this HTTP status and the engine's own kind of body.
     Status(u16),
+    /// Answers as an engine in this trouble does.
+    Says(Trouble),
     /// Resets the connection without a byte of an answer.
     Die,
     /// After so many tokens, something breaks.
@@ -22,6 +24,10 @@ pub enum Break {
     Reset,
     /// The whole engine dies: its listener and all its connections.
     Kill,
+    /// The same, with last words on stderr about the GPU's memory.
+    OutOfMemoryKill,
+    /// An error event, or an error answer, in the engine's words.
+    Says(Trouble),
     /// An error event and `[DONE]`, or HTTP 500: how vLLM's Python front end reports a dead engine core.
     Error,
     /// The stream ends as if complete, but without a finish reason and without `[DONE]`.
@@ -34,6 +40,21 @@ pub enum Break {
     Malformed,
     /// One event with this many bytes of padding in a field nobody knows.
     Huge(usize),
+}
+
+/// What an engine complains of, with the status and in the words of its dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The prompt is longer than the context.
+    Context,
+    /// The request's schema cannot be followed.
+    Schema,
+    Overloaded,
+    OutOfMemory,
+    /// The request failed, the engine lives.
+    Internal,
+    /// vLLM's engine core has died: `Break::Error` in a stream, status 500 before.
+    EngineDead,
 }
 
 /// A fault and the requests that it hits.
@@ -49,7 +70,8 @@ pub struct FaultRule {
 /// A fault that cannot be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "unknown fault `{0}`, use status=503, die, die_after=3, kill_after=3, error_after=3, end_after=3, abort_after=3, \
+    "unknown fault `{0}`, use status=503, context, schema, overloaded, oom, internal, dead, each of these six with \
+     _after=3, or die, die_after=3, kill_after=3, oom_kill_after=3, error_after=3, end_after=3, abort_after=3, \
      stall_after=3, malformed_after=3, huge_after=3 or huge_after=3:BYTES"
 )]
 pub struct UnknownFault(String);
@@ -92,8 +114,11 @@ impl FromStr for Fault {
     fn from_str(text: &str) -> Result<Self, UnknownFault> {
         let unknown = || UnknownFault(text.to_owned());
         let (name, value) = text.split_once('=').unwrap_or((text, "0"));
-        if (name, text) == ("die", "die") {
+        if text == "die" {
             return Ok(Self::Die);
+        }
+        if let Some(trouble) = Trouble::named(text) {
+            return Ok(Self::Says(trouble));
         }
         let (value, bytes) = value.split_once(':').unwrap_or((value, "1048576"));
         let number: u32 = value.parse().map_err(|_| unknown())?;
@@ -104,15 +129,33 @@ impl FromStr for Fault {
             }
             "die_after" => Break::Reset,
             "kill_after" => Break::Kill,
+            "oom_kill_after" => Break::OutOfMemoryKill,
             "error_after" => Break::Error,
             "end_after" => Break::End,
             "abort_after" => Break::Abort,
             "stall_after" => Break::Stall,
             "malformed_after" => Break::Malformed,
             "huge_after" => Break::Huge(bytes.parse().ok().filter(|&b| b <= MAX_HUGE).ok_or_else(unknown)?),
-            _ => return Err(unknown()),
+            _ => {
+                let trouble = name.strip_suffix("_after").and_then(Trouble::named);
+                Break::Says(trouble.ok_or_else(unknown)?)
+            }
         };
         Ok(Self::After(number, what))
+    }
+}
+
+impl Trouble {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "context" => Self::Context,
+            "schema" => Self::Schema,
+            "overloaded" => Self::Overloaded,
+            "oom" => Self::OutOfMemory,
+            "internal" => Self::Internal,
+            "dead" => Self::EngineDead,
+            _ => return None,
+        })
     }
 }
 
@@ -129,7 +172,10 @@ mod tests {
         assert_eq!("status=503".parse(), Ok(Fault::Status(503)));
         assert_eq!("die_after=3".parse(), Ok(Fault::After(3, Break::Reset)));
         assert_eq!("huge_after=1:99".parse(), Ok(Fault::After(1, Break::Huge(99))));
-        for wrong in ["", "dye", "status=9", "die_after=x", "huge_after=1:99999999999"] {
+        assert_eq!("oom".parse(), Ok(Fault::Says(Trouble::OutOfMemory)));
+        assert_eq!("context_after=2".parse(), Ok(Fault::After(2, Break::Says(Trouble::Context))));
+        assert_eq!("oom_kill_after=2".parse(), Ok(Fault::After(2, Break::OutOfMemoryKill)));
+        for wrong in ["", "dye", "_after=1", "oom=1", "status=9", "die_after=x", "huge_after=1:99999999999"] {
             assert!(wrong.parse::<Fault>().is_err(), "{wrong}");
         }
     }

@@ -13,13 +13,17 @@ use crate::choice::{Choice, Finish, Sampling};
 use crate::connection::{self, Next};
 use crate::engine::Shared;
 use crate::events::{self, Events};
-use crate::fault::{Break, Fault};
+use crate::fault::{Break, Fault, Trouble};
 use crate::load::Running;
 use crate::orders::Orders;
 use crate::reply::{Aborts, Collected, Format, Task, Tokens, Whole, Work};
 use crate::script::Dialect;
 use crate::socket::Socket;
 use crate::{llama_cpp, vllm};
+
+/// What a vLLM whose GPU has no memory left writes before it dies.
+const OUT_OF_MEMORY: &str = "(EngineCore pid=1) ERROR 01-02 03:04:05 [core.py:1] torch.OutOfMemoryError: CUDA out of \
+                             memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB";
 
 /// Does the work and sends its response.
 pub(crate) async fn perform(
@@ -39,6 +43,11 @@ pub(crate) async fn perform(
         Some(Fault::Status(status)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             connection::send(socket, &failure(dialect, status), persistent).await?;
+            return Ok(after_response);
+        }
+        Some(Fault::Says(trouble)) => {
+            let context = shared.script().max_model_len;
+            connection::send(socket, &complaint(dialect, trouble, context), persistent).await?;
             return Ok(after_response);
         }
         Some(Fault::After(..)) | None => {}
@@ -261,17 +270,13 @@ impl Generation<'_> {
                 pending().await
             }
             Break::Stall => pending().await,
-            Break::Error if self.stream => {
-                self.format.broken(&mut self.events);
-                self.send_events().await?;
-                self.socket.send(self.events.last()).await?;
-                Ok(Some(self.after_response))
+            Break::OutOfMemoryKill => {
+                eprintln!("{OUT_OF_MEMORY}");
+                self.shared.kill();
+                pending().await
             }
-            Break::Error => {
-                let failure = failure(self.dialect, StatusCode::INTERNAL_SERVER_ERROR);
-                connection::send(self.socket, &failure, self.persistent).await?;
-                Ok(Some(self.after_response))
-            }
+            Break::Error => self.say(Trouble::EngineDead).await.map(Some),
+            Break::Says(trouble) => self.say(trouble).await.map(Some),
             Break::End if self.stream => {
                 self.socket.send(self.events.last()).await?;
                 Ok(Some(self.after_response))
@@ -302,6 +307,19 @@ impl Generation<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// Complains and ends the response.
+    async fn say(&mut self, trouble: Trouble) -> io::Result<Next> {
+        let context = self.shared.script().max_model_len;
+        if self.stream {
+            self.format.broken(&mut self.events, trouble, context);
+            self.send_events().await?;
+            self.socket.send(self.events.last()).await?;
+        } else {
+            connection::send(self.socket, &complaint(self.dialect, trouble, context), self.persistent).await?;
+        }
+        Ok(self.after_response)
     }
 
     async fn send_head(&self) -> io::Result<()> {

@@ -3,18 +3,31 @@
 /// What an engine's detokenizer holds back.
 #[derive(Debug, Default)]
 pub(crate) struct HeldText {
-    /// The first bytes of a character whose last ones have not come.
+    /// Tokens since the last one that ended between two characters.
     partial: Vec<u8>,
-    /// Whole characters that may be the beginning of a stop string.
+    /// Whole characters that are not shown, or that a stop string may still begin in.
     held: String,
+    /// How many bytes of those were shown.
+    shown: usize,
 }
 
 /// The stop strings of a request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stops {
     pub(crate) texts: Vec<String>,
-    /// Keeps the stop string in the text.
+    /// Keeps the stop string in the text; nothing is held back then.
     pub(crate) include: bool,
+    pub(crate) hold: Hold,
+}
+
+/// How much of the text waits for what may become a stop string.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// As many characters as the longest stop string has, but one, whatever they are: vLLM.
+    #[default]
+    Longest,
+    /// What is the beginning of a stop string: llama.cpp.
+    Beginnings,
 }
 
 impl HeldText {
@@ -23,32 +36,36 @@ impl HeldText {
         self.take_characters(token);
         if checked && let Some((at, which)) = self.first_stop(stops) {
             let end = if stops.include { at + stops.texts[which].len() } else { at };
-            shown.push_str(&self.held[..end]);
-            self.held.clear();
-            self.partial.clear();
+            shown.push_str(&self.held[self.shown.min(end)..end]);
+            *self = Self::default();
             return Some(which);
         }
-        let keep = stops.texts.iter().map(|text| text.chars().count()).max().unwrap_or(1).saturating_sub(1);
-        let mut end = self.held.len();
-        for (at, _) in self.held.char_indices().rev().take(keep) {
-            end = at;
-        }
-        shown.push_str(&self.held[..end]);
-        self.held.drain(..end);
+        let window = self.last_characters(stops);
+        let end = match (stops.include, stops.hold) {
+            (true, _) => self.held.len(),
+            (false, Hold::Longest) => window,
+            (false, Hold::Beginnings) => self.beginning(stops),
+        };
+        shown.push_str(&self.held[self.shown..end]);
+        let done = end.min(window);
+        self.held.drain(..done);
+        self.shown = end - done;
         None
     }
 
-    /// Appends everything that was held back: the answer ends here. A character that was never completed is lost.
+    /// Appends everything that was held back: the answer ends here. The tokens of a character that was never completed
+    /// are lost, as with both engines.
     pub(crate) fn flush(&mut self, shown: &mut String) {
-        shown.push_str(&self.held);
-        self.held.clear();
-        self.partial.clear();
+        shown.push_str(&self.held[self.shown..]);
+        *self = Self::default();
     }
 
     pub(crate) fn is_inside_character(&self) -> bool {
         !self.partial.is_empty()
     }
 
+    /// A token that ends inside a character waits whole, also the characters before that one: both engines show text
+    /// only when all of it is complete.
     fn take_characters(&mut self, token: &[u8]) {
         if self.partial.is_empty()
             && let Ok(whole) = std::str::from_utf8(token)
@@ -57,28 +74,24 @@ impl HeldText {
             return;
         }
         self.partial.extend_from_slice(token);
-        loop {
-            match std::str::from_utf8(&self.partial) {
-                Ok(whole) => {
-                    self.held.push_str(whole);
-                    self.partial.clear();
-                    return;
-                }
-                Err(error) => {
-                    let (whole, rest) = self.partial.split_at(error.valid_up_to());
-                    self.held.push_str(std::str::from_utf8(whole).unwrap_or_default());
-                    let rest = match error.error_len() {
-                        None => {
-                            self.partial = rest.to_vec();
-                            return;
-                        }
-                        Some(wrong) => rest[wrong..].to_vec(),
-                    };
-                    self.held.push(char::REPLACEMENT_CHARACTER);
-                    self.partial = rest;
-                }
-            }
+        let text = String::from_utf8_lossy(&self.partial);
+        if !text.ends_with(char::REPLACEMENT_CHARACTER) {
+            self.held.push_str(&text);
+            self.partial.clear();
         }
+    }
+
+    /// Where the last characters begin: as many as the longest stop string has, but one.
+    fn last_characters(&self, stops: &Stops) -> usize {
+        let longest = stops.texts.iter().map(|text| text.chars().count()).max().unwrap_or(1);
+        let mut characters = self.held.char_indices().rev().take(longest.saturating_sub(1));
+        characters.by_ref().last().map_or(self.held.len(), |(at, _)| at)
+    }
+
+    /// Where the longest end begins that a stop string begins with.
+    fn beginning(&self, stops: &Stops) -> usize {
+        let begins = |at: &usize| stops.texts.iter().any(|text| text.starts_with(&self.held[*at..]));
+        self.held.char_indices().map(|(at, _)| at).find(begins).unwrap_or(self.held.len())
     }
 
     fn first_stop(&self, stops: &Stops) -> Option<(usize, usize)> {
@@ -116,23 +129,43 @@ mod tests {
     }
 
     #[test]
+    fn a_token_with_the_start_of_a_character_waits_whole() {
+        let (pieces, _) = run(&["ab日".as_bytes(), &"cé".as_bytes()[..2], &"é!".as_bytes()[1..]], &Stops::default());
+        assert_eq!(pieces, ["ab日", "", "cé!", ""]);
+        let (pieces, _) = run(&[b"a", &"cé".as_bytes()[..2]], &Stops::default());
+        assert_eq!(pieces, ["a", "", ""], "lost with the character that is never completed");
+    }
+
+    #[test]
     fn wrong_bytes_become_replacement_characters() {
         let (pieces, _) = run(&[b"a\xff", b"\xe6\x97", b"b"], &Stops::default());
-        assert_eq!(pieces.concat(), "a\u{fffd}\u{fffd}b");
+        assert_eq!(pieces, ["", "", "a\u{fffd}\u{fffd}b", ""]);
+    }
+
+    fn stop(include: bool, hold: Hold) -> Stops {
+        Stops { texts: vec!["END".into()], include, hold }
     }
 
     #[test]
     fn a_stop_string_over_tokens_is_cut_out() {
-        let stops = Stops { texts: vec!["END".into()], include: false };
-        let (pieces, stop) = run(&[b"abE", b"N", b"Dxyz"], &stops);
-        assert_eq!((pieces.concat().as_str(), stop), ("ab", Some(0)));
-        let stops = Stops { texts: vec!["END".into()], include: true };
-        assert_eq!(run(&[b"abE", b"N", b"Dxyz"], &stops).0.concat(), "abEND");
+        for hold in [Hold::Longest, Hold::Beginnings] {
+            let (pieces, found) = run(&[b"abE", b"N", b"Dxyz"], &stop(false, hold));
+            assert_eq!((pieces.concat().as_str(), found), ("ab", Some(0)));
+        }
+    }
+
+    #[test]
+    fn nothing_is_held_back_where_it_is_included() {
+        let (pieces, found) = run(&[b"abE", b"N", b"Dxyz"], &stop(true, Hold::Longest));
+        assert_eq!((pieces, found), (vec!["abE".into(), "N".into(), "D".into()], Some(0)));
+        let (pieces, found) = run(&[b"ab cd ef", b" gh"], &stop(true, Hold::Longest));
+        assert_eq!((pieces, found), (vec!["ab cd ef".into(), " gh".into(), String::new()], None));
     }
 
     #[test]
     fn what_looked_like_a_stop_string_comes_in_the_end() {
-        let stops = Stops { texts: vec!["END".into()], include: false };
-        assert_eq!(run(&[b"abE", b"N"], &stops), (vec!["a".into(), "b".into(), "EN".into()], None));
+        let pieces = |hold| run(&[b"abE", b"N", b"xyz"], &stop(false, hold)).0;
+        assert_eq!(pieces(Hold::Longest), ["a", "b", "ENx", "yz"]);
+        assert_eq!(pieces(Hold::Beginnings), ["ab", "", "ENxyz", ""]);
     }
 }

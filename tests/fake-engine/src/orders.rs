@@ -2,8 +2,10 @@
 //!
 //! A directive stands anywhere in the prompt, the later one wins, and what cannot be read is ordinary text:
 //! `[[tokens=200]]`, `[[first=1s]]` (delay before the first token), `[[delay=5ms]]` (between tokens),
-//! `[[say:any text]]`, `[[cut=3]]` (tokens of three bytes for the said text), `[[eos=false]]`, `[[burst=2]]` (tokens
-//! per event), `[[fault:die_after=3]]`, `[[wire:crlf]]`, `[[wire:no_space]]`, `[[wire:split=3]]`.
+//! `[[say:any text]]`, `[[eos=false]]`, `[[burst=2]]` (tokens per event), `[[fault:die_after=3]]`, `[[wire:crlf]]`,
+//! `[[wire:no_space]]`, `[[wire:split=3]]`, `[[items=2]]` (in the arrays of an answer that follows a schema). Where the
+//! said text, or that answer, is cut into tokens: `[[cut=3]]` (every three bytes), `[[cut_at=3]]` (two tokens, cut at
+//! byte 3), `[[cuts=3,7,8]]`.
 
 use std::time::Duration;
 
@@ -37,13 +39,26 @@ pub struct WireStyle {
 pub(crate) struct Orders {
     pub(crate) answer: Answer,
     /// The prompt's `[[say:..]]` or `[[tokens=..]]` goes before a schema; the script's own answer does not.
-    pub(crate) answer_ordered: bool,
+    answer_ordered: bool,
     pub(crate) eos: bool,
     pub(crate) burst: u32,
     pub(crate) pace: Pace,
     pub(crate) fault: Option<Fault>,
     pub(crate) wire: WireStyle,
+    /// How many elements the arrays of an answer that follows a schema have, where the schema lets them.
+    pub(crate) items: Option<u64>,
+    cut: Option<Cut>,
 }
+
+/// Where a text is cut into tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Cut {
+    Every(usize),
+    At(Vec<usize>),
+}
+
+/// Tokens of an answer that follows a schema, in bytes.
+const CONSTRAINED_TOKEN: usize = 4;
 
 /// A wire style that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -62,13 +77,14 @@ impl Orders {
             pace: script.pace.bounded(),
             fault: None,
             wire: script.wire,
+            items: None,
+            cut: None,
         };
-        let mut cut = None;
         for directive in directives(prompt) {
-            orders.follow(directive, &mut cut);
+            orders.follow(directive);
         }
-        if let Some((text, size)) = cut.and_then(|size| Some((last_said(prompt)?, size))) {
-            orders.answer = Answer::cut(text, size);
+        if let (Some(cut), Some(text)) = (&orders.cut, last_said(prompt)) {
+            orders.answer = cut.of(text);
         }
         if emitted > 0 {
             orders.fault = None;
@@ -82,6 +98,13 @@ impl Orders {
         orders
     }
 
+    /// Answers with this text, which a schema or a choice asks for, unless the prompt orders another.
+    pub(crate) fn constrained(&mut self, text: &str) {
+        if !self.answer_ordered {
+            self.answer = self.cut.as_ref().unwrap_or(&Cut::Every(CONSTRAINED_TOKEN)).of(text);
+        }
+    }
+
     /// Lets the script's share of requests fail: which ones is decided by their number.
     pub(crate) fn failing_by_rate(mut self, script: &Script, number: u64) -> Self {
         let draw = u32::try_from(mix(number) >> 32).expect("32 bits are left");
@@ -91,7 +114,7 @@ impl Orders {
         self
     }
 
-    fn follow(&mut self, directive: &str, cut: &mut Option<usize>) {
+    fn follow(&mut self, directive: &str) {
         if let Some(text) = directive.strip_prefix("say:") {
             self.answer = Answer::text(text);
             self.answer_ordered = true;
@@ -111,9 +134,23 @@ impl Orders {
                 "delay" => self.pace.inter_token = duration(value).unwrap_or(self.pace.inter_token),
                 "eos" => self.eos = value.parse().unwrap_or(self.eos),
                 "burst" => self.burst = value.parse().unwrap_or(self.burst).max(1),
-                "cut" => *cut = value.parse().ok().or(*cut),
+                "items" => self.items = value.parse().ok().or(self.items),
+                "cut" => self.cut = value.parse().ok().map(Cut::Every).or(self.cut.take()),
+                "cut_at" | "cuts" => {
+                    let cuts: Result<Vec<usize>, _> = value.split(',').map(str::parse).collect();
+                    self.cut = cuts.ok().map(Cut::At).or(self.cut.take());
+                }
                 _ => {}
             }
+        }
+    }
+}
+
+impl Cut {
+    fn of(&self, text: &str) -> Answer {
+        match self {
+            Self::Every(size) => Answer::cut(text, *size),
+            Self::At(cuts) => Answer::cut_at(text, cuts),
         }
     }
 }
@@ -194,6 +231,12 @@ mod tests {
     fn said_text_can_be_cut_into_bytes() {
         let Answer::Tokens(tokens) = orders("[[say:日本]][[cut=2]]").answer else { panic!("said text is tokens") };
         assert_eq!(tokens.len(), 3);
+        let count = |cut: &str| match orders(&format!("[[say:日本]]{cut}")).answer {
+            Answer::Tokens(tokens) => tokens.len(),
+            Answer::Words { .. } => 0,
+        };
+        assert_eq!((count("[[cut_at=4]]"), count("[[cut_at=0]]"), count("[[cut_at=9]]")), (2, 2, 2));
+        assert_eq!((count("[[cuts=1,2,5]]"), count("[[cuts=1,x]]")), (4, 1));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::choice::{Choice, Sampling};
 use crate::events::Events;
+use crate::fault::Trouble;
 use crate::json;
 use crate::orders::Orders;
 use crate::script::Dialect;
@@ -80,8 +81,8 @@ pub(crate) trait Format: Send + Sync {
     fn tokens(&mut self, events: &mut Events, tokens: &Tokens<'_>);
     /// What comes after the last token.
     fn close(&mut self, events: &mut Events, choices: &[Choice]);
-    /// The engine has failed in the middle of a stream.
-    fn broken(&mut self, events: &mut Events);
+    /// The engine fails in the middle of a stream, and says so if it does. `context`: how long its context is.
+    fn broken(&mut self, events: &mut Events, trouble: Trouble, context: u32);
     /// The response when it is not streamed.
     fn whole(&mut self, choices: &[Choice], collected: &[Collected]) -> Whole;
 }

@@ -133,6 +133,12 @@ test('usage at the end of a stream', async () => {
   }
 });
 
+test('comments on a quiet stream are read over', async () => {
+  const messages = user('[[tokens=2]][[delay=1200ms]]');
+  const chunks = await all(await client.chat.completions.create({ model: CHAT, messages, stream: true }));
+  assert.equal(textOf(chunks).trim().split(' ').length, 2);
+});
+
 test('characters are whole', async () => {
   const messages = user('[[say:日本 🦀 é]][[cut=1]]');
   const chunks = await all(await client.chat.completions.create({ model: CHAT, messages, stream: true }));

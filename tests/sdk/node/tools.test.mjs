@@ -99,6 +99,8 @@ test('a legacy function', async () => {
   const legacy = { ...asked, functions, function_call: { name: 'get_weather' } };
   const { choices } = await client.chat.completions.create(legacy);
   assert.equal(choices[0].message.function_call.name, 'get_weather');
+  // Unlike a named tool.
+  assert.equal(choices[0].finish_reason, 'function_call');
   assert.deepEqual(Object.keys(JSON.parse(choices[0].message.function_call.arguments)), ['city']);
   const final = await client.chat.completions.stream(legacy).finalChatCompletion();
   assert.deepEqual(final.choices[0].message.function_call, choices[0].message.function_call);

@@ -52,7 +52,7 @@ def test_the_rate_limit_is_waited_for(counted):
     began = time.monotonic()
     raw = client.chat.completions.with_raw_response.create(model=CHAT, messages=say("x"))
     assert answers.statuses == [429, 200] and raw.retries_taken == 1
-    assert 0.1 < time.monotonic() - began < 3
+    assert 0.1 < time.monotonic() - began < 4
 
 
 def test_no_quota_is_not_tried_again(counted):

@@ -159,8 +159,8 @@ def test_legacy_function(client):
     assert choice.message.function_call.name == "get_weather"
     assert json.loads(choice.message.function_call.arguments).keys() == {"city"}
     assert choice.message.content is None and "tool_calls" not in choice.message.model_fields_set
-    # A named function, as a named tool.
-    assert choice.finish_reason == "stop"
+    # Unlike a named tool.
+    assert choice.finish_reason == "function_call"
 
 
 def test_streamed_legacy_function(client):
@@ -175,7 +175,7 @@ def test_streamed_legacy_function(client):
     calls = [choice.delta.function_call for choice in choices if choice.delta.function_call]
     assert [call.name for call in calls if call.name] == ["get_weather"]
     assert json.loads("".join(call.arguments or "" for call in calls)).keys() == {"city"}
-    assert choices[-1].finish_reason == "stop"
+    assert choices[-1].finish_reason == "function_call"
 
 
 def test_a_conversation_with_legacy_functions(client):

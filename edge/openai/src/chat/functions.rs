@@ -21,8 +21,7 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Option<(Vec<Tool>, ToolCho
         };
     };
     if let Some(ToolChoice::Named(name)) = &choice {
-        Tool::find(&functions, name)
-            .ok_or_else(|| Invalid::no_function(name, "function_call", "functions"))?;
+        Tool::find(&functions, name).ok_or_else(|| Invalid::no_function(name, "function_call", "functions"))?;
     }
     Ok(Some((functions, choice.unwrap_or(ToolChoice::Auto))))
 }

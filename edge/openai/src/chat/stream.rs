@@ -134,13 +134,7 @@ impl Stream {
     }
 
     /// From the closing of the delta. `tokens` are those of its text; it has none where it is no text.
-    fn end(
-        &mut self,
-        start: usize,
-        tokens: Option<&[TokenLogprob]>,
-        reason: Option<FinishReason>,
-        out: &mut Vec<u8>,
-    ) {
+    fn end(&mut self, start: usize, tokens: Option<&[TokenLogprob]>, reason: Option<FinishReason>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"},\"logprobs\":");
         match (self.logprobs, tokens) {
             (Some(top), Some(tokens)) => {

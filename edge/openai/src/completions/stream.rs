@@ -99,14 +99,7 @@ impl Stream {
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
 
-    fn chunk(
-        &mut self,
-        choice: u32,
-        piece: &Piece<'_>,
-        rows: Rows,
-        reason: Option<FinishReason>,
-        out: &mut Vec<u8>,
-    ) {
+    fn chunk(&mut self, choice: u32, piece: &Piece<'_>, rows: Rows, reason: Option<FinishReason>, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.prefix);
         out.extend_from_slice(b"\"choices\":[{\"text\":");
         json::write(out, piece.text);

@@ -7,9 +7,10 @@ use http::StatusCode;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::failure;
+use super::complaint;
 use crate::choice::{Choice, Finish, Sampling};
 use crate::events::Events;
+use crate::fault::Trouble;
 use crate::json::{push_float, push_ids, push_list, push_number, push_str};
 use crate::reply::{Collected, Format, Tokens, Whole};
 use crate::vocabulary;
@@ -41,13 +42,17 @@ impl Completion {
         Self { settings, sampling, first_token: None, ended: vec![false; choices] }
     }
 
-    fn push_probabilities(&self, out: &mut Vec<u8>, choice: &Choice, ids: &[u32], first: u32) {
+    /// `shown`: the text of the event that these tokens are told with. The real server takes it for the token's own.
+    fn push_probabilities(&self, out: &mut Vec<u8>, choice: &Choice, ids: &[u32], first: u32, shown: Option<&str>) {
         let Some(alternatives) = self.sampling.logprobs else { return };
         out.extend_from_slice(b",\"completion_probabilities\":");
         let tokens: Vec<(u32, u32)> = (first..).zip(ids.iter().copied()).collect();
         push_list(out, &tokens, |out, &(position, id)| {
             let logprob = choice.line.logprob(position);
-            push_token(out, choice, id, logprob);
+            match shown {
+                Some(text) => push_piece(out, id, text.as_bytes(), logprob),
+                None => push_token(out, choice, id, logprob),
+            }
             out.extend_from_slice(b",\"top_logprobs\":");
             let places: Vec<u32> = (0..alternatives).collect();
             push_list(out, &places, |out, &place| {
@@ -98,7 +103,7 @@ impl Completion {
         write!(out, ",\"tokens_cached\":{},\"timings\":{timings}", (prompt_tokens + predicted).saturating_sub(1))
             .expect("a buffer takes everything");
         if let Some(collected) = collected {
-            self.push_probabilities(out, choice, &collected.ids, choice.position - choice.emitted);
+            self.push_probabilities(out, choice, &collected.ids, choice.position - choice.emitted, None);
         }
         out.push(b'}');
     }
@@ -129,7 +134,7 @@ impl Format for Completion {
         let choice = tokens.choice;
         // A character that spans several tokens is one event with the last one's id: the others' ids are lost.
         if let &[id] = tokens.ids
-            && !(choice.is_inside_character() && choice.finish.is_none())
+            && !choice.is_inside_character()
         {
             events.push(|out| {
                 out.extend_from_slice(b"{\"index\":");
@@ -142,7 +147,7 @@ impl Format for Completion {
                 push_number(out, u64::from(choice.emitted));
                 out.extend_from_slice(b",\"tokens_evaluated\":");
                 push_number(out, self.settings.prompt_tokens);
-                self.push_probabilities(out, choice, &[id], choice.position - 1);
+                self.push_probabilities(out, choice, &[id], choice.position - 1, Some(tokens.text));
                 out.push(b'}');
             });
         }
@@ -154,8 +159,8 @@ impl Format for Completion {
 
     fn close(&mut self, _events: &mut Events, _choices: &[Choice]) {}
 
-    fn broken(&mut self, events: &mut Events) {
-        let body = failure(StatusCode::INTERNAL_SERVER_ERROR).body;
+    fn broken(&mut self, events: &mut Events, trouble: Trouble, context: u32) {
+        let body = complaint(trouble, context).body;
         events.push(|out| out.extend_from_slice(&body));
     }
 
@@ -174,12 +179,16 @@ impl Format for Completion {
 fn push_token(out: &mut Vec<u8>, choice: &Choice, id: u32, logprob: f64) {
     let mut bytes = Vec::new();
     vocabulary::push_bytes(id, choice.line.script(), &mut bytes);
+    push_piece(out, id, &bytes, logprob);
+}
+
+fn push_piece(out: &mut Vec<u8>, id: u32, bytes: &[u8], logprob: f64) {
     out.extend_from_slice(b"{\"id\":");
     push_number(out, u64::from(id));
     out.extend_from_slice(b",\"token\":");
-    push_str(out, &String::from_utf8_lossy(&bytes));
+    push_str(out, &String::from_utf8_lossy(bytes));
     out.extend_from_slice(b",\"bytes\":");
-    push_list(out, &bytes, |out, &byte| push_number(out, u64::from(byte)));
+    push_list(out, bytes, |out, &byte| push_number(out, u64::from(byte)));
     out.extend_from_slice(b",\"logprob\":");
     push_float(out, logprob);
 }

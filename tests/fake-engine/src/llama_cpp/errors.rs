@@ -3,6 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::fault::Trouble;
 use crate::fields::WrongType;
 use crate::reply::Whole;
 
@@ -21,10 +22,23 @@ pub(crate) enum Refusal {
     InputTooLarge { tokens: usize, batch: u32 },
     Grammar,
     NoEmbeddings,
+    OutOfMemory,
+    Failed,
     Ordered(StatusCode),
 }
 
 impl Refusal {
+    /// What it says in this trouble; `context` is its context length.
+    pub(crate) fn in_trouble(trouble: Trouble, context: u32) -> Self {
+        match trouble {
+            Trouble::Context => Self::TooLong { tokens: context as usize + 1, context },
+            Trouble::Schema => Self::Grammar,
+            Trouble::Overloaded => Self::Ordered(StatusCode::SERVICE_UNAVAILABLE),
+            Trouble::OutOfMemory => Self::OutOfMemory,
+            Trouble::Internal | Trouble::EngineDead => Self::Failed,
+        }
+    }
+
     pub(crate) fn answer(&self) -> Whole {
         let (status, kind, message) = self.words();
         let mut error = json!({"code": status.as_u16(), "message": message, "type": kind});
@@ -74,6 +88,11 @@ impl Refusal {
                 "not_supported_error",
                 "This server does not support embeddings. Start it with `--embeddings`".to_owned(),
             ),
+            Self::OutOfMemory => {
+                let message = "failed to allocate compute buffers".to_owned();
+                (StatusCode::INTERNAL_SERVER_ERROR, "server_error", message)
+            }
+            Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "server_error", "Compute error.".to_owned()),
             Self::Ordered(status) => {
                 let kind = match *status {
                     StatusCode::SERVICE_UNAVAILABLE => "unavailable_error",

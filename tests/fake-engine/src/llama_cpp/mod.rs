@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::engine::Shared;
+use crate::fault::Trouble;
 use crate::fields::Fields;
 use crate::reply::{Call, Reply, Whole};
 use crate::script::Script;
@@ -33,6 +34,11 @@ pub(crate) fn route(call: &Call, script: &Script, shared: &Arc<Shared>) -> Reply
 /// What is answered when a request is ordered to fail with this status.
 pub(crate) fn failure(status: StatusCode) -> Whole {
     Refusal::Ordered(status).answer()
+}
+
+/// What is answered in this trouble.
+pub(crate) fn complaint(trouble: Trouble, context: u32) -> Whole {
+    Refusal::in_trouble(trouble, context).answer()
 }
 
 fn dispatch(context: &Context<'_>) -> Result<Reply, Refusal> {

@@ -8,10 +8,9 @@ use tokio::time::Instant;
 use super::Context;
 use super::completion::{Completion, Settings};
 use super::errors::Refusal;
-use crate::answer::Answer;
 use crate::choice::{Choice, Sampling};
 use crate::fields::{Fields, Input};
-use crate::held_text::Stops;
+use crate::held_text::{Hold, Stops};
 use crate::orders::Orders;
 use crate::reply::{Aborts, Reply, Task, Work};
 use crate::schema;
@@ -20,8 +19,6 @@ use crate::vocabulary;
 /// Keeps one request from ordering more answers than a test can mean.
 const MAX_CHOICES: u32 = 64;
 const MAX_ALTERNATIVES: u32 = 100;
-/// Tokens of an answer that follows a schema, in bytes.
-const SCHEMA_TOKEN: usize = 4;
 
 pub(super) fn completion(context: &Context<'_>, body: &Map<String, Value>) -> Result<Reply, Refusal> {
     let fields = Fields::new(body);
@@ -38,10 +35,8 @@ pub(super) fn completion(context: &Context<'_>, body: &Map<String, Value>) -> Re
     let mut orders = Orders::new(script, &text, emitted).failing_by_rate(script, context.shared.next_number());
     // Its events hold one token each.
     orders.burst = 1;
-    if let Some(answer) = constrained(&fields)?
-        && !orders.answer_ordered
-    {
-        orders.answer = answer;
+    if let Some(text) = constrained(&fields, orders.items)? {
+        orders.constrained(&text);
     }
     context.shared.recorded().push(&Value::Object(body.clone()), script.record);
 
@@ -116,14 +111,15 @@ fn sampling(fields: &Fields<'_>) -> Result<Sampling, Refusal> {
         stops: Stops {
             texts: fields.texts("stop")?.into_iter().filter(|text| !text.is_empty()).collect(),
             include: false,
+            hold: Hold::Beginnings,
         },
         stop_token_ids: Vec::new(),
         logprobs: u32::try_from(alternatives).ok().filter(|&n| n > 0).map(|n| n.min(MAX_ALTERNATIVES)),
     })
 }
 
-/// The answer that a constraint asks for. A schema that cannot be met is silently ignored, as the real server does.
-fn constrained(fields: &Fields<'_>) -> Result<Option<Answer>, Refusal> {
+/// The answer that a constraint asks for; `items`: how many elements its arrays are to have. A schema that cannot be met is silently ignored, as the real server does.
+fn constrained(fields: &Fields<'_>, items: Option<u64>) -> Result<Option<String>, Refusal> {
     if let Some(grammar) = fields.text("grammar")?
         && !grammar.is_empty()
     {
@@ -131,5 +127,5 @@ fn constrained(fields: &Fields<'_>) -> Result<Option<Answer>, Refusal> {
         return if grammar.contains("root") { Ok(None) } else { Err(Refusal::Grammar) };
     }
     let Some(schema) = fields.get("json_schema") else { return Ok(None) };
-    Ok(schema::example(schema).ok().map(|value| Answer::cut(&value.to_string(), SCHEMA_TOKEN)))
+    Ok(schema::example(schema, items).ok().map(|value| value.to_string()))
 }

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::fault::Trouble;
 use crate::fields::WrongType;
 use crate::reply::Whole;
 use crate::schema::SchemaError;
@@ -50,7 +51,11 @@ pub(crate) enum Refusal {
     AdapterLoaded(String),
     AdapterUnknown(String),
     Busy,
+    /// The engine core has died.
     Internal,
+    /// A request has failed.
+    Failed,
+    OutOfMemory,
     /// An ordered failure that has no words of its own.
     Other(StatusCode),
 }
@@ -74,6 +79,18 @@ impl Refusal {
         }
     }
 
+    /// What it says in this trouble; `context` is its context length.
+    pub(crate) fn in_trouble(trouble: Trouble, context: u32) -> Self {
+        match trouble {
+            Trouble::Context => Self::PromptTooLong { tokens: context as usize + 1, max: context },
+            Trouble::Schema => Self::Schema(SchemaError::Type("foo".to_owned())),
+            Trouble::Overloaded => Self::Busy,
+            Trouble::OutOfMemory => Self::OutOfMemory,
+            Trouble::Internal => Self::Failed,
+            Trouble::EngineDead => Self::Internal,
+        }
+    }
+
     pub(crate) fn answer(&self, front_end: FrontEnd) -> Whole {
         match (self, front_end) {
             (Self::NotFound, FrontEnd::Python) => Whole::json(StatusCode::NOT_FOUND, &json!({"detail": "Not Found"})),
@@ -93,8 +110,11 @@ impl Refusal {
     }
 
     /// The body alone, for an error event in a stream.
-    pub(crate) fn python_body(&self) -> Value {
-        self.python().body()
+    pub(crate) fn event(&self, front_end: FrontEnd) -> Value {
+        match front_end {
+            FrontEnd::Python => self.python().body(),
+            FrontEnd::Rust => self.rust().body(),
+        }
     }
 
     fn python(&self) -> Words {
@@ -206,6 +226,16 @@ impl Refusal {
                 "EngineCore encountered an issue. See stack trace (above) for the root cause.".to_owned(),
                 None,
             ),
+            Self::Failed => {
+                Words::python(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error".to_owned(), None)
+            }
+            Self::OutOfMemory => Words::python(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which \
+                 1.18 GiB is free."
+                    .to_owned(),
+                None,
+            ),
             Self::Other(status) => Words::python(*status, format!("ordered failure with status {status}"), None),
         }
     }
@@ -245,6 +275,7 @@ impl Refusal {
                 let message = "Internal server error".to_owned();
                 Words::rust(StatusCode::INTERNAL_SERVER_ERROR, message, "internal_error")
             }
+            Self::Failed | Self::OutOfMemory => Words { code: json!("internal_error"), ..self.python() },
             other => {
                 let words = other.python();
                 Words::rust(words.status, words.message, "invalid_request_error")

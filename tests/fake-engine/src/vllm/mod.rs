@@ -13,6 +13,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::engine::Shared;
+use crate::fault::Trouble;
 use crate::reply::{Call, Reply, Whole};
 use crate::script::{FrontEnd, Script, Serves};
 use errors::Refusal;
@@ -33,6 +34,11 @@ pub(crate) fn route(call: &Call, script: &Script, front_end: FrontEnd, shared: &
 /// What is answered when a request is ordered to fail with this status.
 pub(crate) fn failure(front_end: FrontEnd, status: StatusCode) -> Whole {
     Refusal::ordered(status).answer(front_end)
+}
+
+/// What is answered in this trouble.
+pub(crate) fn complaint(front_end: FrontEnd, trouble: Trouble, context: u32) -> Whole {
+    Refusal::in_trouble(trouble, context).answer(front_end)
 }
 
 fn dispatch(context: &Context<'_>) -> Result<Reply, Refusal> {

@@ -7,10 +7,9 @@ use serde_json::Value;
 use super::completion::{Completion, Settings};
 use super::errors::Refusal;
 use super::{Context, now};
-use crate::answer::Answer;
 use crate::choice::{Choice, Sampling};
 use crate::fields::{Fields, Input};
-use crate::held_text::Stops;
+use crate::held_text::{Hold, Stops};
 use crate::orders::Orders;
 use crate::reply::{Aborts, Reply, Task, Work};
 use crate::schema;
@@ -22,8 +21,6 @@ const DEFAULT_MAX_TOKENS: i64 = 16;
 const MAX_LOGPROBS: i64 = 20;
 /// Keeps one request from ordering more answers than a test can mean.
 const MAX_CHOICES: usize = 1024;
-/// Tokens of an answer that follows a schema, in bytes.
-const SCHEMA_TOKEN: usize = 4;
 
 pub(super) fn completion(context: &Context<'_>, body: &Value) -> Result<Reply, Refusal> {
     let Value::Object(object) = body else {
@@ -45,10 +42,8 @@ pub(super) fn completion(context: &Context<'_>, body: &Value) -> Result<Reply, R
     let emitted = u32::try_from(vocabulary::emitted_before(&prompts[0])).unwrap_or(u32::MAX);
     let number = context.shared.next_number();
     let mut orders = Orders::new(script, &text, emitted).failing_by_rate(script, number);
-    if let Some(answer) = constrained(&fields)?
-        && !orders.answer_ordered
-    {
-        orders.answer = answer;
+    if let Some(text) = constrained(&fields, orders.items)? {
+        orders.constrained(&text);
     }
 
     let salt = fields.text("cache_salt")?.unwrap_or_default();
@@ -148,14 +143,15 @@ fn sampling(fields: &Fields<'_>, context: &Context<'_>, model: &str) -> Result<S
         stops: Stops {
             texts: fields.texts("stop")?.into_iter().filter(|text| !text.is_empty()).collect(),
             include: fields.boolean("include_stop_str_in_output")?,
+            hold: Hold::Longest,
         },
         stop_token_ids: fields.ids("stop_token_ids")?,
         logprobs: logprobs.and_then(|asked| u32::try_from(asked).ok()),
     })
 }
 
-/// The answer that a constraint asks for.
-fn constrained(fields: &Fields<'_>) -> Result<Option<Answer>, Refusal> {
+/// The answer that a constraint asks for. `items`: how many elements its arrays are to have.
+fn constrained(fields: &Fields<'_>, items: Option<u64>) -> Result<Option<String>, Refusal> {
     let mut found = Vec::new();
     if let Some(outputs) = fields.object("structured_outputs")? {
         for kind in ["json", "regex", "choice", "grammar", "json_object", "structural_tag"] {
@@ -178,14 +174,14 @@ fn constrained(fields: &Fields<'_>) -> Result<Option<Answer>, Refusal> {
         _ => return Err(Refusal::TwoConstraints),
     };
     let text = match kind {
-        "json" => schema::example(&parsed(value)?)?.to_string(),
+        "json" => schema::example(&parsed(value)?, items)?.to_string(),
         "json_object" => "{}".to_owned(),
         "choice" => value.get(0).and_then(Value::as_str).ok_or(Refusal::Constraint("choice"))?.to_owned(),
         "regex" => return Err(Refusal::Constraint("regex")),
         "grammar" => return Err(Refusal::Constraint("grammar")),
         _ => return Err(Refusal::Constraint("structural_tag")),
     };
-    Ok(Some(Answer::cut(&text, SCHEMA_TOKEN)))
+    Ok(Some(text))
 }
 
 /// A schema, which may also come as a string of JSON.
