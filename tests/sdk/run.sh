@@ -89,7 +89,7 @@ until grep -q 'base URL' "$run/gateway.out"; do
         tail -n 30 "$run/gateway.log"
         exit 1
     fi
-    [ $((seconds % 15)) -ne 14 ] || say "waiting for the engines ($seconds s): $(grep '^waiting for' "$run/gateway.log" | tail -n 1)"
+    [ $((seconds % 15)) -ne 14 ] || say "after $seconds s $(grep '^waiting for' "$run/gateway.log" | tail -n 1)"
     seconds=$((seconds + 1))
     sleep 1
 done
@@ -102,8 +102,9 @@ CLOUDACH_MODEL=$chat
 CLOUDACH_EMBEDDING_MODEL=$embedding
 export CLOUDACH_BASE_URL CLOUDACH_API_KEY CLOUDACH_MODEL CLOUDACH_EMBEDDING_MODEL
 # shellcheck disable=SC2086 # a pattern of file names
-(cd tests/sdk/node && node --test --test-timeout=60000 $node_tests) >"$run/node.out" 2>&1 &
+(cd tests/sdk/node && exec node --test --test-timeout=60000 $node_tests) >"$run/node.out" 2>&1 &
 node_run=$!
+started="$started $node_run"
 failed=
 "$venv/bin/python" -m pytest "$python_tests" -c tests/sdk/python/pytest.ini || failed=openai-python
 wait $node_run || failed="$failed openai-node"

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloudach_fake_engine::{FakeEngine, Script};
+use cloudach_fake_engine::{Dialect as FakeDialect, FakeEngine, FrontEnd, Script};
 use cloudach_proto::v1::{ErrorCode, GenerateRequest, Sampling};
 use cloudach_sidecar::config::{Dialect as Spoken, EngineConfig};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -13,11 +13,49 @@ use crate::rig::{Rig, SOON, Sidecar, ask, ask_ids, dialect, engines};
 async fn an_engine_that_breaks_in_the_middle_is_lost() {
     for script in engines() {
         let rig = Rig::start(script).await;
-        for fault in ["die_after=3", "error_after=3", "end_after=3", "abort_after=3", "malformed_after=3"] {
+        for fault in ["die_after=3", "end_after=3", "abort_after=3", "malformed_after=3"] {
             let answer = rig.sidecar.run(ask(&format!("[[fault:{fault}]]"))).await;
             let failed = answer.failed.as_ref().unwrap_or_else(|| panic!("{fault} ends well"));
             assert_eq!((failed.code(), failed.retryable), (ErrorCode::ReplicaLost, true), "{fault}: {failed:?}");
             assert!(answer.ids().len() <= 3, "{fault}");
+            rig.sidecar.ready().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_an_engine_complains_of_is_told_before_and_in_a_stream() {
+    let complaints = [
+        ("context", ErrorCode::ContextLengthExceeded, false),
+        ("schema", ErrorCode::InvalidRequest, false),
+        ("overloaded", ErrorCode::Overloaded, true),
+        ("oom", ErrorCode::EngineOutOfMemory, true),
+        ("internal", ErrorCode::EngineFailed, true),
+    ];
+    for script in engines() {
+        let spoken = script.dialect;
+        let rig = Rig::start(script).await;
+        for (complaint, code, retryable) in complaints {
+            for (fault, ids) in
+                [(complaint.to_owned(), 0), (format!("{complaint}_after=0"), 0), (format!("{complaint}_after=3"), 3)]
+            {
+                let answer = rig.sidecar.run(ask(&format!("[[fault:{fault}]]"))).await;
+                let failed = answer.failed.as_ref().unwrap_or_else(|| panic!("{spoken:?} {fault} ends well"));
+                // The Rust front end's events have no status: what they say of a request reads like any failure.
+                let blurred = spoken == FakeDialect::Vllm(FrontEnd::Rust) && fault.contains("_after");
+                if !blurred || code == ErrorCode::EngineOutOfMemory {
+                    assert_eq!((failed.code(), failed.retryable), (code, retryable), "{spoken:?} {fault}: {failed:?}");
+                }
+                assert!(answer.ids().len() <= ids, "{fault}");
+                if code == ErrorCode::InvalidRequest && !blurred {
+                    assert_eq!(failed.param, "response_format");
+                }
+            }
+        }
+        for fault in ["dead", "dead_after=3", "error_after=3"] {
+            let failed = rig.sidecar.run(ask(&format!("[[fault:{fault}]]"))).await.failed.unwrap();
+            assert!([ErrorCode::ReplicaLost, ErrorCode::EngineFailed].contains(&failed.code()), "{failed:?}");
+            assert!(failed.retryable);
             rig.sidecar.ready().await;
         }
     }

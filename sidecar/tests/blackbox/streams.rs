@@ -72,6 +72,115 @@ async fn limits_and_stop_strings_end_an_answer() {
 }
 
 #[tokio::test]
+async fn a_caller_that_cuts_stop_texts_waits_for_none() {
+    for script in engines() {
+        let rig = Rig::start(script.saying("one two three four")).await;
+        let sampling = Sampling {
+            stop: vec!["three".into(), "not in there at all".into()],
+            stop_is_cut_by_caller: true,
+            ..Sampling::default()
+        };
+        let answer = rig.sidecar.run(GenerateRequest { sampling: Some(sampling.clone()), ..ask("count") }).await;
+        assert_eq!(answer.deltas[0].text, "one", "nothing is held back");
+        assert!(["one two three", "one two "].contains(&answer.text().as_str()), "{}", answer.text());
+        assert_eq!(answer.finished.unwrap().stop.as_deref(), Some("three"));
+
+        let sampling = Sampling { stop: vec!["five".into()], ..sampling };
+        let whole = rig.sidecar.run(GenerateRequest { sampling: Some(sampling), ..ask("count") }).await;
+        let texts: Vec<&str> =
+            whole.deltas.iter().map(|delta| delta.text.as_str()).filter(|text| !text.is_empty()).collect();
+        assert_eq!(texts, ["one", " two", " three", " four"]);
+    }
+}
+
+#[tokio::test]
+async fn a_prompt_is_told_before_its_answer() {
+    for script in engines() {
+        let rig = Rig::start(script.saying("one two three")).await;
+        let both = rig.sidecar.run(GenerateRequest { echo: true, ..ask("Say é, 日本!") }).await;
+        let prompt = both.started.as_ref().unwrap().prompt.as_ref().unwrap();
+        assert_eq!((prompt.text.as_str(), prompt.logprobs.len()), ("Say é, 日本!", 0));
+        assert_eq!(both.text(), "one two three");
+
+        let ids = vocabulary::tokenize("Say é, 日本!");
+        let alone = Some(Sampling { max_tokens: Some(0), ..Sampling::default() });
+        let request = GenerateRequest { echo: true, sampling: alone.clone(), ..ask_ids(ids.clone()) };
+        let told = rig.sidecar.run(request).await;
+        assert_eq!(told.started.as_ref().unwrap().prompt.as_ref().unwrap().text, "Say é, 日本!");
+        let finished = told.finished.as_ref().unwrap();
+        assert_eq!((told.deltas.len(), finished.reason()), (0, FinishReason::Length));
+        let usage = finished.usage.unwrap();
+        assert_eq!((usage.prompt_tokens as usize, usage.completion_tokens), (ids.len(), 0));
+
+        let without_echo = rig.sidecar.run(GenerateRequest { sampling: alone, ..ask("hi") }).await;
+        assert_eq!(without_echo.failed.unwrap().param, "max_tokens");
+        assert!(rig.sidecar.run(ask("hi")).await.started.unwrap().prompt.is_none(), "not asked for");
+    }
+}
+
+#[tokio::test]
+async fn a_prompts_log_probabilities_are_told_or_refused() {
+    let [python, rust, llama_cpp] = engines();
+    let echo = |max_tokens| GenerateRequest {
+        echo: true,
+        top_logprobs: Some(2),
+        sampling: Some(Sampling { max_tokens: Some(max_tokens), ..Sampling::default() }),
+        ..ask("Say é!")
+    };
+    let tokens = vocabulary::tokenize("Say é!").len();
+    for (script, max_tokens) in [(python.clone(), 3), (python, 0), (rust.clone(), 0)] {
+        let rig = Rig::start(script.saying("one two three")).await;
+        let answer = rig.sidecar.run(echo(max_tokens)).await;
+        let started = answer.started.as_ref().unwrap_or_else(|| panic!("{answer:?}"));
+        let prompt = started.prompt.as_ref().unwrap();
+        assert_eq!((prompt.logprobs.len(), started.prompt_tokens as usize), (tokens, tokens));
+        let spelled: Vec<u8> = prompt.logprobs.iter().flat_map(|entry| entry.bytes.clone()).collect();
+        assert_eq!(String::from_utf8(spelled).unwrap(), "Say é!");
+        assert!(prompt.logprobs[1..].iter().all(|entry| entry.top.len() == 2));
+        assert_eq!(answer.text(), if max_tokens == 0 { "" } else { "one two three" });
+        let entries: usize = answer.deltas.iter().map(|delta| delta.logprobs.len()).sum();
+        assert_eq!(entries, max_tokens as usize);
+    }
+    for (script, max_tokens) in [(rust, 3), (llama_cpp.clone(), 0), (llama_cpp, 3)] {
+        let rig = Rig::start(script).await;
+        let failed = rig.sidecar.run(echo(max_tokens)).await.failed.unwrap();
+        assert_eq!((failed.code(), failed.param.as_str()), (ErrorCode::Unsupported, "echo"), "{failed:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_prompt_is_told_through_a_session() {
+    let script = Script { max_model_len: 6_000_000, ..Script::vllm() };
+    let rig = Rig::start_with(script, |config| config.limits.max_event = 256 << 20).await;
+    let peer = rig.sidecar.peer().await;
+    let alone = Some(Sampling { max_tokens: Some(0), ..Sampling::default() });
+    let echo = |prompt: &str| GenerateRequest { echo: true, sampling: alone.clone(), ..ask(prompt) };
+    let long = "a long prompt. ".repeat(400_000);
+    let answers = (0..3).map(|_| Answer::read(Box::pin(peer.generate(echo(&long)).unwrap())));
+    for answer in futures_util::future::join_all(answers).await {
+        assert!(answer.started.is_some_and(|started| started.prompt.unwrap().text == long));
+    }
+    let failed = rig.sidecar.run(echo(&"x".repeat(9 << 20))).await.failed.unwrap();
+    assert_eq!((failed.code(), failed.param.as_str()), (ErrorCode::InvalidRequest, "echo"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn wherever_tokens_cut_the_text() {
+    let text = "aé日🦀b";
+    for script in engines() {
+        let rig = Rig::start(script).await;
+        for cut in 0..=text.len() {
+            let request = GenerateRequest { top_logprobs: Some(1), ..ask(&format!("[[say:{text}]][[cut_at={cut}]]")) };
+            let answer = rig.sidecar.run(request).await;
+            assert_eq!(answer.text(), text, "cut at {cut}");
+            let entries = answer.deltas.iter().flat_map(|delta| &delta.logprobs);
+            let spelled: Vec<u8> = entries.flat_map(|entry| entry.bytes.clone()).collect();
+            assert_eq!(String::from_utf8(spelled).unwrap(), text, "cut at {cut}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn each_token_has_its_log_probability() {
     for script in engines() {
         let rig = Rig::start(script.saying("one two three")).await;

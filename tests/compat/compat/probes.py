@@ -9,7 +9,8 @@ A file is a list of probes:
     key: none | wrong               # by default the right one
     refused: {status, message, type, param, code}   # without it the answer is expected to be 200 and of the contract's shape
     headers: edge                   # the class of contract/headers.yaml, where it is not the one the status says
-    vendor: true                    # a field that OpenAI does not know
+    needs: [text]                   # what only some models can do: a 400 of OpenAI's form is as right as an answer
+  vendor: true                    # a field that OpenAI does not know
     only_if_refused: REASON         # says nothing of a server that answers 200
     source: where the expectation comes from, where it is not the checklist's entry
 
@@ -33,7 +34,7 @@ from .recordings import Limits, Models
 LONG = "one two three four five six seven eight nine ten " * 15_000
 
 FOLDER = Path(__file__).parent.parent / "probes"
-KEYS = {"name", "covers", "post", "get", "body", "raw", "key", "refused", "headers", "vendor", "only_if_refused", "source", "values"}
+KEYS = {"name", "needs", "covers", "post", "get", "body", "raw", "key", "refused", "headers", "vendor", "only_if_refused", "source", "values"}
 
 
 def load(models: Models, limits: Limits, folder: Path = FOLDER) -> list[Exchange]:
@@ -75,6 +76,7 @@ def _exchange(probe: dict[str, Any], models: Models, limits: Limits) -> Exchange
         request=_limited(request, limits) if not refused else request,
         expected=Expected(status, form, probe.get("headers") or headers.class_of(request, status, code)),
         covers=tuple(probe.get("covers", ())),
+        needs=frozenset(probe.get("needs", ())),
         vendor=bool(probe.get("vendor")),
         only_if_refused=probe.get("only_if_refused"),
         not_applicable=f"no {' or '.join(sorted(missing))} given" if missing else None,

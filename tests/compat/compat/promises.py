@@ -194,7 +194,9 @@ def _usage(usage: dict[str, Any] | None, request: Request, asked: Asked, where: 
     if usage["total_tokens"] != usage["prompt_tokens"] + usage["completion_tokens"]:
         yield Divergence(f"{where}.usage.total_tokens", "prompt_tokens + completion_tokens", short(usage))
     fields = request.fields
-    limit = fields.get("max_completion_tokens") or fields.get("max_tokens")
+    # A completion without a limit has 16 tokens (the OpenAPI document).
+    default = 16 if request.endpoint == "completions" else None
+    limit = fields.get("max_completion_tokens") or fields.get("max_tokens") or default
     # An echoed prompt is counted as the prompt; `best_of` makes more than is sent.
     most = (limit or 0) * max(asked.count, fields.get("best_of") or 1)
     if limit and usage["completion_tokens"] > most:

@@ -132,6 +132,13 @@ fn failure(dialect: Dialect, status: StatusCode) -> Whole {
     }
 }
 
+fn complaint(dialect: Dialect, trouble: Trouble, context: u32) -> Whole {
+    match dialect {
+        Dialect::Vllm(front_end) => vllm::complaint(front_end, trouble, context),
+        Dialect::LlamaCpp => llama_cpp::complaint(trouble, context),
+    }
+}
+
 struct Generation<'a> {
     orders: Orders,
     choices: Vec<Choice>,

@@ -59,8 +59,9 @@ struct Arguments {
     /// Resets the connection of every generation after so many tokens.
     #[arg(long)]
     die_after_tokens: Option<u32>,
-    /// What goes wrong: status=503, die, die_after=3, kill_after=3, error_after=3, end_after=3, abort_after=3,
-    /// stall_after=3, malformed_after=3, huge_after=3:BYTES. With `@TEXT` behind it, only for prompts with that text.
+    /// What goes wrong: status=503, context, schema, overloaded, oom, internal, dead, each of these six with _after=3,
+    /// or die, die_after=3, kill_after=3, oom_kill_after=3, error_after=3, end_after=3, abort_after=3, stall_after=3,
+    /// malformed_after=3, huge_after=3:BYTES. With `@TEXT` behind it, only for prompts with that text.
     #[arg(long, value_parser = fault)]
     fault: Vec<FaultRule>,
     /// How events look on the wire: crlf, no_space, split=BYTES.

@@ -55,6 +55,54 @@ async fn a_failed_engine_core() {
 }
 
 #[tokio::test]
+async fn complaints_before_the_first_token_and_in_the_middle() {
+    let cases = [
+        ("context", 400, "maximum context length is 8192 tokens"),
+        ("schema", 400, "Grammar error: Invalid type: foo"),
+        ("overloaded", 503, "The engine is currently busy"),
+        ("oom", 500, "CUDA out of memory."),
+        ("internal", 500, "Internal server error"),
+        ("dead", 500, "EngineCore encountered an issue."),
+    ];
+    let engine = FakeEngine::start(Script::vllm()).await;
+    for (name, status, words) in cases {
+        for stream in [true, false] {
+            let response = complete(&engine, &format!("[[fault:{name}]]"), stream).await;
+            assert_eq!(response.status, status, "{name}");
+            assert!(response.json()["error"]["message"].as_str().unwrap().starts_with(words) || name == "context");
+            assert!(response.text().contains(words), "{name}");
+        }
+        let response = complete(&engine, &format!("[[fault:{name}_after=2]]"), true).await;
+        assert_eq!((response.status, response.end), (200, End::Complete));
+        let events = response.events();
+        assert_eq!((events.len(), events[3].as_str()), (4, "[DONE]"), "{name}");
+        let error: Value = serde_json::from_str(&events[2]).unwrap();
+        assert_eq!(error["error"]["code"], status, "{name}");
+        assert!(error["error"]["message"].as_str().unwrap().contains(words), "{name}");
+        assert_eq!(complete(&engine, &format!("[[fault:{name}_after=2]]"), false).await.status, status);
+    }
+    let llama = FakeEngine::start(Script::llama_cpp()).await;
+    for (name, status, words) in
+        [("context", 400, "exceeds the available context size"), ("schema", 400, "grammar"), ("oom", 500, "allocate")]
+    {
+        let prompt = json!({"prompt": format!("[[fault:{name}]]"), "stream": true});
+        let response = post(&llama, "/completion", prompt).await;
+        assert_eq!(response.status, status);
+        assert!(response.text().contains(words), "{}", response.text());
+        let prompt = json!({"prompt": format!("[[fault:{name}_after=1]]"), "stream": true});
+        assert!(post(&llama, "/completion", prompt).await.events().last().unwrap().contains(words));
+    }
+}
+
+#[tokio::test]
+async fn a_gpu_without_memory_kills_the_engine() {
+    let engine = FakeEngine::start(Script::vllm()).await;
+    let response = complete(&engine, "[[fault:oom_kill_after=2]]", true).await;
+    assert_eq!((response.chunks().len(), response.end), (2, End::Reset));
+    engine.ended().await;
+}
+
+#[tokio::test]
 async fn a_stream_that_just_ends() {
     let engine = FakeEngine::start(Script::vllm()).await;
     let response = complete(&engine, "[[fault:end_after=2]]", true).await;

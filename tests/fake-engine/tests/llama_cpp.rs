@@ -62,6 +62,33 @@ async fn ids_inside_a_character_are_lost_in_a_stream() {
 }
 
 #[tokio::test]
+async fn a_token_with_the_start_of_a_character_waits_whole() {
+    let engine = FakeEngine::start(Script { eos: false, ..Script::llama_cpp() }).await;
+    let text = "naïve 日本語 and a crab 🦀!";
+    for cut in ["[[cut=3]]", "[[cut=4]]", "[[cut_at=3]]", "[[cuts=3,8,11,25]]"] {
+        let body = json!({"prompt": format!("[[say:{text}]]{cut}"), "stream": true, "n_probs": 1});
+        let chunks = post(&engine, "/completion", body).await.chunks();
+        let content: String = chunks.iter().map(|chunk| chunk["content"].as_str().unwrap()).collect();
+        assert_eq!(content, text, "{cut}");
+        let told =
+            |chunk: &Value| chunk["completion_probabilities"][0]["token"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(chunks.iter().map(told).collect::<String>(), text, "an event's text is its token's");
+    }
+    let body = json!({"prompt": "[[say:a🦀]][[cut=1]]", "stream": true, "return_tokens": true, "n_predict": 3});
+    let chunks = post(&engine, "/completion", body).await.chunks();
+    assert_eq!((chunks.len(), &chunks[1]["tokens_predicted"]), (2, &json!(3)), "what is not complete is not told");
+}
+
+#[tokio::test]
+async fn only_what_may_become_a_stop_string_waits() {
+    let engine = FakeEngine::start(Script::llama_cpp().saying("one two three")).await;
+    let body = json!({"prompt": "x", "stream": true, "stop": [" two four"]});
+    let chunks = post(&engine, "/completion", body).await.chunks();
+    let content: Vec<&str> = chunks.iter().map(|chunk| chunk["content"].as_str().unwrap()).collect();
+    assert_eq!(content, ["one", "", " two three", "", ""]);
+}
+
+#[tokio::test]
 async fn schemas_and_grammars() {
     let engine = FakeEngine::start(Script::llama_cpp()).await;
     let complete = async |field: &str, value: Value| {

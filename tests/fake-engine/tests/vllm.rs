@@ -64,11 +64,82 @@ async fn a_whole_response() {
     let body = json!({"prompt": "Hi!", "max_tokens": 2, "return_token_ids": true, "logprobs": 1, "echo": true});
     let response = post(&engine, "/v1/completions", body).await.json();
     let choice = &response["choices"][0];
-    assert_eq!(choice["text"], "Hi!Hello big");
+    assert_eq!(choice["text"], "Hello big", "where ids are told the prompt's text is not");
     assert_eq!(choice["finish_reason"], "length");
-    assert_eq!(choice["logprobs"]["text_offset"], json!([3, 8]));
+    assert_eq!(choice["logprobs"]["tokens"], json!(["Hi", "!", "Hello", " big"]));
+    assert_eq!(choice["logprobs"]["text_offset"], json!([0, 2, 3, 8]));
     assert_eq!(choice["token_ids"].as_array().unwrap().len(), 2);
     assert_eq!(response["usage"], json!({"prompt_tokens": 2, "total_tokens": 4, "completion_tokens": 2}));
+}
+
+#[tokio::test]
+async fn a_prompt_is_echoed_before_its_answer() {
+    let engine = FakeEngine::start(Script::vllm().saying("é one")).await;
+    let body = json!({"prompt": "Hé!", "max_tokens": 2, "stream": true, "logprobs": 2, "echo": true});
+    let chunks = post(&engine, "/v1/completions", body.clone()).await.chunks();
+    assert_eq!(texts(&chunks), ["Hé!é", " one"]);
+    let first = &chunks[0]["choices"][0];
+    assert_eq!(first["prompt_token_ids"], json!(vocabulary::tokenize("Hé!")));
+    // Two bytes each: the second has the rest of what the first began.
+    assert_eq!(first["logprobs"]["tokens"], json!(["", "Hé!", "é"]));
+    assert_eq!(first["logprobs"]["text_offset"], json!([0, 0, 3]));
+    assert_eq!(first["logprobs"]["token_logprobs"][0], Value::Null);
+    assert_eq!(first["logprobs"]["top_logprobs"][0], Value::Null);
+    assert_eq!(first["logprobs"]["top_logprobs"][1].as_object().unwrap().len(), 3);
+    assert_eq!(first["logprobs"]["top_logprobs"][2].as_object().unwrap().len(), 2);
+    let mut whole = body;
+    whole["stream"] = json!(false);
+    let whole = post(&engine, "/v1/completions", whole).await.json();
+    assert_eq!(whole["choices"][0]["text"], "Hé!é one");
+    assert_eq!(whole["choices"][0]["logprobs"]["tokens"], json!(["", "Hé!", "é", " one"]));
+}
+
+#[tokio::test]
+async fn a_prompt_alone_is_echoed() {
+    for script in [Script::vllm(), rust_front_end()] {
+        let engine = FakeEngine::start(script).await;
+        let body = json!({"prompt": "Hi!", "max_tokens": 0, "stream": true, "logprobs": 0, "echo": true,
+            "stream_options": {"include_usage": true}});
+        let chunks = post(&engine, "/v1/completions", body).await.chunks();
+        assert_eq!(texts(&chunks).concat(), "Hi!");
+        assert_eq!(chunks[0]["choices"][0]["logprobs"]["tokens"], json!(["Hi", "!"]));
+        let reasons: Vec<&Value> = chunks.iter().map(|chunk| &chunk["choices"][0]["finish_reason"]).collect();
+        assert!(reasons.contains(&&json!("length")), "{reasons:?}");
+        // It is generated all the same.
+        assert_eq!(chunks.last().unwrap()["usage"]["completion_tokens"], 1);
+    }
+    let engine = FakeEngine::start(Script::vllm()).await;
+    assert_eq!(post(&engine, "/v1/completions", json!({"prompt": "Hi!", "max_tokens": 0})).await.status, 400);
+}
+
+#[tokio::test]
+async fn the_front_ends_echo_differently() {
+    let rust = FakeEngine::start(rust_front_end().saying("one")).await;
+    let body = json!({"prompt": "Hi!", "max_tokens": 2, "stream": true, "logprobs": 1, "echo": true, "return_token_ids": true});
+    let chunks = post(&rust, "/v1/completions", body.clone()).await.chunks();
+    assert_eq!(texts(&chunks), ["Hi!", "one", "", ""], "its text although ids are told");
+    assert_eq!(chunks[0]["choices"][0]["logprobs"], Value::Null);
+    let python = FakeEngine::start(Script::vllm().saying("one")).await;
+    let chunks = post(&python, "/v1/completions", body).await.chunks();
+    assert_eq!(texts(&chunks), ["one", ""]);
+    assert_eq!(chunks[0]["choices"][0]["logprobs"]["tokens"], json!(["Hi", "!", "one"]));
+}
+
+#[tokio::test]
+async fn an_answer_is_cut_where_it_is_told() {
+    let engine = FakeEngine::start(Script { eos: false, ..Script::vllm() }).await;
+    let text = "aé日🦀b";
+    for cut in 0..=text.len() + 1 {
+        let body =
+            json!({"prompt": format!("[[say:{text}]][[cut_at={cut}]]"), "stream": true, "return_token_ids": true});
+        let chunks = post(&engine, "/v1/completions", body).await.chunks();
+        assert_eq!((chunks.len(), texts(&chunks).concat().as_str()), (2, text), "cut at {cut}");
+        let whole = cut.min(text.len());
+        let first = if text.is_char_boundary(whole) { &text[..whole] } else { "" };
+        assert_eq!(texts(&chunks)[0], first, "cut at {cut}");
+    }
+    let body = json!({"prompt": format!("[[say:{text}]][[cuts=1,4,7]]"), "stream": true});
+    assert_eq!(texts(&post(&engine, "/v1/completions", body).await.chunks()), ["a", "", "", "é日🦀b"]);
 }
 
 #[tokio::test]
@@ -123,6 +194,11 @@ async fn stop_strings_are_held_back_and_cut() {
     let body = json!({"prompt": "x", "stop": "two", "include_stop_str_in_output": true});
     let whole = post(&engine, "/v1/completions", body).await.json();
     assert_eq!(whole["choices"][0]["text"], "one two");
+    let body = |include: bool| json!({"prompt": "x", "stream": true, "stop": ["not there"], "include_stop_str_in_output": include});
+    let chunks = post(&engine, "/v1/completions", body(false)).await.chunks();
+    assert_eq!(texts(&chunks), ["", "", "one t", "wo th", "ree four"], "eight characters wait");
+    let chunks = post(&engine, "/v1/completions", body(true)).await.chunks();
+    assert_eq!(texts(&chunks), ["one", " two", " three", " four", ""], "nothing waits");
 }
 
 #[tokio::test]
@@ -196,6 +272,10 @@ async fn structured_outputs_give_what_fits() {
     assert_eq!(answer["choices"][0]["text"], r#"{"city":"a"}"#);
     let (_, answer) = text(json!({"structured_outputs": {"choice": ["yes", "no"]}})).await;
     assert_eq!(answer["choices"][0]["text"], "yes");
+    let list = json!({"type": "array", "items": {"const": "x"}, "minItems": 1, "maxItems": 2});
+    let body = json!({"prompt": "[[items=5]][[cut_at=3]]", "structured_outputs": {"json": list}, "stream": true});
+    let chunks = post(&engine, "/v1/completions", body).await.chunks();
+    assert_eq!(texts(&chunks), ["[\"x", "\",\"x\"]", ""]);
     let (status, answer) = text(json!({"structured_outputs": {"json": {"type": "foo"}}})).await;
     assert_eq!((status, &answer["error"]["message"]), (400, &json!("Grammar error: Invalid type: foo")));
     let (status, _) = text(json!({"structured_outputs": {"json": {}, "choice": ["a"]}})).await;

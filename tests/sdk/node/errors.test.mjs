@@ -55,7 +55,8 @@ test('a status without a class of its own', async () => {
 });
 
 test('RateLimitError: no quota', async () => {
-  const error = await failure(connect({ apiKey: SUSPENDED_KEY }).chat.completions.create({ model: CHAT, messages: say('x') }));
+  const suspended = connect({ apiKey: SUSPENDED_KEY });
+  const error = await failure(suspended.chat.completions.create({ model: CHAT, messages: say('x') }));
   check(error, OpenAI.RateLimitError, 429, { type: 'insufficient_quota', code: 'insufficient_quota' });
   assert.equal(error.headers.get('x-should-retry'), 'false');
 });

@@ -22,7 +22,8 @@ function listen(stream, ...names) {
 
 test('events', async () => {
   const stream = client.chat.completions.stream({ model: CHAT, messages: say('one two three') });
-  const heard = listen(stream, 'connect', 'chunk', 'content', 'content.delta', 'content.done', 'message', 'finalContent', 'end');
+  const names = ['connect', 'chunk', 'content', 'content.delta', 'content.done', 'message', 'finalContent', 'end'];
+  const heard = listen(stream, ...names);
   const final = await stream.finalChatCompletion();
   await stream.done();
   const of = (name) => heard.filter(([event]) => event === name);

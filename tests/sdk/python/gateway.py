@@ -6,6 +6,7 @@ import time
 import urllib.request
 
 import httpx2
+import openai
 
 BASE_URL = os.environ.get("CLOUDACH_BASE_URL", "")
 KEY = os.environ.get("CLOUDACH_API_KEY", "")
@@ -32,6 +33,19 @@ def user(text):
 def say(text):
     """Messages that a fake engine answers with this text."""
     return user(f"[[say:{text}]]")
+
+
+def until_limited(ask, wait=0.5, most=200):
+    """Asks until it is refused for its limits and told to wait for so many seconds at least; returns the error."""
+    for _ in range(most):
+        try:
+            ask()
+        except openai.RateLimitError as error:
+            told = float(error.response.headers["retry-after-ms"]) / 1000
+            if told >= wait:
+                return error
+            time.sleep(told)
+    raise AssertionError(f"{most} requests, and no limit")
 
 
 class OwnEngine:

@@ -93,7 +93,7 @@ def test_all_kinds_of_messages(client):
         messages=[
             {"role": "developer", "content": "Be brief."},
             {"role": "system", "content": [{"type": "text", "text": "Be kind."}]},
-            {"role": "user", "content": [{"type": "text", "text": "Is it"}, {"type": "text", "text": " warm?"}], "name": "ada"},
+            {"role": "user", "name": "ada", "content": [{"type": "text", "text": part} for part in ("Is it", " warm?")]},
             {"role": "assistant", "content": None, "tool_calls": [call]},
             {"role": "tool", "tool_call_id": "call_1", "content": "25 degrees"},
             {"role": "assistant", "content": "Yes.", "refusal": None},

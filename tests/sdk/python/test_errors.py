@@ -10,7 +10,7 @@ import pytest
 
 from gateway import (
     AWAY, BASE_URL, CHAT, CONTEXT_LENGTH, EMBEDDING, FEW_REQUESTS_KEY, FEW_TOKENS_KEY, NOBODY_LISTENS, OWN, REQUEST_ID,
-    SUSPENDED_KEY, say, user,
+    SUSPENDED_KEY, say, until_limited, user,
 )
 
 TOO_LONG = user("word " * 3000)
@@ -103,16 +103,6 @@ def test_wrong_method(client):
         client.get("/chat/completions", cast_to=object)
     assert type(caught.value) is openai.APIStatusError
     check(caught.value, 405)
-
-
-def until_limited(ask, most=200):
-    """Asks until there is a 429."""
-    for _ in range(most):
-        try:
-            ask()
-        except openai.RateLimitError as error:
-            return error
-    pytest.fail(f"{most} requests, and no limit")
 
 
 def check_rate_limit(error, kind, unit):

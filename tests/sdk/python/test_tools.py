@@ -27,16 +27,20 @@ WEATHER = openai.pydantic_function_tool(GetWeather)
 TIME = openai.pydantic_function_tool(GetTime)
 NAMED = {"type": "function", "function": {"name": "GetWeather"}}
 CALL_ID = re.compile(r"call_[A-Za-z0-9]{24}")
+ARGUMENTS = {"GetWeather": {"city", "unit"}, "GetTime": {"zone"}}
 
 
 def check_call(call):
     assert CALL_ID.fullmatch(call.id) and call.type == "function"
-    assert json.loads(call.function.arguments).keys() == {"GetWeather": {"city", "unit"}, "GetTime": {"zone"}}[call.function.name]
+    assert json.loads(call.function.arguments).keys() == ARGUMENTS[call.function.name]
 
 
 # A named call ends as an answer does, a required one as a call does.
-FORCED = [("named", [WEATHER, TIME], NAMED, "stop"), ("required", [WEATHER], "required", "tool_calls"),
-          ("required of two", [WEATHER, TIME], "required", "tool_calls")]
+FORCED = [
+    ("named", [WEATHER, TIME], NAMED, "stop"),
+    ("required", [WEATHER], "required", "tool_calls"),
+    ("required of two", [WEATHER, TIME], "required", "tool_calls"),
+]
 forced = pytest.mark.parametrize("tools, choice, finish", [row[1:] for row in FORCED], ids=[row[0] for row in FORCED])
 
 
@@ -73,7 +77,7 @@ def test_streamed_call(client, tools, choice, finish):
     assert choices[-1].finish_reason == finish
     for start in opened:
         arguments = "".join(delta.function.arguments or "" for delta in deltas if delta.index == start.index)
-        assert json.loads(arguments).keys() == {"GetWeather": {"city", "unit"}, "GetTime": {"zone"}}[start.function.name]
+        assert json.loads(arguments).keys() == ARGUMENTS[start.function.name]
 
 
 def test_call_ids_are_new_each_time(client):
@@ -149,7 +153,10 @@ def test_a_name_that_is_no_tool(client):
     assert caught.value.param == "tool_choice"
 
 
-FUNCTION = {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}
+FUNCTION = {
+    "name": "get_weather",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
 
 
 def test_legacy_function(client):

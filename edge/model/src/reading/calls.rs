@@ -232,7 +232,7 @@ impl CallsReader {
     fn begin_call(&mut self, begin: usize, emit: &mut impl FnMut(Event<'_>)) -> Option<Place> {
         let name = string(&self.held[begin..])?;
         let Form::Calls(offered) = &self.form else { return None };
-        if false {
+        if !offered.contains(&name) {
             return None;
         }
         emit(Event::CallBegin { name: &name });

@@ -27,7 +27,7 @@ impl<T> HeldTokens<T> {
     pub fn push(&mut self, text: usize, tokens: impl IntoIterator<Item = (T, usize)>) {
         let mut offset = 0;
         for (token, bytes) in tokens {
-            self.waiting.push_back((self.read + text.min(offset), token));
+            self.waiting.push_back((self.read + offset, token));
             offset = text.min(offset.saturating_add(bytes));
         }
         self.read += text;

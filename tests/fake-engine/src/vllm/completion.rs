@@ -6,9 +6,11 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::errors::Refusal;
+use super::logprobs::{self, Entry, Spelling, Style};
 use crate::choice::{Choice, Finish, Sampling};
 use crate::events::Events;
-use crate::json::{push_float, push_ids, push_list, push_number, push_str, to_bytes};
+use crate::fault::Trouble;
+use crate::json::{push_ids, push_list, push_number, push_str, to_bytes};
 use crate::reply::{Collected, Format, Tokens, Whole};
 use crate::script::FrontEnd;
 use crate::vocabulary;
@@ -27,6 +29,10 @@ pub(super) struct Settings {
     pub(super) return_token_ids: bool,
     pub(super) tokens_as_ids: bool,
     pub(super) echo: bool,
+    /// Nothing but the prompt is told.
+    pub(super) prompt_only: bool,
+    /// The prompt came as text.
+    pub(super) text_prompt: bool,
 }
 
 pub(super) struct Completion {
@@ -45,8 +51,7 @@ pub(super) struct Completion {
 #[derive(Debug, Default, Clone)]
 struct Progress {
     begun: bool,
-    /// Characters sent, for `text_offset`.
-    offset: usize,
+    spelling: Spelling,
 }
 
 impl Completion {
@@ -77,21 +82,29 @@ impl Completion {
     }
 
     fn chunk(&mut self, events: &mut Events, choice: &Choice, ids: &[u32], text: &str, finish: Option<Finish>) {
-        let progress = std::mem::take(&mut self.progress[choice.index as usize]);
-        let echoed = (!progress.begun && self.settings.echo).then(|| self.echoed(choice));
-        let text = &*echoed.map_or_else(|| text.into(), |echoed| std::borrow::Cow::from(echoed + text));
+        let mut progress = std::mem::take(&mut self.progress[choice.index as usize]);
+        let first = !progress.begun;
+        let echo = first && self.settings.echo;
+        let prompt = if echo { self.echoed(choice) } else { String::new() };
+        let (told, text) = if self.settings.prompt_only { (&[][..], "") } else { (ids, text) };
+        // The Rust front end streams the prompt's log-probabilities only where nothing else is told.
+        let of_prompt = echo && (self.settings.front_end == FrontEnd::Python || self.settings.prompt_only);
+        let at = choice.position.saturating_sub(u32::try_from(ids.len()).unwrap_or(0));
+        let entries = self.entries(choice, of_prompt, told, at, &mut progress.spelling);
         events.push(|out| {
             out.extend_from_slice(&self.prefix);
             out.extend_from_slice(b",\"choices\":[{\"index\":");
             push_number(out, u64::from(choice.index));
             out.extend_from_slice(b",\"text\":");
-            push_str(out, text);
+            push_str(out, &(prompt + text));
             out.extend_from_slice(b",\"logprobs\":");
-            let last = choice.position.saturating_sub(u32::try_from(ids.len()).unwrap_or(0));
-            self.push_logprobs(out, choice, ids, last, progress.offset);
+            match &entries {
+                Some(entries) => logprobs::push(out, entries),
+                None => out.extend_from_slice(b"null"),
+            }
             self.push_finish(out, finish);
             out.extend_from_slice(b",\"prompt_token_ids\":");
-            match self.prompt(choice).filter(|_| self.settings.return_token_ids && !progress.begun) {
+            match self.prompt(choice).filter(|_| first && (self.settings.return_token_ids || echo)) {
                 Some(prompt) => push_ids(out, prompt),
                 None => out.extend_from_slice(b"null"),
             }
@@ -107,14 +120,37 @@ impl Completion {
             }
             out.push(b'}');
         });
-        self.progress[choice.index as usize] = Progress { begun: true, offset: progress.offset + text.chars().count() };
+        self.progress[choice.index as usize] = Progress { begun: true, ..progress };
         if self.progress.iter().all(|progress| progress.begun) {
             self.prompts = Vec::new();
         }
     }
 
+    /// The prompt's text before the answer's. Where ids are told the text is not, but the Rust front end forgets that
+    /// of a prompt that came as text.
     fn echoed(&self, choice: &Choice) -> String {
+        let forgets = self.settings.front_end == FrontEnd::Rust && self.settings.text_prompt;
+        if self.settings.return_token_ids && !forgets {
+            return String::new();
+        }
         self.prompt(choice).map(|prompt| vocabulary::detokenize(prompt, &self.script)).unwrap_or_default()
+    }
+
+    /// `at` is the position of the first of the ids in the answer.
+    fn entries(
+        &self,
+        choice: &Choice,
+        of_prompt: bool,
+        ids: &[u32],
+        at: u32,
+        spelling: &mut Spelling,
+    ) -> Option<Vec<Entry>> {
+        let style = Style { alternatives: self.sampling.logprobs?, as_ids: self.settings.tokens_as_ids };
+        let prompt = self.prompt(choice).filter(|_| of_prompt).unwrap_or_default();
+        let mut entries = logprobs::of_prompt(prompt, choice, style, spelling);
+        entries.extend(logprobs::of_answer(ids, at, choice, style, spelling));
+        // The Rust front end has no empty lists.
+        Some(entries).filter(|entries| self.settings.front_end == FrontEnd::Python || !entries.is_empty())
     }
 
     fn push_finish(&self, out: &mut Vec<u8>, finish: Option<Finish>) {
@@ -132,51 +168,6 @@ impl Completion {
             Some(Finish::StopToken(id)) => push_number(out, u64::from(id)),
             _ => out.extend_from_slice(b"null"),
         }
-    }
-
-    /// `first` is the position of the first of the ids in the answer, `offset` that of its text in characters.
-    fn push_logprobs(&self, out: &mut Vec<u8>, choice: &Choice, ids: &[u32], first: u32, offset: usize) {
-        let Some(alternatives) = self.sampling.logprobs else {
-            out.extend_from_slice(b"null");
-            return;
-        };
-        let mut tokens = Vec::with_capacity(ids.len());
-        let mut at = offset;
-        for (position, &id) in (first..).zip(ids) {
-            let text = self.token_text(choice, id);
-            let length = vocabulary::detokenize(&[id], choice.line.script()).chars().count();
-            tokens.push((position, id, text, at));
-            at += length;
-        }
-        out.extend_from_slice(b"{\"text_offset\":");
-        push_list(out, &tokens, |out, token| push_number(out, token.3 as u64));
-        out.extend_from_slice(b",\"token_logprobs\":");
-        push_list(out, &tokens, |out, token| push_float(out, choice.line.logprob(token.0)));
-        out.extend_from_slice(b",\"tokens\":");
-        push_list(out, &tokens, |out, token| push_str(out, &token.2));
-        out.extend_from_slice(b",\"top_logprobs\":");
-        push_list(out, &tokens, |out, (position, _, text, _)| {
-            out.push(b'{');
-            push_str(out, text);
-            out.push(b':');
-            push_float(out, choice.line.logprob(*position));
-            for place in 1..alternatives {
-                let (id, logprob) = choice.line.runner_up(*position, place);
-                out.push(b',');
-                push_str(out, &self.token_text(choice, id));
-                out.push(b':');
-                push_float(out, logprob);
-            }
-            out.push(b'}');
-        });
-        out.push(b'}');
-    }
-
-    fn token_text(&self, choice: &Choice, id: u32) -> String {
-        if self.settings.tokens_as_ids {
-            return format!("token_id:{id}");
-        }
-        vocabulary::detokenize(&[id], choice.line.script())
     }
 
     /// `cached` is told in the last usage of a response only.
@@ -207,6 +198,9 @@ impl Format for Completion {
 
     fn tokens(&mut self, events: &mut Events, tokens: &Tokens<'_>) {
         match (self.settings.front_end, tokens.choice.finish) {
+            (FrontEnd::Rust, finish) if self.settings.prompt_only => {
+                self.chunk(events, tokens.choice, &[], "", finish);
+            }
             (FrontEnd::Rust, Some(finish)) if !tokens.ids.is_empty() => {
                 self.chunk(events, tokens.choice, tokens.ids, tokens.text, None);
                 self.chunk(events, tokens.choice, &[], "", Some(finish));
@@ -228,10 +222,16 @@ impl Format for Completion {
         events.push(|out| out.extend_from_slice(b"[DONE]"));
     }
 
-    fn broken(&mut self, events: &mut Events) {
-        if self.settings.front_end == FrontEnd::Python {
-            events.push(|out| out.extend(to_bytes(&Refusal::Internal.python_body())));
-            events.push(|out| out.extend_from_slice(b"[DONE]"));
+    fn broken(&mut self, events: &mut Events, trouble: Trouble, context: u32) {
+        let event = to_bytes(&Refusal::in_trouble(trouble, context).event(self.settings.front_end));
+        match (self.settings.front_end, trouble) {
+            // Its stream just ends.
+            (FrontEnd::Rust, Trouble::EngineDead) => {}
+            (FrontEnd::Rust, _) => events.push(|out| out.extend(event)),
+            (FrontEnd::Python, _) => {
+                events.push(|out| out.extend(event));
+                events.push(|out| out.extend_from_slice(b"[DONE]"));
+            }
         }
     }
 
@@ -241,13 +241,20 @@ impl Format for Completion {
         let both: Vec<_> = choices.iter().zip(collected).collect();
         push_list(&mut out, &both, |out, (choice, collected)| {
             let echoed = if self.settings.echo { self.echoed(choice) } else { String::new() };
+            let (ids, text) = match self.settings.prompt_only {
+                true => (&[][..], ""),
+                false => (&collected.ids[..], collected.text.as_str()),
+            };
             out.extend_from_slice(b"{\"index\":");
             push_number(out, u64::from(choice.index));
             out.extend_from_slice(b",\"text\":");
-            let offset = echoed.chars().count();
-            push_str(out, &(echoed + &collected.text));
+            push_str(out, &(echoed + text));
             out.extend_from_slice(b",\"logprobs\":");
-            self.push_logprobs(out, choice, &collected.ids, choice.position - choice.emitted, offset);
+            let at = choice.position - choice.emitted;
+            match self.entries(choice, self.settings.echo, ids, at, &mut Spelling::default()) {
+                Some(entries) => logprobs::push(out, &entries),
+                None => out.extend_from_slice(b"null"),
+            }
             self.push_finish(out, choice.finish);
             if self.settings.return_token_ids {
                 out.extend_from_slice(b",\"token_ids\":");

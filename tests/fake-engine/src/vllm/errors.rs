@@ -226,9 +226,7 @@ impl Refusal {
                 "EngineCore encountered an issue. See stack trace (above) for the root cause.".to_owned(),
                 None,
             ),
-            Self::Failed => {
-                Words::python(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error".to_owned(), None)
-            }
+            Self::Failed => Words::python(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error".to_owned(), None),
             Self::OutOfMemory => Words::python(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which \

@@ -4,6 +4,7 @@ mod admin;
 mod completion;
 mod embeddings;
 mod errors;
+mod logprobs;
 mod metrics;
 mod request;
 

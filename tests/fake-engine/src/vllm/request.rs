@@ -73,6 +73,8 @@ pub(super) fn completion(context: &Context<'_>, body: &Value) -> Result<Reply, R
         return_token_ids: fields.boolean("return_token_ids")?,
         tokens_as_ids: fields.boolean("return_tokens_as_token_ids")?,
         echo: fields.boolean("echo")?,
+        prompt_only: fields.boolean("echo")? && fields.integer("max_tokens")? == Some(0),
+        text_prompt: fields.get("prompt").is_some_and(|prompt| prompt.is_string() || prompt[0].is_string()),
     };
     let stream = fields.boolean("stream")?;
     let sampling = Arc::new(sampling);
@@ -136,7 +138,8 @@ fn sampling(fields: &Fields<'_>, context: &Context<'_>, model: &str) -> Result<S
     let seed = fields.integer("seed")?.unwrap_or_default().cast_unsigned();
     let adapter = if model == context.script.model { "" } else { model };
     Ok(Sampling {
-        max_tokens: Some(u32::try_from(asked).unwrap_or(u32::MAX)),
+        // A prompt that is only echoed is read, and a token generated all the same.
+        max_tokens: Some(u32::try_from(asked.max(1)).unwrap_or(u32::MAX)),
         min_tokens: fields.count("min_tokens")?.unwrap_or(0),
         ignore_eos: fields.boolean("ignore_eos")?,
         seed: adapter.bytes().fold(seed, |seed, byte| crate::answer::mix(seed ^ u64::from(byte))),
