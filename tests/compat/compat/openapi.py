@@ -7,6 +7,7 @@ Where the document contradicts what OpenAI really sends, the recordings win: tho
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,7 @@ def exceptions() -> list[Contradiction]:
 
 class Document:
     def __init__(self, path: Path) -> None:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        contents = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-        registry: Registry[Any] = Registry().with_resource("openapi", DRAFT202012.create_resource(contents))
+        registry: Registry[Any] = Registry().with_resource("openapi", DRAFT202012.create_resource(_parsed(path)))
         self.exceptions = exceptions()
         self.used: set[Contradiction] = set()
         self._validators = {
@@ -82,3 +81,9 @@ class Document:
                 self.used.add(exception)
                 return
         yield Divergence(f"openapi.{where}{path}", f"({schema}: {short(error.message, 160)})", short(error.instance))
+
+
+@cache
+def _parsed(path: Path) -> Any:
+    """The document, which takes seconds to parse: the quick parser where PyYAML was built with it."""
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

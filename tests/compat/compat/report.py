@@ -18,9 +18,9 @@ EVERY = 25
 class Progress:
     """A bar on a terminal, and a line now and then elsewhere."""
 
-    def __init__(self, total: int, out: TextIO = sys.stderr) -> None:
+    def __init__(self, total: int) -> None:
         self._total = total
-        self._out = out
+        self._out: TextIO = sys.stderr
         self._done = 0
         self._failed = 0
 
@@ -62,8 +62,9 @@ class Score:
         ]
 
 
-def tell(results: list[Result], unused: list[Entry], other: str, verbose: bool, out: TextIO = sys.stdout) -> Score:
+def tell(results: list[Result], unused: list[Entry], other: str, verbose: bool) -> Score:
     """`other` names the side that is compared with: OpenAI, or the other server."""
+    out = sys.stdout
     for result in results:
         if result.verdict is Verdict.FAILED or (verbose and result.allowed):
             covers = f" [{', '.join(result.exchange.covers)}]" if result.exchange.covers else ""

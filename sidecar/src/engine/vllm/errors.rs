@@ -30,9 +30,22 @@ pub(super) struct Body<'a> {
 #[serde(untagged)]
 enum Code {
     Number(u16),
-    #[expect(dead_code, reason = "only told apart from numbers")]
     Name(String),
 }
+
+impl Code {
+    /// The status that it stands for.
+    fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Number(number) => StatusCode::from_u16(*number).ok(),
+            Self::Name(name) if REFUSALS.contains(&name.as_str()) => Some(StatusCode::BAD_REQUEST),
+            Self::Name(_) => None,
+        }
+    }
+}
+
+/// The Rust front end's codes for what is wrong with a request.
+const REFUSALS: [&str; 3] = ["invalid_request_error", "json_parse_error", "model_not_found"];
 
 #[derive(Deserialize)]
 struct Answer<'a> {
@@ -55,10 +68,7 @@ pub(super) fn failed(status: StatusCode, body: &[u8], constraint: &str) -> Faile
 
 /// An error in the middle of a stream. It bears the status that an answer would have had.
 pub(super) fn in_stream(error: &Body<'_>, constraint: &str) -> Failed {
-    let status = match error.code {
-        Some(Code::Number(code)) => StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-        Some(Code::Name(_)) | None => StatusCode::INTERNAL_SERVER_ERROR,
-    };
+    let status = error.code.as_ref().and_then(Code::status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     by_status(status, brief(&error.message), |message| refused(error, message, constraint))
 }
 
@@ -249,6 +259,10 @@ mod tests {
         }
     }
 
+    fn named(message: &str, code: &str) -> String {
+        json!({"error": {"message": message, "type": code, "param": null, "code": code}}).to_string()
+    }
+
     #[test]
     fn in_a_stream_the_same_is_understood() {
         let too_long =
@@ -277,12 +291,8 @@ mod tests {
                 "",
             ),
             // The Rust front end's codes are names.
-            (
-                json!({"error": {"message": "failed", "code": "internal_error"}}).to_string(),
-                ErrorCode::EngineFailed,
-                true,
-                "",
-            ),
+            (named("failed", "server_error"), ErrorCode::EngineFailed, true, ""),
+            (named("top_p must be in (0, 1]", "invalid_request_error"), ErrorCode::InvalidRequest, false, "top_p"),
         ];
         for (event, code, retryable, param) in cases {
             let parsed: Answer<'_> = serde_json::from_str(&event).unwrap();

@@ -159,8 +159,9 @@ impl Reader {
         }
         if let Some(reason) = choice.finish_reason {
             let stop = match choice.stop_reason {
-                Some(StopReason::Text(text)) => Some(text.into_owned()),
-                Some(StopReason::Token(_)) | None => None,
+                Some(StopReason::Text(text)) if reason == "stop" => Some(text.into_owned()),
+                // A stop token, or why else it ended.
+                Some(_) | None => None,
             };
             let by_token = reason == "stop" && stop.is_none();
             if by_token && self.end_shows {
@@ -293,6 +294,16 @@ mod tests {
         let end = end.unwrap();
         assert_eq!((end.reason(), end.stop), (FinishReason::Stop, None));
         assert_eq!(end.usage.unwrap().completion_tokens, 1, "counted here where the engine does not say");
+    }
+
+    #[test]
+    fn an_answer_in_circles_is_ended_by_no_stop_string() {
+        let event = r#"{"choices":[{"index":0,"text":" la","finish_reason":"repetition","stop_reason":"repetition_detected",
+            "token_ids":[5],"logprobs":{"tokens":[" la"],"token_logprobs":[-0.5],"top_logprobs":[{" la":-0.5}]}}]}"#;
+        let (deltas, end) = read(Some(1), &[event, "[DONE]"]);
+        assert_eq!(deltas[0].logprobs.len(), 1, "its last token is part of it");
+        let end = end.unwrap();
+        assert_eq!((end.reason(), end.stop), (FinishReason::Stop, None));
     }
 
     #[test]

@@ -224,14 +224,10 @@ impl Format for Completion {
 
     fn broken(&mut self, events: &mut Events, trouble: Trouble, context: u32) {
         let event = to_bytes(&Refusal::in_trouble(trouble, context).event(self.settings.front_end));
-        match (self.settings.front_end, trouble) {
-            // Its stream just ends.
-            (FrontEnd::Rust, Trouble::EngineDead) => {}
-            (FrontEnd::Rust, _) => events.push(|out| out.extend(event)),
-            (FrontEnd::Python, _) => {
-                events.push(|out| out.extend(event));
-                events.push(|out| out.extend_from_slice(b"[DONE]"));
-            }
+        // Of a dead engine core the Rust front end says nothing: its stream just ends.
+        if (self.settings.front_end, trouble) != (FrontEnd::Rust, Trouble::EngineDead) {
+            events.push(|out| out.extend(event));
+            events.push(|out| out.extend_from_slice(b"[DONE]"));
         }
     }
 

@@ -271,9 +271,12 @@ impl Refusal {
             }
             Self::Internal => {
                 let message = "Internal server error".to_owned();
-                Words::rust(StatusCode::INTERNAL_SERVER_ERROR, message, "internal_error")
+                Words::rust(StatusCode::INTERNAL_SERVER_ERROR, message, "server_error")
             }
-            Self::Failed | Self::OutOfMemory => Words { code: json!("internal_error"), ..self.python() },
+            Self::Failed | Self::OutOfMemory => {
+                let words = self.python();
+                Words::rust(words.status, words.message, "server_error")
+            }
             other => {
                 let words = other.python();
                 Words::rust(words.status, words.message, "invalid_request_error")
