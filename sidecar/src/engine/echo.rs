@@ -24,6 +24,13 @@ impl Echo {
     }
 }
 
+/// A prompt to be told, without its log-probabilities. Refuses one that is too large before the engine reads it.
+pub(super) fn prompt(text: String) -> Result<EchoedPrompt, Failed> {
+    let prompt = EchoedPrompt { text, logprobs: Vec::new() };
+    check_size(&prompt)?;
+    Ok(prompt)
+}
+
 /// Refuses a prompt that is too large to be told back.
 pub(super) fn check_size(prompt: &EchoedPrompt) -> Result<(), Failed> {
     let size = prompt.weight();

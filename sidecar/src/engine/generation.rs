@@ -94,10 +94,9 @@ impl Generation {
         Self { slot: Some(slot), ..self }
     }
 
-    /// This generation, with its prompt: `text`, and what the engine says of its tokens where that was asked for.
-    pub(super) async fn echoing(mut self, echo: Echo, text: String) -> Result<Self, Failed> {
+    /// This generation, with its prompt, and what the engine says of its tokens where that was asked for.
+    pub(super) async fn echoing(mut self, echo: Echo, mut prompt: EchoedPrompt) -> Result<Self, Failed> {
         self.prompt_alone = echo.alone;
-        let mut prompt = EchoedPrompt { text, logprobs: Vec::new() };
         while echo.logprobs && prompt.logprobs.is_empty() {
             if !self.ready.is_empty() {
                 return Err(lost("it said nothing of the prompt's log-probabilities"));

@@ -148,18 +148,19 @@ async fn a_prompts_log_probabilities_are_told_or_refused() {
     }
 }
 
-#[tokio::test]
+// On threads of its own: nobody answers the session's pings while a debug build makes JSON of millions of ids.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_long_prompt_is_told_through_a_session() {
     let script = Script { max_model_len: 6_000_000, ..Script::vllm() };
     let rig = Rig::start_with(script, |config| config.limits.max_event = 256 << 20).await;
     let peer = rig.sidecar.peer().await;
     let alone = Some(Sampling { max_tokens: Some(0), ..Sampling::default() });
     let echo = |prompt: &str| GenerateRequest { echo: true, sampling: alone.clone(), ..ask(prompt) };
-    let long = "a long prompt. ".repeat(400_000);
-    let answers = (0..3).map(|_| Answer::read(Box::pin(peer.generate(echo(&long)).unwrap())));
-    for answer in futures_util::future::join_all(answers).await {
-        assert!(answer.started.is_some_and(|started| started.prompt.unwrap().text == long));
-    }
+    // More than a slow reader's arrears may be.
+    let long = "a long prompt. ".repeat(300_000);
+    let answer = Answer::read(Box::pin(peer.generate(echo(&long)).unwrap())).await;
+    let Some(started) = answer.started else { panic!("{:?}", answer.failed) };
+    assert!(started.prompt.unwrap().text == long);
     let failed = rig.sidecar.run(echo(&"x".repeat(9 << 20))).await.failed.unwrap();
     assert_eq!((failed.code(), failed.param.as_str()), (ErrorCode::InvalidRequest, "echo"), "{failed:?}");
 }

@@ -163,7 +163,8 @@ fn a_call_that_is_cut_off_says_length_and_keeps_what_there_is() {
 #[test]
 fn tools_that_may_not_be_called_change_nothing() {
     let fleet = FLEET.visit();
-    let text = r#"[{"name": "get_time", "parameters": {"zone": "CET"}}]"#;
+    // The space keeps the bracket from closing the directive.
+    let text = r#"[{"name": "get_time", "parameters": {"zone": "CET"}}] "#;
     let request =
         with(chat(&format!("not offered [[say:{text}]]")), json!({ "tools": tools(), "tool_choice": "none" }));
     let choice = whole(&fleet.client(), &request);

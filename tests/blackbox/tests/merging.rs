@@ -1,7 +1,5 @@
 //! How finely an answer is streamed: as the engine gives it, or merged for thrift (`stream.merge`).
 
-#![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
-
 use std::time::{Duration, Instant};
 
 use cloudach_blackbox::{Fleet, Plan, Shared, chat, chat_text, with};

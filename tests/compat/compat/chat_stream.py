@@ -91,7 +91,8 @@ def constancy(chunks: list[dict[str, Any]]) -> Iterator[Divergence]:
     for number, chunk in enumerate(chunks[1:], start=1):
         for key in CONSTANT:
             if key in chunks[0] and chunk.get(key, ABSENT) != chunks[0][key]:
-                yield Divergence(f"stream[{number}].{key}", f"{short(chunks[0][key])} as before", short(chunk.get(key, ABSENT)))
+                told = short(chunk.get(key, ABSENT))
+                yield Divergence(f"stream[{number}].{key}", "as in the first chunk", f"{short(chunks[0][key])}, then {told}")
         if ("obfuscation" in chunk) != ("obfuscation" in chunks[0]):
             yield Divergence(f"stream[{number}].obfuscation", "on every chunk or on none", short(chunk.get("obfuscation", ABSENT)))
 

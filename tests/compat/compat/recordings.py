@@ -118,18 +118,17 @@ def exchange(recording: Recording, models: Models, limits: Limits) -> Exchange:
 
 def _with_model(plan: Exchange, recording: Recording, models: Models) -> Exchange:
     request, error = recording.request, recording.error
+    if error and error.get("code") == "model_not_found":
+        return plan  # an unknown name is as unknown here
+    if recording.answer.status == 401:
+        return replace(plan, request=replace(_named(request, models.chat), key=Key.WRONG))
     name = models.chat
     if request.endpoint == "completions":
         name = models.completion or models.chat
-    elif request.endpoint == "embeddings":
+    elif request.endpoint == "embeddings" and recording.answer.status != 403:
         if models.embedding is None:
             return replace(plan, not_applicable="no --embedding-model given")
         name = models.embedding
-
-    if recording.answer.status == 401:
-        return replace(plan, request=replace(_named(request, name), key=Key.WRONG))
-    if error and error.get("code") == "model_not_found":
-        return plan  # an unknown name is as unknown here
     text = str(error.get("message")) if error else ""
     if "not a chat model" in text:
         if models.completion in (None, models.chat):

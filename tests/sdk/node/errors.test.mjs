@@ -62,8 +62,9 @@ test('RateLimitError: no quota', async () => {
 });
 
 const ENGINE_FAILURES = [
-  ['broken', { messages: user('[[fault:status=502]]') }, 500],
-  ['overloaded', { messages: user('[[fault:status=503]]') }, 503],
+  ['broken', { messages: user('[[fault:internal]]') }, 500],
+  ['overloaded', { messages: user('[[fault:overloaded]]') }, 503],
+  ['out of memory', { messages: user('[[fault:oom]]') }, 503],
   ['gone', { messages: user('[[fault:die]]') }, 503],
   ['away', { model: AWAY }, 503],
 ];
@@ -71,11 +72,12 @@ for (const [name, asked, status] of ENGINE_FAILURES) {
   test(`InternalServerError: the engine is ${name}`, async () => {
     const error = await failure(chat(asked));
     check(error, OpenAI.InternalServerError, status, { type: 'server_error' });
-    if (status === 503) assert.ok(Number(error.headers.get('retry-after-ms')) > 0);
+    assert.ok(Number(error.headers.get('retry-after-ms')) > 0);
+    assert.equal(error.headers.get('x-should-retry'), 'true');
   });
 }
 
-for (const fault of ['die_after=3', 'error_after=3', 'end_after=3', 'abort_after=3']) {
+for (const fault of ['die_after=3', 'error_after=3', 'end_after=3', 'abort_after=3', 'internal_after=3', 'oom_after=3']) {
   test(`APIError in the middle of a stream: ${fault}`, async () => {
     let text = '';
     const read = async () => {

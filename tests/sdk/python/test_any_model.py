@@ -26,7 +26,7 @@ async def test_create(aclient, client):
     completion = client.chat.completions.create(**ASKED)
     assert completion.choices[0].message.content
     assert completion.choices[0].finish_reason == "stop"
-    assert 0 < completion.usage.completion_tokens
+    assert completion.usage.completion_tokens > 0
     assert REQUEST_ID.fullmatch(completion._request_id)
     assert (await aclient.chat.completions.create(**ASKED)).choices[0].message == completion.choices[0].message
 

@@ -7,7 +7,9 @@ import openai
 import pydantic
 import pytest
 
-from gateway import BASE_URL, CHAT, EMBEDDING, KEY, NOBODY_LISTENS, OWN, REQUEST_ID, SUSPENDED_KEY, AsyncTransport, say, user
+from gateway import (
+    BASE_URL, CHAT, EMBEDDING, KEY, NOBODY_LISTENS, OWN, REQUEST_ID, SUSPENDED_KEY, AsyncTransport, say, user,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -114,7 +116,7 @@ async def test_streaming_response(aclient):
     [
         (openai.BadRequestError, {"temperature": 9}),
         (openai.NotFoundError, {"model": "nope"}),
-        (openai.InternalServerError, {"messages": user("[[fault:status=502]]")}),
+        (openai.InternalServerError, {"messages": user("[[fault:internal]]")}),
         (openai.APITimeoutError, {"messages": user("[[first=5s]]"), "timeout": 0.3}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -161,7 +163,7 @@ async def test_retries():
         base_url=BASE_URL, api_key=KEY, max_retries=1, http_client=httpx2.AsyncClient(transport=transport)
     ) as client:
         with pytest.raises(openai.InternalServerError):
-            await client.chat.completions.create(model=CHAT, messages=user("[[fault:status=502]]"))
+            await client.chat.completions.create(model=CHAT, messages=user("[[fault:internal]]"))
     assert transport.answers.statuses == [500, 500]
 
 

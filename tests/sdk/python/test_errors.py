@@ -35,7 +35,7 @@ BAD_REQUESTS = [
     ("n nought", {"n": 0}, "n", "integer_below_min_value"),
     ("too many stops", {"stop": list("abcde")}, "stop", "array_above_max_length"),
     ("too long", {"messages": TOO_LONG}, "messages", "context_length_exceeded"),
-    ("no room for the answer", {"max_tokens": CONTEXT_LENGTH}, "messages", "context_length_exceeded"),
+    ("too long with the answer", {"messages": TOO_LONG, "max_tokens": 9}, "messages", "context_length_exceeded"),
     ("options without stream", {"stream_options": {"include_usage": True}}, "stream_options", None),
     ("choice without tools", {"tool_choice": "auto"}, "tool_choice", None),
 ]
@@ -141,12 +141,14 @@ def test_no_quota(connect, stream):
 
 # How an engine fails before it has answered, and what is made of it.
 ENGINE_FAILURES = [
-    ("broken", "[[fault:status=502]]", 500),
-    ("overloaded", "[[fault:status=503]]", 503),
+    ("broken", "[[fault:internal]]", 500),
+    ("speaking in tongues", "[[fault:status=502]]", 500),
+    ("overloaded", "[[fault:overloaded]]", 503),
+    ("out of memory", "[[fault:oom]]", 503),
+    ("dead inside", "[[fault:dead]]", 503),
     ("gone", "[[fault:die]]", 503),
-    ("dead inside", "[[fault:status=500]]", 503),
     ("gone in the middle", "[[tokens=9]][[fault:die_after=3]]", 503),
-    ("dead in the middle", "[[tokens=9]][[fault:error_after=3]]", 503),
+    ("out of memory in the middle", "[[tokens=9]][[fault:oom_after=3]]", 503),
 ]
 
 
@@ -155,17 +157,28 @@ def test_engine_failure(client, prompt, status):
     with pytest.raises(openai.InternalServerError) as caught:
         client.chat.completions.create(model=CHAT, messages=user(prompt))
     check(caught.value, status, kind="server_error")
-    if status == 503:
-        assert float(caught.value.response.headers["retry-after-ms"]) > 0
-        assert int(caught.value.response.headers["retry-after"]) > 0
+    headers = caught.value.response.headers
+    assert float(headers["retry-after-ms"]) > 0 and int(headers["retry-after"]) > 0
+    assert headers["x-should-retry"] == "true"
     # The client sees nothing of the engine.
     assert "EngineCore" not in caught.value.message
 
 
 def test_engine_failure_before_a_stream(client):
     with pytest.raises(openai.InternalServerError) as caught:
-        client.chat.completions.create(model=CHAT, messages=user("[[fault:status=502]]"), stream=True)
+        client.chat.completions.create(model=CHAT, messages=user("[[fault:internal]]"), stream=True)
     check(caught.value, 500, kind="server_error")
+
+
+# What an engine refuses that the gateway could not know: the caller's mistake all the same.
+REFUSED_BY_THE_ENGINE = [("context", "messages", "context_length_exceeded"), ("schema", "response_format", None)]
+
+
+@pytest.mark.parametrize("fault, param, code", REFUSED_BY_THE_ENGINE)
+def test_refused_by_the_engine(client, fault, param, code):
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(model=CHAT, messages=user(f"[[fault:{fault}]]"))
+    check(caught.value, 400, param=param, code=code)
 
 
 def test_engine_away(client):
@@ -175,7 +188,9 @@ def test_engine_away(client):
 
 
 # How an engine fails in the middle of a stream.
-BREAKS = ["die_after=3", "error_after=3", "end_after=3", "abort_after=3"]
+BREAKS = [
+    "die_after=3", "error_after=3", "end_after=3", "abort_after=3", "internal_after=3", "oom_after=3", "overloaded_after=3"
+]
 
 
 def check_broken_stream(error):

@@ -29,7 +29,7 @@ def test_overloaded_is_tried_again_when_the_server_says(counted, stream):
     client, answers = counted(retries=1)
     began = time.monotonic()
     with pytest.raises(openai.InternalServerError) as caught:
-        ask(client, "[[fault:status=503]]", stream=stream)
+        ask(client, "[[fault:overloaded]]", stream=stream)
     assert answers.statuses == [503, 503]
     waited = float(caught.value.response.headers["retry-after-ms"]) / 1000
     assert waited <= time.monotonic() - began < waited + 2
@@ -38,7 +38,7 @@ def test_overloaded_is_tried_again_when_the_server_says(counted, stream):
 def test_broken_is_tried_again(counted):
     client, answers = counted(retries=2)
     with pytest.raises(openai.InternalServerError):
-        ask(client, "[[fault:status=502]]")
+        ask(client, "[[fault:internal]]")
     assert answers.statuses == [500, 500, 500]
 
 

@@ -24,7 +24,7 @@ use super::{
     Figures, ModelInfo,
     call::{Calls, EngineError},
     deadline::Deadline,
-    echo::Echo,
+    echo::{self, Echo},
     embeddings,
     failure::{constraint_param, too_long},
     figures::count,
@@ -96,7 +96,10 @@ impl LlamaCpp {
             return Err(too_long(message, model.context_length, prompt_tokens));
         }
         let echo = match Echo::of(&request) {
-            Some(echo) => Some((echo, deadline.within(limit, prompt_text(&request, &tokenizer)).await?)),
+            Some(echo) => {
+                let text = deadline.within(limit, prompt_text(&request, &tokenizer)).await?;
+                Some((echo, echo::prompt(text)?))
+            }
             None => None,
         };
         let constraint = constraint_param(request.constraint.as_ref());
@@ -112,7 +115,7 @@ impl LlamaCpp {
         let reader = Reader::LlamaCpp(Box::new(reader));
         let generation = Generation::new(response, reader, prompt_tokens, &self.limits, deadline).holding(slot);
         match echo {
-            Some((echo, text)) => generation.echoing(echo, text).await,
+            Some((echo, prompt)) => generation.echoing(echo, prompt).await,
             None => Ok(generation),
         }
     }

@@ -21,7 +21,7 @@ use super::{
     Figures, ModelInfo,
     call::{Calls, EngineError},
     deadline::Deadline,
-    echo::Echo,
+    echo::{self, Echo},
     embeddings,
     failure::{constraint_param, too_long},
     figures::{count, samples},
@@ -79,7 +79,10 @@ impl Vllm {
         let constraint = constraint_param(request.constraint.as_ref());
         let limit = self.limits.first_token_timeout;
         let echo = match Echo::of(&request) {
-            Some(echo) => Some((echo, deadline.within(limit, self.prompt_text(&request, model)).await?)),
+            Some(echo) => {
+                let text = deadline.within(limit, self.prompt_text(&request, model)).await?;
+                Some((echo, echo::prompt(text)?))
+            }
             None => None,
         };
         drop(request);
@@ -89,7 +92,7 @@ impl Vllm {
         let response = accepting.await.map_err(|failed| with_lengths(failed, model, prompt_tokens))?;
         let generation = Generation::new(response, Reader::Vllm(reader), prompt_tokens, &self.limits, deadline);
         match echo {
-            Some((echo, text)) => generation.echoing(echo, text).await,
+            Some((echo, prompt)) => generation.echoing(echo, prompt).await,
             None => Ok(generation),
         }
     }

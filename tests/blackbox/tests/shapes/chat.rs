@@ -46,8 +46,9 @@ fn a_chat_stream_is_role_then_deltas_then_an_empty_delta_then_done() {
     }
     assert_eq!(chunks[chunks.len() - 1]["choices"].to_string(), json!([choice(json!({}), json!("stop"))]).to_string());
     for chunk in &chunks {
-        let order = ["id", "object", "created", "model", "service_tier", "system_fingerprint", "choices"];
-        assert_eq!(keys(chunk), order, "no usage when it was not asked for, no padding either");
+        let order =
+            ["id", "object", "created", "model", "service_tier", "system_fingerprint", "choices", "obfuscation"];
+        assert_eq!(keys(chunk), order, "no usage when it was not asked for");
     }
     assert_constant(&chunks, "chat.completion.chunk");
     assert_id(&chunks[0]["id"], "chatcmpl-");
@@ -172,14 +173,18 @@ fn what_changes_no_answer_is_accepted() {
     assert_eq!(whole["choices"][0]["finish_reason"], "stop", "{whole}");
 }
 
+/// Checklist C32: on unless the client says otherwise; all chunks are of one length modulo 16.
 #[test]
-fn padding_against_eavesdroppers_comes_when_asked_for() {
+fn padding_hides_the_length_of_the_text() {
     let fleet = FLEET.visit();
-    let options = json!({ "stream_options": { "include_obfuscation": true } });
-    let chunks = fleet.client().stream(CHAT, &with(streamed(chat("[[say:one two]]")), options)).chunks();
-    for chunk in &chunks {
-        let padding = chunk["obfuscation"].as_str().unwrap();
-        assert_eq!((padding.len() + content_of(chunk).len()) % 16, 0);
+    let texts = chat("[[say:one three seventeen a]]");
+    let chunks = fleet.client().stream(CHAT, &streamed(texts.clone())).chunks();
+    let lengths: Vec<usize> = chunks.iter().map(|chunk| chunk.to_string().len() % 16).collect();
+    assert!(lengths.iter().all(|length| *length == lengths[0]), "{lengths:?}");
+    for wanted in [true, false] {
+        let options = json!({ "stream_options": { "include_obfuscation": wanted } });
+        let chunks = fleet.client().stream(CHAT, &with(streamed(texts.clone()), options)).chunks();
+        assert!(chunks.iter().all(|chunk| chunk["obfuscation"].is_string() == wanted), "{chunks:?}");
     }
 }
 
