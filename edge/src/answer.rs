@@ -20,6 +20,7 @@ use crate::{
     choice::{self, Choice, Sink},
     error::{ApiError, Words},
     metrics::Outcome,
+    reading::schema_refused,
     usage::Meter,
 };
 
@@ -268,6 +269,10 @@ impl<R: Reply> Answer<R> {
             let counted = || self.meter.prompt_tokens().unwrap_or_default();
             let prompt = if failed.prompt_tokens > 0 { failed.prompt_tokens.into() } else { counted() };
             R::too_long(failed.context_length.into(), prompt, self.meter.max_tokens()).into()
+        } else if failed.code() == ErrorCode::InvalidRequest && failed.param == "response_format" {
+            // Calls are forced by the same means.
+            let by_calls = self.choices.first().is_some_and(Choice::reads_calls);
+            schema_refused(by_calls, &failed.message).into()
         } else {
             failed.into()
         };

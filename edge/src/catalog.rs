@@ -206,6 +206,13 @@ impl Model {
         }
     }
 
+    /// The model's context length, where what the client asks for is more, whatever its prompt is. Where only both
+    /// together are more, engines end the answer at the end of the context.
+    pub fn context_exceeded_by(&self, max_tokens: Option<u32>) -> Option<u64> {
+        let limit = self.told.context_length;
+        max_tokens.filter(|asked| limit > 0 && *asked > limit).map(|_| limit.into())
+    }
+
     /// What a model can do and how it is prompted is known once one of its replicas was ready.
     fn serve(self: Arc<Self>) -> Result<Arc<Self>, ApiError> {
         if self.told.capabilities.is_some() {

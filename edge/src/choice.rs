@@ -48,6 +48,11 @@ impl Choice {
         Self { number, reader, tokens: HeldTokens::new(), gathered: Gathered::default(), abort, stage: Stage::Open }
     }
 
+    /// Whether the engine is held to write calls.
+    pub fn reads_calls(&self) -> bool {
+        matches!(self.reader, Reader::Calls(_))
+    }
+
     /// Takes what was generated; it is read with the next [`Choice::read_gathered`].
     pub fn gather(&mut self, delta: Delta) {
         self.gathered.text.push_str(&delta.text);

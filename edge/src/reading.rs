@@ -2,7 +2,7 @@
 
 use cloudach_model::reading::{Forced, Function, Reader};
 use cloudach_openai::{
-    Constraint, Sampling,
+    Constraint, Invalid, Sampling,
     chat::{ChatRequest, Tool, ToolChoice},
 };
 
@@ -44,6 +44,17 @@ impl Reading {
     pub fn of_text(sampling: &Sampling, constraint: Option<Constraint>) -> Self {
         Self { reader: Reader::of_text(&sampling.stop, sampling.include_stop), constraint, stops: true }
     }
+}
+
+/// What a client is told whose schema the engine does not take: clients look for the first words (compat-spec,
+/// langchain-openai).
+pub fn schema_refused(by_calls: bool, why: &str) -> Invalid {
+    let (what, param, code) = if by_calls {
+        ("a function in 'tools'", "tools", Some("invalid_function_parameters"))
+    } else {
+        ("response_format", "response_format", None)
+    };
+    Invalid { message: format!("Invalid schema for {what}: {why}"), param: Some(param.to_owned()), code }
 }
 
 fn function(tool: &Tool) -> Function<'_> {

@@ -36,7 +36,7 @@ wanted="# $PWD
 $(cat tests/sdk/python/requirements.txt)"
 # openai-node needs Node.js 22; where the machine has none or an older one, PyPI has it as a wheel.
 node_bin=
-if ! node --eval 'process.exit(parseInt(process.versions.node) < 22)' 2>/dev/null || ! command -v npm >/dev/null; then
+if ! node --eval 'process.exit(parseInt(process.versions.node) < 22 ? 1 : 0)' 2>/dev/null || ! command -v npm >/dev/null; then
     wanted="$wanted
 $(cat tests/sdk/node/nodejs.txt)"
     node_bin=$PWD/$venv/bin:

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     Edge,
     access::{admission::Permit, caller::Caller, limits::Cost},
-    answer::{self, Answer, Making},
+    answer::{self, Answer, Making, Reply},
     error::ApiError,
     generations::{Shared, fits, text_prompt},
     metrics::Endpoint,
@@ -51,6 +51,9 @@ pub async fn create(
         max_tokens: request.sampling.max_tokens,
         choices: request.n as usize,
     };
+    if let Some(limit) = model.context_exceeded_by(cost.max_tokens) {
+        return Err(<chat::Reply as Reply>::too_long(limit, cost.prompt(), cost.max_tokens.map(u64::from)).into());
+    }
     permit.charge(&model.id, &cost)?;
 
     let metered = Metered {

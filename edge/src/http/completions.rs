@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Edge,
     access::{admission::Permit, caller::Caller, limits::Cost},
-    answer::{self, Answer, Making},
+    answer::{self, Answer, Making, Reply},
     best_of::BestOf,
     catalog::Counting,
     error::ApiError,
@@ -50,6 +50,11 @@ pub async fn create(
     fits(prompt_bytes, request.best_of)?;
     let (prompts, prompt_tokens) = count(&edge.work, model.counting, prompts).await?;
     let cost = Cost { prompt_tokens, prompt_bytes, max_tokens: request.sampling.max_tokens, choices: candidates };
+    if let Some(limit) = model.context_exceeded_by(cost.max_tokens) {
+        return Err(
+            <completions::Reply as Reply>::too_long(limit, cost.prompt(), cost.max_tokens.map(u64::from)).into()
+        );
+    }
     permit.charge(&model.id, &cost)?;
     let metered = Metered {
         endpoint: Endpoint::Completions,

@@ -22,6 +22,9 @@ use crate::config::Limits;
 /// How long the end of a response is waited for after its last event, so that the connection can be used again.
 const END_WITHIN: Duration = Duration::from_secs(1);
 
+/// How soon an engine looks at a request that it has said yes to. Nothing is lost by waiting: there is no token yet.
+const LOOKS_WITHIN: Duration = Duration::from_millis(200);
+
 /// A running generation. Dropping it makes the engine stop working on it.
 #[derive(Debug)]
 pub(crate) struct Generation {
@@ -106,6 +109,19 @@ impl Generation {
         echo::check_size(&prompt)?;
         self.prompt_tokens = self.prompt_tokens.max(u32::try_from(prompt.logprobs.len()).unwrap_or(u32::MAX));
         self.prompt = Some(prompt);
+        Ok(self)
+    }
+
+    /// This generation, once the engine has looked at the request: some say 200 before they do, and what is wrong with
+    /// the request is their first event.
+    pub(super) async fn looked_at(mut self) -> Result<Self, Failed> {
+        let first = async {
+            while self.ready.is_empty() {
+                self.advance().await?;
+            }
+            Ok::<_, Failed>(())
+        };
+        timeout(LOOKS_WITHIN, first).await.unwrap_or(Ok(()))?;
         Ok(self)
     }
 

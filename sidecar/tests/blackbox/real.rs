@@ -114,7 +114,9 @@ async fn is_understood(sidecar: &Sidecar) {
     let structured = sidecar.run(limited(schema)).await;
     let value: serde_json::Value = serde_json::from_str(&structured.text()).unwrap();
     assert_eq!(value["city"], "Paris");
-    let refused = sidecar.run(limited(r#"{"type":"foo"}"#)).await.failed.expect("a schema that is none is refused");
+    let refused = sidecar.run(limited(r#"{"type":"foo"}"#)).await;
+    assert!(refused.started.is_none());
+    let refused = refused.failed.expect("a schema that is none is refused");
     assert_eq!((refused.code(), refused.param.as_str()), (ErrorCode::InvalidRequest, "response_format"), "{refused:?}");
 
     for tokens in [2048, 3000] {

@@ -42,7 +42,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--concurrency", type=int, default=3, choices=range(1, 9), metavar="1..8")
     parser.add_argument("--timeout", type=float, default=120, help="seconds without a byte")
     parser.add_argument("--only", metavar="PATTERN", help="exchanges whose name matches: 'chat/*', '*-stream-*'")
-    parser.add_argument("--allow", type=Path, help="another allow-list than tests/compat/allow.yaml")
+    parser.add_argument("--allow", type=Path, help="an allow-list beside tests/compat/allow.yaml")
     parser.add_argument("--json", type=Path, help="write the results here too")
     parser.add_argument("-v", "--verbose", action="store_true", help="also what the allow-list allows")
     return parser.parse_args(argv)
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
             {exchange.name: exchange for exchange in _exchanges(recorded, other, limits, args.only)},
         )
 
-    allow = AllowList.read(args.allow) if args.allow else AllowList.read()
+    allow = AllowList.read(*([args.allow] if args.allow else []))
     progress = report.Progress(len(exchanges))
     results = Runner(client, judge, allow, document, against).run(exchanges, args.concurrency, progress.told)
     unused = [] if args.only or against else allow.unused()

@@ -15,7 +15,7 @@ class Asked:
     # What the answer has to be: `tool_calls`, `function_call`, or None where the model may choose.
     must_call: str | None = None
     may_call: bool = False
-    # A function was named, which non-reasoning models finish with `stop`.
+    # A function was named: the call is open before the model's first token.
     named: bool = False
 
 
@@ -63,3 +63,8 @@ def _chat(fields: dict[str, Any], tags: set[str]) -> Asked:
         named = True
     may = bool(fields.get("tools") or fields.get("functions")) and choice != "none" and fields.get("function_call") != "none"
     return Asked(frozenset(tags), fields.get("n") or 1, must, may, named)
+
+
+def demands_call(request: Request) -> bool:
+    """Whether the answer has to be a call, which a low limit of tokens would cut off before it can be recognised."""
+    return request.endpoint == "chat" and read(request).must_call is not None

@@ -38,6 +38,7 @@ class Contradiction:
     path: str
     says: str
     reason: str
+    recorded: bool = True
 
     def covers(self, schema: str, path: str, message: str) -> bool:
         return self.schema == schema and self.path == path and re.search(self.says, message) is not None

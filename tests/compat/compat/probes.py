@@ -27,7 +27,7 @@ import yaml
 
 from . import headers
 from .exchange import ANY, Exchange, Expected, Key, RefusalForm, Request
-from .recordings import Limits, Models
+from .recordings import Limits, Models, capped
 
 # About 150 000 tokens: more than the models have for which a deployment's gate is run. Where a model has more, the answer is 200
 # or takes long; `--only` leaves the probe out.
@@ -73,7 +73,7 @@ def _exchange(probe: dict[str, Any], models: Models, limits: Limits) -> Exchange
     form = RefusalForm(refused["message"], *(refused.get(key, ANY) for key in ("type", "param", "code"))) if refused else None
     return Exchange(
         name=probe["name"],
-        request=_limited(request, limits) if not refused else request,
+        request=capped(request, limits) if not refused else request,
         expected=Expected(status, form, probe.get("headers") or headers.class_of(request, status, code)),
         covers=tuple(probe.get("covers", ())),
         needs=frozenset(probe.get("needs", ())),
@@ -98,12 +98,3 @@ def _named(value: Any, models: Models, missing: set[str]) -> Any:
     value = value.replace("$EMBEDDING_MODEL", models.embedding or "")
     value = value.replace("$COMPLETION_MODEL", models.completion or models.chat)
     return value.replace("$MODEL", models.chat)
-
-
-def _limited(request: Request, limits: Limits) -> Request:
-    """A probe has a limit of its own; a lower cap wins."""
-    body = request.body
-    if limits.cap is None or not isinstance(body, dict):
-        return request
-    lower = {k: limits.cap for k in ("max_tokens", "max_completion_tokens") if isinstance(body.get(k), int) and body[k] > limits.cap}
-    return Request(request.method, request.path, {**body, **lower}, request.raw, request.key)

@@ -39,7 +39,9 @@ def of_chat(request: Request, asked: Asked, choices: list[Choice], usage: dict[s
     for choice in choices:
         path = f"{where}.choices[{choice.index}]"
         kind = message_kind(choice.message)
-        if asked.must_call and kind != asked.must_call:
+        # A limit may cut a call off before its function is known, unless the request named it.
+        cut_off = choice.finish == "length" and not asked.named
+        if asked.must_call and kind != asked.must_call and not cut_off:
             yield Divergence(f"{path}.message", f"({asked.must_call}), which the request demands", f"({kind})")
         if kind in ("tool_calls", "function_call") and not asked.may_call:
             yield Divergence(f"{path}.message", "(text), as no tool may be called", f"({kind})")
@@ -120,15 +122,18 @@ def _indexes(found: list[int], count: int, where: str) -> Iterator[Divergence]:
 
 
 def _finish(choice: Choice, kind: str, asked: Asked, path: str) -> Iterator[Divergence]:
-    """C01. A named function ends with `stop` (37 of 37; reasoning models: `tool_calls`), another call with its own reason."""
+    """C01. A named tool ends with `stop` (37 of 37; reasoning models: `tool_calls`), another call with its own reason.
+
+    Of a named legacy function only a reasoning model was recorded; of others both are believed.
+    """
+    stops = asked.named and "reasoning" not in asked.tags
+    usual: tuple[str, ...] = ("stop",)
     if kind == "tool_calls":
-        usual = "stop" if asked.named and "reasoning" not in asked.tags else "tool_calls"
+        usual = ("stop",) if stops else ("tool_calls",)
     elif kind == "function_call":
-        usual = "stop" if asked.named and "reasoning" not in asked.tags else "function_call"
-    else:
-        usual = "stop"
-    if choice.finish not in (usual, "length", "content_filter", None):
-        yield Divergence(f"{path}.finish_reason", f"{short(usual)} or length", short(choice.finish))
+        usual = ("stop", "function_call") if stops else ("function_call",)
+    if choice.finish not in (*usual, "length", "content_filter", None):
+        yield Divergence(f"{path}.finish_reason", f"{' or '.join(map(short, usual))} or length", short(choice.finish))
 
 
 def _calls(choice: Choice, fields: dict[str, Any], path: str) -> Iterator[Divergence]:

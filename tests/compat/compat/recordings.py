@@ -40,6 +40,10 @@ class Limits:
     # For requests with a higher one; None leaves those as they are.
     cap: int | None = None
 
+    def for_missing(self, request: Request) -> int:
+        """A call that is demanded has to get as far as its arguments."""
+        return max(self.missing, 64) if asked.demands_call(request) else self.missing
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -157,12 +161,18 @@ def _limited(request: Request, limits: Limits) -> Request:
         return request
     body = dict(request.fields)
     present = [key for key in ("max_tokens", "max_completion_tokens") if isinstance(body.get(key), int)]
-    for key in present:
-        if limits.cap is not None and body[key] > limits.cap:
-            body[key] = limits.cap
     if not present:
-        body["max_completion_tokens" if request.endpoint == "chat" else "max_tokens"] = limits.missing
-    return replace(request, body=body)
+        present = ["max_completion_tokens" if request.endpoint == "chat" else "max_tokens"]
+        body[present[0]] = limits.for_missing(request)
+    return capped(replace(request, body=body), limits)
+
+
+def capped(request: Request, limits: Limits) -> Request:
+    """The request with its limit of tokens lowered, unless it demands a call: that would be cut off."""
+    if limits.cap is None or not isinstance(request.body, dict) or asked.demands_call(request):
+        return request
+    keys = [k for k in ("max_tokens", "max_completion_tokens") if isinstance(request.body.get(k), int) and request.body[k] > limits.cap]
+    return replace(request, body={**request.body, **dict.fromkeys(keys, limits.cap)})
 
 
 def _needs(recording: Recording) -> frozenset[str]:

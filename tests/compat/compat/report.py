@@ -98,6 +98,7 @@ def write_json(results: list[Result], score: Score, path: Path) -> None:
                 "covers": list(result.exchange.covers),
                 "verdict": result.verdict.value,
                 "reason": result.reason,
+                "seconds": result.seconds,
                 "divergences": [{"path": d.path, "openai": d.openai, "server": d.server} for d in result.divergences],
                 "allowed": [{"path": d.path, "openai": d.openai, "server": d.server, "reason": r} for d, r in result.allowed],
             }

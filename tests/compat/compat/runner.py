@@ -1,5 +1,6 @@
 """Has all exchanges with the server, a few at a time, and judges each."""
 
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ class Result:
     # Those that one does, each with its reason.
     allowed: list[tuple[Divergence, str]]
     reason: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Runner:
         """The results in the order of the exchanges; `told` is called for each as soon as it is there, from one thread at a time."""
 
         def one(exchange: Exchange) -> Result:
-            result = self.have(exchange)
+            began = time.monotonic()
+            result = replace(self.have(exchange), seconds=round(time.monotonic() - began, 3))
             with self._lock:
                 told(result)
             return result
@@ -90,6 +93,8 @@ class Runner:
         except NoAnswer as error:
             return Judgement(Verdict.FAILED, [Divergence("live.status", str(error), str(answer.status))])
         their = self.against.judge.judge(other, theirs)
+        if exchange.needs and Verdict.REFUSED in (judgement.verdict, their.verdict):
+            return Judgement(Verdict.NOT_APPLICABLE, [], f"one of the two has no {' and '.join(sorted(exchange.needs))}")
         if exchange.expected.status == 200:
             for server, judged in (("this server", judgement), ("the other server", their)):
                 if judged.verdict is Verdict.NOT_APPLICABLE:

@@ -332,6 +332,19 @@ async fn the_front_ends_differ_in_what_they_refuse() {
 }
 
 #[tokio::test]
+async fn a_stream_is_refused_after_its_200_where_the_engine_refuses_it() {
+    let late =
+        [json!({"prompt": [99_999_999]}), json!({"prompt": "x", "structured_outputs": {"json": {"type": "foo"}}})];
+    for mut body in late {
+        body["stream"] = json!(true);
+        let python = post(&FakeEngine::start(Script::vllm()).await, "/v1/completions", body.clone()).await;
+        assert_eq!((python.status, python.events().len()), (200, 2));
+        assert_eq!(python.chunks()[0]["error"]["code"], 400);
+        assert_eq!(post(&FakeEngine::start(rust_front_end()).await, "/v1/completions", body).await.status, 400);
+    }
+}
+
+#[tokio::test]
 async fn embeddings() {
     let serves = Serves::Embeddings { dimensions: 8 };
     let engine = FakeEngine::start(Script { serves, max_model_len: 256, ..Script::vllm() }).await;

@@ -21,9 +21,13 @@ pub struct Cost {
 impl Cost {
     /// The tokens to reserve.
     pub fn tokens(&self) -> u64 {
-        let guess = || (self.prompt_bytes as u64).div_ceil(BYTES_PER_TOKEN);
         let choice = self.max_tokens.map_or(UNBOUNDED_CHOICE, u64::from);
-        self.prompt_tokens.unwrap_or_else(guess).saturating_add(choice.saturating_mul(self.choices as u64))
+        self.prompt().saturating_add(choice.saturating_mul(self.choices as u64))
+    }
+
+    /// The tokens of the prompt, guessed where only the engine counts.
+    pub fn prompt(&self) -> u64 {
+        self.prompt_tokens.unwrap_or_else(|| (self.prompt_bytes as u64).div_ceil(BYTES_PER_TOKEN))
     }
 }
 

@@ -92,9 +92,10 @@ impl Vllm {
         let response = accepting.await.map_err(|failed| with_lengths(failed, model, prompt_tokens))?;
         let generation = Generation::new(response, Reader::Vllm(reader), prompt_tokens, &self.limits, deadline);
         match echo {
-            Some((echo, prompt)) => generation.echoing(echo, prompt).await,
-            None => Ok(generation),
+            Some((echo, prompt)) => generation.echoing(echo, prompt).await?.looked_at().await,
+            None => generation.looked_at().await,
         }
+        .map_err(|failed| with_lengths(failed, model, prompt_tokens))
     }
 
     /// The prompt as the engine reads it.

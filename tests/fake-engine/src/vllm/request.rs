@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use serde_json::Value;
 
 use super::completion::{Completion, Settings};
@@ -11,7 +12,7 @@ use crate::choice::{Choice, Sampling};
 use crate::fields::{Fields, Input};
 use crate::held_text::{Hold, Stops};
 use crate::orders::Orders;
-use crate::reply::{Aborts, Reply, Task, Work};
+use crate::reply::{Aborts, Reply, Task, Whole, Work};
 use crate::schema;
 use crate::script::FrontEnd;
 use crate::vocabulary;
@@ -23,6 +24,21 @@ const MAX_LOGPROBS: i64 = 20;
 const MAX_CHOICES: usize = 1024;
 
 pub(super) fn completion(context: &Context<'_>, body: &Value) -> Result<Reply, Refusal> {
+    match started(context, body) {
+        Err(refusal) if is_late(&refusal) && context.front_end == FrontEnd::Python && body["stream"] == true => {
+            let body = format!("data: {}\n\ndata: [DONE]\n\n", refusal.event(context.front_end)).into_bytes();
+            Ok(Whole { status: StatusCode::OK, content_type: "text/event-stream; charset=utf-8", body }.into())
+        }
+        done => done,
+    }
+}
+
+/// Whether the engine refuses it, which the Python front end asks only when it has said 200 to a stream.
+fn is_late(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Schema(_) | Refusal::Constraint(_) | Refusal::OutOfVocabulary(_) | Refusal::Logprobs(_))
+}
+
+fn started(context: &Context<'_>, body: &Value) -> Result<Reply, Refusal> {
     let Value::Object(object) = body else {
         return Err(Refusal::BadJson("the body is no object".to_owned()));
     };
