@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 missing=0
-for page in README.md docs/*.md docs/decisions/*.md tests/*/README.md; do
+for page in README.md docs/*.md docs/decisions/*.md; do
     # Paths in back-ticks and relative links.
     for path in $(grep -oE '`(proto|service|edge|router|sidecar|deploy|tests|docs)/[A-Za-z0-9_./-]*`|\]\([a-zA-Z][A-Za-z0-9_./-]*\)' "$page" | sed 's/^`//; s/`$//; s/^](//; s/)$//'); do
         if [ ! -e "$path" ] && [ ! -e "$(dirname "$page")/$path" ]; then
