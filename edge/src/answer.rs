@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use cloudach_model::reading::Reader;
 use cloudach_openai::{CallPiece, FinishReason, Head, Invalid, Piece, TokenLogprob, Usage, chat, completions};
-use cloudach_proto::v1::{
-    self, EchoedPrompt, ErrorCode, Failed, GenerateEvent, GenerateRequest, generate_event::Event,
-};
+use cloudach_proto::v1::{self, ErrorCode, Failed, GenerateEvent, GenerateRequest, generate_event::Event};
 use futures_util::{
     FutureExt, StreamExt,
     stream::{BoxStream, SelectAll, abortable},
@@ -17,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Edge,
-    choice::{self, Choice, Sink},
+    choice::{Choice, Sink},
     error::{ApiError, Words},
     metrics::Outcome,
     reading::schema_refused,
@@ -223,9 +221,8 @@ impl<R: Reply> Answer<R> {
         let sink = &mut Sink { reply: &mut self.reply, meter: &mut self.meter, out };
         match event.event {
             Some(Event::Started(mut started)) => {
-                if let Some(EchoedPrompt { text, logprobs }) = started.prompt.take() {
-                    let logprobs: Vec<_> = logprobs.into_iter().map(choice::logprob).collect();
-                    sink.reply.prompt(number, &text, &logprobs, sink.out);
+                if let Some(prompt) = started.prompt.take() {
+                    choice.prompt(prompt, sink);
                 }
                 self.meter.started(number, started);
             }

@@ -2,7 +2,7 @@
 
 use cloudach_model::reading::{Event, HeldTokens, Reader};
 use cloudach_openai::{CallPiece, FinishReason, Piece, TokenLogprob, TopLogprob, ids};
-use cloudach_proto::v1::{self, Delta};
+use cloudach_proto::v1::{self, Delta, EchoedPrompt};
 use futures_util::stream::AbortHandle;
 
 use crate::{answer::Reply, http::arrival, usage::Meter};
@@ -21,6 +21,8 @@ pub struct Choice {
     reader: Reader,
     /// Tokens whose text the reader holds.
     tokens: HeldTokens<TokenLogprob>,
+    /// The engine has told the prompt: another replica that takes over tells it again.
+    prompted: bool,
     /// Has come and waits to be read together with what follows.
     gathered: Gathered,
     /// Ends the generation.
@@ -51,6 +53,14 @@ impl Choice {
     /// Whether the engine is held to write calls.
     pub fn reads_calls(&self) -> bool {
         matches!(self.reader, Reader::Calls(_))
+    }
+
+    /// Takes the prompt as the engine reads it.
+    pub fn prompt(&mut self, prompt: EchoedPrompt, sink: &mut Sink<'_, impl Reply>) {
+        if !std::mem::replace(&mut self.prompted, true) {
+            let logprobs: Vec<_> = prompt.logprobs.into_iter().map(logprob).collect();
+            sink.reply.prompt(self.number, &prompt.text, &logprobs, sink.out);
+        }
     }
 
     /// Takes what was generated; it is read with the next [`Choice::read_gathered`].
@@ -159,7 +169,7 @@ fn sized(token: TokenLogprob) -> (TokenLogprob, usize) {
 }
 
 /// From the contract's form.
-pub fn logprob(entry: v1::TokenLogprob) -> TokenLogprob {
+fn logprob(entry: v1::TokenLogprob) -> TokenLogprob {
     let top =
         entry.top.into_iter().map(|top| TopLogprob { bytes: Some(top.bytes), token: top.token, logprob: top.logprob });
     TokenLogprob { top: top.collect(), bytes: Some(entry.bytes), token: entry.token, logprob: entry.logprob }

@@ -18,6 +18,7 @@ mod llama_cpp;
 mod model;
 mod prompt;
 mod sampling;
+mod schema;
 mod sse;
 mod template;
 mod unseen;

@@ -13,7 +13,10 @@ static FLEET: Shared = Shared::new(|| {
     Fleet::start(Plan {
         replicas: vec![
             Replica::fake(Script::vllm()),
-            Replica::of("embedder", Script { serves: Serves::Embeddings { dimensions: 8 }, ..Script::vllm() }),
+            Replica::of(
+                "embedder",
+                Script { serves: Serves::Embeddings { dimensions: 8 }, matryoshka: true, ..Script::vllm() },
+            ),
         ],
         ..Plan::default()
     })

@@ -10,6 +10,7 @@ from typing import Any
 
 from .divergence import ABSENT, Divergence, short
 from .kinds import chunk_kind, delta_kind
+from .untrusted import indexed, mapping, objects, text
 
 CONSTANT = ("id", "object", "created", "model", "service_tier", "system_fingerprint")
 
@@ -56,15 +57,14 @@ def read(chunks: list[dict[str, Any]], tags: frozenset[str]) -> Reading:
     for number, chunk in enumerate(chunks):
         path = f"stream[{number}]"
         if chunk_kind(chunk) == "usage":
-            reading.usage = chunk["usage"] if isinstance(chunk["usage"], dict) else None
+            reading.usage = mapping(chunk["usage"]) or None
             continue
         entries = chunk.get("choices")
         if not isinstance(entries, list) or len(entries) != 1:
-            if not (entries == [] and "moderation" in chunk):
-                out.append(Divergence(f"{path}.choices", "one choice per chunk", short(entries)))
-        for entry in entries if isinstance(entries, list) else []:
-            if not isinstance(entry, dict) or not isinstance(entry.get("delta"), dict) or not isinstance(entry.get("index"), int):
-                continue  # said by the contract
+            out.append(Divergence(f"{path}.choices", "one choice per chunk", short(entries)))
+        for entry in indexed(entries):
+            if not isinstance(entry.get("delta"), dict):
+                continue
             index = entry["index"]
             if index not in reading.choices and not reading.choices and index != 0:
                 out.append(Divergence(f"{path}.choices[0].index", "the first chunk is of choice 0", short(index)))
@@ -135,40 +135,34 @@ def _step(choice: Choice, entry: dict[str, Any], path: str, tags: frozenset[str]
 
     if kind == "content" and choice.calls:
         yield Divergence(f"{path}.delta", "no text after a call", short(delta))
-    if isinstance(delta.get("content"), str):
-        choice.text += delta["content"]
-    if isinstance(delta.get("refusal"), str):
-        choice.refusal += delta["refusal"]
+    choice.text += text(delta.get("content"))
+    choice.refusal += text(delta.get("refusal"))
     if isinstance(delta.get("function_call"), dict):
         function = choice.function = choice.function or {"name": "", "arguments": ""}
         for key in function:
-            function[key] += str(delta["function_call"].get(key, ""))
+            function[key] += text(delta["function_call"].get(key))
     if isinstance(delta.get("tool_calls"), list):
         yield from _calls(choice, delta["tool_calls"], f"{path}.delta.tool_calls")
-    logprobs = entry.get("logprobs")
-    if isinstance(logprobs, dict):
-        choice.tokens.extend(logprobs.get("content") or [])
+    tokens = objects(mapping(entry.get("logprobs")).get("content"))
+    choice.tokens.extend(tokens)
     # C22: a chunk with text has the tokens of that text.
-    if "logprobs" in tags and "plain" in tags and kind == "content" and not (isinstance(logprobs, dict) and logprobs.get("content")):
-        yield Divergence(f"{path}.logprobs", "(chat.logprobs) of the chunk's text", short(logprobs))
+    if "logprobs" in tags and "plain" in tags and kind == "content" and not tokens:
+        yield Divergence(f"{path}.logprobs", "(chat.logprobs) of the chunk's text", short(entry.get("logprobs")))
 
 
 def _calls(choice: Choice, calls: list[Any], path: str) -> Iterator[Divergence]:
     if len(calls) != 1:
         yield Divergence(path, "one call per chunk", short(calls))
-    for call in calls:
-        if not isinstance(call, dict):
-            continue
+    for call in objects(calls):
         index = call.get("index")
-        function = call.get("function") if isinstance(call.get("function"), dict) else {}
-        assert isinstance(function, dict)
+        function = mapping(call.get("function"))
         if "id" in call:
             if index != len(choice.calls):
                 yield Divergence(f"{path}[0].index", f"{len(choice.calls)}, the next call", short(index))
             if any(call["id"] == known["id"] for known in choice.calls):
                 yield Divergence(f"{path}[0].id", "each call's id once", short(call["id"]))
-            choice.calls.append({"id": str(call["id"]), "name": str(function.get("name", "")), "arguments": ""})
+            choice.calls.append({"id": text(call["id"]), "name": text(function.get("name")), "arguments": ""})
         elif index != len(choice.calls) - 1:
             yield Divergence(f"{path}[0].index", f"{len(choice.calls) - 1}, the open call", short(index))
         if choice.calls:
-            choice.calls[-1]["arguments"] += str(function.get("arguments", ""))
+            choice.calls[-1]["arguments"] += text(function.get("arguments"))

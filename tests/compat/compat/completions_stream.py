@@ -10,6 +10,7 @@ from typing import Any
 from .chat_stream import constancy, usage_rules
 from .divergence import ABSENT, Divergence, short
 from .kinds import chunk_kind
+from .untrusted import indexed, mapping
 
 
 @dataclass
@@ -17,7 +18,6 @@ class Choice:
     index: int
     text: str = ""
     finish: str | None = None
-    tokens: list[Any] = field(default_factory=list)
 
 
 @dataclass
@@ -35,15 +35,13 @@ def read(chunks: list[dict[str, Any]], tags: frozenset[str]) -> Reading:
     for number, chunk in enumerate(chunks):
         path = f"stream[{number}]"
         if chunk_kind(chunk) == "usage":
-            reading.usage = chunk["usage"] if isinstance(chunk["usage"], dict) else None
+            reading.usage = mapping(chunk["usage"]) or None
             continue
         entries = chunk.get("choices")
         if not isinstance(entries, list) or not entries:
             out.append(Divergence(f"{path}.choices", "one choice or more", short(entries)))
             continue
-        for position, entry in enumerate(entries):
-            if not isinstance(entry, dict) or not isinstance(entry.get("index"), int):
-                continue  # said by the contract
+        for position, entry in enumerate(indexed(entries)):
             choice = reading.choices.setdefault(entry["index"], Choice(entry["index"]))
             where = f"{path}.choices[{position}]"
             if choice.finish is not None:
@@ -55,8 +53,6 @@ def read(chunks: list[dict[str, Any]], tags: frozenset[str]) -> Reading:
                 out.append(Divergence(f"{where}.text", '"" in the chunk with finish_reason stop', short(text)))
             choice.text += text if isinstance(text, str) else ""
             choice.finish = finish if isinstance(finish, str) else choice.finish
-            if isinstance(entry.get("logprobs"), dict):
-                choice.tokens.extend(entry["logprobs"].get("tokens") or [])
     for choice in reading.choices.values():
         if choice.finish is None:
             out.append(Divergence(f"stream.choices[{choice.index}].finish_reason", "one finish chunk", ABSENT))

@@ -36,6 +36,4 @@ def merged(divergences: list[Divergence]) -> list[Divergence]:
         key = (divergence.place, divergence.openai)
         first.setdefault(key, divergence)
         count[key] = count.get(key, 0) + 1
-    return [
-        d if count[key] == 1 else Divergence(d.path, d.openai, f"{d.server} ({count[key]} times)") for key, d in first.items()
-    ]
+    return [d if count[key] == 1 else Divergence(d.path, d.openai, f"{d.server} ({count[key]} times)") for key, d in first.items()]

@@ -17,7 +17,8 @@ from . import asked, chat_stream, completions_stream, framing, headers, promises
 from .asked import Asked
 from .contract import Contract, Learned, Part
 from .divergence import Divergence, merged, short
-from .exchange import Answer, Exchange, Verdict
+from .exchange import Answer, Exchange, Expected, Verdict
+from .untrusted import indexed, mapping, objects
 
 TOO_LONG = "the prompt does not fit into this model's context"
 
@@ -45,15 +46,23 @@ class Judge:
         expected = exchange.expected
         refused = answer.status >= 400 and refusal.is_envelope(self.contract, answer)
         if exchange.needs and answer.status == 400 and refused:
-            what = " and ".join(sorted(exchange.needs))
-            return Judgement(Verdict.REFUSED, [], f"{what}: {short(answer.json['error']['message'])}")
+            wrong = list(
+                headers.compare(self.contract, Expected(400, headers=expected.headers and "refused"), answer, exchange.old)
+            )
+            what = f"{' and '.join(sorted(exchange.needs))}: {short(answer.json['error']['message'])}"
+            return Judgement(Verdict.FAILED if wrong else Verdict.REFUSED, wrong, what)
         if exchange.only_if_refused and answer.status == 200:
             return Judgement(Verdict.NOT_APPLICABLE, [], exchange.only_if_refused)
-        if expected.status == 200 and answer.status == 400 and refused:
-            if "maximum context length" in answer.json["error"]["message"]:
-                return Judgement(Verdict.NOT_APPLICABLE, [], TOO_LONG)
+        if expected.status == 200 and refused and "maximum context length" in answer.json["error"]["message"]:
+            return Judgement(Verdict.NOT_APPLICABLE, [], TOO_LONG)
         if answer.status != expected.status:
-            return _failed([Divergence("status", str(expected.status), f"{answer.status} {short(answer.content.decode(errors='replace'), 300)}")])
+            return _failed(
+                [
+                    Divergence(
+                        "status", str(expected.status), f"{answer.status} {short(answer.content.decode(errors='replace'), 300)}"
+                    )
+                ]
+            )
 
         divergences = list(headers.compare(self.contract, expected, answer, exchange.old))
         if expected.refusal is not None:
@@ -78,10 +87,10 @@ class Judge:
         }[request.endpoint]
         examination = self.contract.examine(part, answer.json, "body", wanted.tags, self.learned)
         divergences += examination.divergences
-        body = answer.json if isinstance(answer.json, dict) else {}
+        body = mapping(answer.json)
         if request.endpoint in ("chat", "completions", "embeddings"):
             divergences += promises.of_model(request.fields.get("model"), body.get("model"), "body.model")
-        usage = body.get("usage") if isinstance(body.get("usage"), dict) else None
+        usage = mapping(body.get("usage")) or None
         if request.endpoint == "chat":
             divergences += promises.of_chat(request, wanted, _chat_choices(body), usage, "body")
         elif request.endpoint == "completions":
@@ -137,18 +146,22 @@ def _failed(divergences: list[Divergence]) -> Judgement:
 
 
 def _chat_choices(body: dict[str, Any]) -> list[promises.Choice]:
-    found = []
-    for entry in body.get("choices") or []:
-        if isinstance(entry, dict) and isinstance(entry.get("message"), dict) and isinstance(entry.get("index"), int):
-            logprobs = entry.get("logprobs")
-            tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
-            found.append(promises.Choice(entry["index"], entry["message"], entry.get("finish_reason"), tokens))
-    return found
+    return [
+        promises.Choice(
+            entry["index"],
+            mapping(entry.get("message")),
+            _finish(entry),
+            objects(mapping(entry.get("logprobs")).get("content")),
+        )
+        for entry in indexed(body.get("choices"))
+    ]
 
 
 def _completion_choices(body: dict[str, Any]) -> list[promises.Choice]:
     return [
-        promises.Choice(entry["index"], {"content": entry.get("text")}, entry.get("finish_reason"))
-        for entry in body.get("choices") or []
-        if isinstance(entry, dict) and isinstance(entry.get("index"), int)
+        promises.Choice(entry["index"], {"content": entry.get("text")}, _finish(entry)) for entry in indexed(body.get("choices"))
     ]
+
+
+def _finish(entry: dict[str, Any]) -> str | None:
+    return entry["finish_reason"] if isinstance(entry.get("finish_reason"), str) else None

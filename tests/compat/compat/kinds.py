@@ -60,7 +60,6 @@ def call_kind(call: dict[str, Any]) -> str:
     return "open" if "id" in call else "more"
 
 
-
 KINDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "chat.message": message_kind,
     "chat.chunk": chunk_kind,

@@ -34,7 +34,22 @@ from .recordings import Limits, Models, capped
 LONG = "one two three four five six seven eight nine ten " * 15_000
 
 FOLDER = Path(__file__).parent.parent / "probes"
-KEYS = {"name", "needs", "covers", "post", "get", "body", "raw", "key", "refused", "headers", "vendor", "only_if_refused", "source", "values"}
+KEYS = {
+    "name",
+    "needs",
+    "covers",
+    "post",
+    "get",
+    "body",
+    "raw",
+    "key",
+    "refused",
+    "headers",
+    "vendor",
+    "only_if_refused",
+    "source",
+    "values",
+}
 
 
 def load(models: Models, limits: Limits, folder: Path = FOLDER) -> list[Exchange]:

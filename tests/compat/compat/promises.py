@@ -18,6 +18,7 @@ from .asked import Asked, prompts
 from .divergence import Divergence, short
 from .exchange import Request
 from .kinds import message_kind
+from .untrusted import listing, mapping, objects
 
 UNIT_TOLERANCE = 2e-3
 
@@ -33,7 +34,9 @@ class Choice:
     tokens: list[dict[str, Any]] | None = None
 
 
-def of_chat(request: Request, asked: Asked, choices: list[Choice], usage: dict[str, Any] | None, where: str) -> Iterator[Divergence]:
+def of_chat(
+    request: Request, asked: Asked, choices: list[Choice], usage: dict[str, Any] | None, where: str
+) -> Iterator[Divergence]:
     fields = request.fields
     yield from _indexes([choice.index for choice in choices], asked.count, where)
     for choice in choices:
@@ -78,8 +81,8 @@ def of_logprob_columns(columns: dict[str, Any], fields: dict[str, Any], path: st
     lengths = {key: len(column) for key, column in columns.items() if isinstance(column, list)}
     if len(set(lengths.values())) > 1:
         yield Divergence(path, "columns of one length", short(lengths))
-    for row in columns.get("top_logprobs") or []:
-        if isinstance(row, dict) and len(row) > (fields.get("logprobs") or 0) + 1:
+    for row in objects(columns.get("top_logprobs")):
+        if len(row) > (fields.get("logprobs") or 0) + 1:
             yield Divergence(f"{path}.top_logprobs", f"at most {fields['logprobs']} entries and the chosen token", short(row))
 
 
@@ -137,26 +140,30 @@ def _finish(choice: Choice, kind: str, asked: Asked, path: str) -> Iterator[Dive
 
 
 def _calls(choice: Choice, fields: dict[str, Any], path: str) -> Iterator[Divergence]:
-    calls = choice.message.get("tool_calls") or []
+    calls = listing(choice.message.get("tool_calls"))
     names = {tool.get("function", {}).get("name") for tool in fields.get("tools") or [] if isinstance(tool, dict)}
     wanted = fields.get("tool_choice")
     if isinstance(wanted, dict) and "function" in wanted:
         names = {wanted["function"]["name"]}
-    ids = [call.get("id") for call in calls if isinstance(call, dict)]
+    ids = [str(call.get("id")) for call in objects(calls)]
     if len(set(ids)) != len(ids):
         yield Divergence(f"{path}.message.tool_calls[].id", "each id once", short(ids))
     if len(calls) > 1 and fields.get("parallel_tool_calls") is False:
         yield Divergence(f"{path}.message.tool_calls", "one call, as parallel_tool_calls is false", f"{len(calls)} calls")
     for position, call in enumerate(calls):
-        function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(function, dict):
+        function = mapping(mapping(call).get("function"))
+        if not isinstance(function.get("name"), str):
             continue
-        if function.get("name") not in names:
-            yield Divergence(f"{path}.message.tool_calls[{position}].function.name", f"one of {short(sorted(map(str, names)))}",
-                             short(function.get("name")))
+        if function["name"] not in names:
+            yield Divergence(
+                f"{path}.message.tool_calls[{position}].function.name",
+                f"one of {short(sorted(map(str, names)))}",
+                short(function["name"]),
+            )
         if choice.finish != "length" and not _is_json(function.get("arguments")):
-            yield Divergence(f"{path}.message.tool_calls[{position}].function.arguments", "JSON in a string",
-                             short(function.get("arguments")))
+            yield Divergence(
+                f"{path}.message.tool_calls[{position}].function.arguments", "JSON in a string", short(function.get("arguments"))
+            )
 
 
 def _stops(text: Any, fields: dict[str, Any], path: str) -> Iterator[Divergence]:
@@ -188,7 +195,7 @@ def _top_logprobs(choice: Choice, fields: dict[str, Any], path: str) -> Iterator
         return
     wanted = fields.get("top_logprobs") or 0
     for position, token in enumerate(choice.tokens):
-        top = token.get("top_logprobs") if isinstance(token, dict) else None
+        top = token.get("top_logprobs")
         if isinstance(top, list) and len(top) != wanted:
             yield Divergence(f"{path}.logprobs.content[{position}].top_logprobs", f"{wanted} entries", f"{len(top)}")
 
@@ -206,7 +213,7 @@ def _usage(usage: dict[str, Any] | None, request: Request, asked: Asked, where: 
     most = (limit or 0) * max(asked.count, fields.get("best_of") or 1)
     if limit and usage["completion_tokens"] > most:
         yield Divergence(f"{where}.usage.completion_tokens", f"at most {most}", short(usage["completion_tokens"]))
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+    cached = mapping(usage.get("prompt_tokens_details")).get("cached_tokens")
     if isinstance(cached, int) and cached > usage["prompt_tokens"]:
         yield Divergence(f"{where}.usage.prompt_tokens_details.cached_tokens", "at most prompt_tokens", short(cached))
 

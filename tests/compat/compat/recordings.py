@@ -171,7 +171,9 @@ def capped(request: Request, limits: Limits) -> Request:
     """The request with its limit of tokens lowered, unless it demands a call: that would be cut off."""
     if limits.cap is None or not isinstance(request.body, dict) or asked.demands_call(request):
         return request
-    keys = [k for k in ("max_tokens", "max_completion_tokens") if isinstance(request.body.get(k), int) and request.body[k] > limits.cap]
+    keys = [
+        k for k in ("max_tokens", "max_completion_tokens") if isinstance(request.body.get(k), int) and request.body[k] > limits.cap
+    ]
     return replace(request, body={**request.body, **dict.fromkeys(keys, limits.cap)})
 
 

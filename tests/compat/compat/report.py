@@ -142,4 +142,7 @@ def _table(results: list[Result], out: TextIO) -> None:
     widths = [max(len(row[i]) for row in (titles, *rows)) for i in range(len(titles))]
     print("", file=out)
     for row in (titles, *rows):
-        print("  ".join(f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))), file=out)
+        print(
+            "  ".join(f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))),
+            file=out,
+        )

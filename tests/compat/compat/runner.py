@@ -66,7 +66,9 @@ class Runner:
         try:
             answer = self.client.send(exchange.request)
         except NoAnswer as error:
-            return self._allowed(exchange, Judgement(Verdict.FAILED, [Divergence("status", str(exchange.expected.status), str(error))]))
+            return self._allowed(
+                exchange, Judgement(Verdict.FAILED, [Divergence("status", str(exchange.expected.status), str(error))])
+            )
         judgement = self.judge.judge(exchange, answer)
         if self.against is not None:
             judgement = self._live(exchange, answer, judgement)

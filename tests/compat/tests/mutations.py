@@ -22,7 +22,12 @@ STREAM_CALL, STREAM_CALLS, STREAM_LOGPROBS = "168-chat-stream-tool", "156-chat-s
 COMPLETION, COMPLETIONS, TEXTS = "239-completions-length", "246-completions-n-batch", "250-completions-stream"
 TEXTS_USAGE = "260-completions-stream-usage-length"
 FLOAT, BASE64, BATCH = "289-embeddings-float", "271-embeddings-b64", "290-embeddings-float-batch"
-MODELS, WRONG_KEY, UNKNOWN, INVALID = "302-models-list", "220-chat-401-invalid_api_key", "226-chat-404-model_not_found", "262-completions-400-integer_below_min_value"
+MODELS, WRONG_KEY, UNKNOWN, INVALID = (
+    "302-models-list",
+    "220-chat-401-invalid_api_key",
+    "226-chat-404-model_not_found",
+    "262-completions-400-integer_below_min_value",
+)
 
 
 @dataclass(frozen=True)
@@ -147,20 +152,32 @@ MUTATIONS = [
     body("call with an index", CALL, lambda b: choice(b)["message"]["tool_calls"][0].update(index=0)),
     body("call of an unknown function", CALL, lambda b: choice(b)["message"]["tool_calls"][0]["function"].update(name="rm")),
     body("stop as the reason of a call", CALL, lambda b: choice(b).update(finish_reason="stop")),
-    body("ids twice", CALLS, lambda b: choice(b)["message"]["tool_calls"][1].update(id=choice(b)["message"]["tool_calls"][0]["id"])),
+    body(
+        "ids twice", CALLS, lambda b: choice(b)["message"]["tool_calls"][1].update(id=choice(b)["message"]["tool_calls"][0]["id"])
+    ),
     body("tool_calls as the reason of a named call", NAMED, lambda b: choice(b).update(finish_reason="tool_calls")),
     body("text where a function was named", NAMED, lambda b: choice(b)["message"].pop("tool_calls")),
-    body("function call in the new form", FUNCTION, lambda b: choice(b)["message"].update(
-        tool_calls=[{"id": "call_" + "a" * 24, "type": "function", "function": choice(b)["message"].pop("function_call")}])),
+    body(
+        "function call in the new form",
+        FUNCTION,
+        lambda b: choice(b)["message"].update(
+            tool_calls=[{"id": "call_" + "a" * 24, "type": "function", "function": choice(b)["message"].pop("function_call")}]
+        ),
+    ),
     # Log probabilities.
     body("logprobs null though asked", LOGPROBS, lambda b: choice(b).update(logprobs=None)),
     body("logprobs without refusal", LOGPROBS, lambda b: choice(b)["logprobs"].pop("refusal")),
     body("tokens without bytes", LOGPROBS, lambda b: choice(b)["logprobs"]["content"][0].pop("bytes")),
     body("bytes as text", LOGPROBS, lambda b: choice(b)["logprobs"]["content"][0].update(bytes="Why")),
     body("top_logprobs null", LOGPROBS, lambda b: choice(b)["logprobs"]["content"][0].update(top_logprobs=None)),
-    body("top_logprobs not asked for", LOGPROBS, lambda b: choice(b)["logprobs"]["content"][0].update(
-        top_logprobs=[{"token": "a", "logprob": -1.0, "bytes": [97]}])),
-    body("logprobs in the form of completions", LOGPROBS, lambda b: choice(b).update(logprobs={"tokens": [], "token_logprobs": []})),
+    body(
+        "top_logprobs not asked for",
+        LOGPROBS,
+        lambda b: choice(b)["logprobs"]["content"][0].update(top_logprobs=[{"token": "a", "logprob": -1.0, "bytes": [97]}]),
+    ),
+    body(
+        "logprobs in the form of completions", LOGPROBS, lambda b: choice(b).update(logprobs={"tokens": [], "token_logprobs": []})
+    ),
     # Chat streams: grammar.
     chunks("missing role", STREAM, lambda v: v[1:]),
     chunks("role twice", STREAM, lambda v: choice(v[1])["delta"].update(role="assistant")),
@@ -175,7 +192,9 @@ MUTATIONS = [
     chunks("no finish chunk", STREAM, lambda v: v[:-1]),
     chunks("finish chunk twice", STREAM, lambda v: [*v, v[-1]]),
     chunks("finish reason in the middle", STREAM, lambda v: choice(v[1]).update(finish_reason="stop")),
-    chunks("finish reason absent before the end", STREAM, each(lambda v: choice(v)["finish_reason"] or choice(v).pop("finish_reason"))),
+    chunks(
+        "finish reason absent before the end", STREAM, each(lambda v: choice(v)["finish_reason"] or choice(v).pop("finish_reason"))
+    ),
     chunks("finish reason empty before the end", STREAM, lambda v: choice(v[1]).update(finish_reason="")),
     chunks("logprobs absent", STREAM, each(lambda v: choice(v).pop("logprobs"))),
     chunks("vendor nulls in a delta", STREAM, lambda v: choice(v[1])["delta"].update(tool_calls=None, function_call=None)),
@@ -187,9 +206,15 @@ MUTATIONS = [
     chunks("model changing", STREAM, lambda v: v[-1].update(model="gpt-3.5-turbo")),
     chunks("service tier missing", STREAM, each(lambda v: v.pop("service_tier"))),
     chunks("padding on some chunks", STREAM, lambda v: v[1].pop("obfuscation")),
-    chunks("an error in the stream", STREAM, lambda v: [v[0], {"error": {"message": "x", "type": "server_error", "param": None, "code": None}}]),
+    chunks(
+        "an error in the stream",
+        STREAM,
+        lambda v: [v[0], {"error": {"message": "x", "type": "server_error", "param": None, "code": None}}],
+    ),
     # Usage.
-    chunks("usage not asked for", STREAM, lambda v: v[-1].update(usage={"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2})),
+    chunks(
+        "usage not asked for", STREAM, lambda v: v[-1].update(usage={"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2})
+    ),
     chunks("usage null not asked for", STREAM, each(lambda v: v.update(usage=None))),
     chunks("usage merged into the finish chunk", USAGE, merge_usage),
     chunks("usage missing", USAGE, lambda v: v[:-1]),
@@ -198,7 +223,11 @@ MUTATIONS = [
     chunks("usage absent instead of null", USAGE, lambda v: v[1].pop("usage") and None),
     chunks("usage on every chunk", USAGE, lambda v: v[1].update(usage=v[-1]["usage"])),
     chunks("usage without choices", USAGE, lambda v: v[-1].pop("choices") and None),
-    chunks("usage with a choice", USAGE, lambda v: v[-1].update(choices=[{"index": 0, "delta": {}, "logprobs": None, "finish_reason": None}])),
+    chunks(
+        "usage with a choice",
+        USAGE,
+        lambda v: v[-1].update(choices=[{"index": 0, "delta": {}, "logprobs": None, "finish_reason": None}]),
+    ),
     # Several choices.
     chunks("two choices in one chunk", STREAM_N, lambda v: v[0].update(choices=[*v[0]["choices"], *v[2]["choices"]])),
     chunks("a choice never finishes", STREAM_N, lambda v: [*v[:-2], v[-1]]),
@@ -207,19 +236,42 @@ MUTATIONS = [
     # Streamed calls.
     chunks("call without index", STREAM_CALL, lambda v: choice(v[1])["delta"]["tool_calls"][0].pop("index") and None),
     chunks("index never", STREAM_CALL, each(lambda v: [c.pop("index") for c in choice(v)["delta"].get("tool_calls", [])] and None)),
-    chunks("id and name repeated", STREAM_CALL, lambda v: choice(v[1])["delta"]["tool_calls"][0].update(
-        id=choice(v[0])["delta"]["tool_calls"][0]["id"], type="function")),
-    chunks("role and call in two chunks", STREAM_CALL, lambda v: [
-        {**v[0], "choices": [{**choice(v[0]), "delta": {"role": "assistant", "content": None}}]},
-        {**v[0], "choices": [{**choice(v[0]), "delta": {"tool_calls": choice(v[0])["delta"]["tool_calls"]}}]}, *v[1:]]),
-    chunks("all arguments in the opening", STREAM_CALL, lambda v: choice(v[0])["delta"]["tool_calls"][0]["function"].update(arguments="{}")),
+    chunks(
+        "id and name repeated",
+        STREAM_CALL,
+        lambda v: choice(v[1])["delta"]["tool_calls"][0].update(id=choice(v[0])["delta"]["tool_calls"][0]["id"], type="function"),
+    ),
+    chunks(
+        "role and call in two chunks",
+        STREAM_CALL,
+        lambda v: [
+            {**v[0], "choices": [{**choice(v[0]), "delta": {"role": "assistant", "content": None}}]},
+            {**v[0], "choices": [{**choice(v[0]), "delta": {"tool_calls": choice(v[0])["delta"]["tool_calls"]}}]},
+            *v[1:],
+        ],
+    ),
+    chunks(
+        "all arguments in the opening",
+        STREAM_CALL,
+        lambda v: choice(v[0])["delta"]["tool_calls"][0]["function"].update(arguments="{}"),
+    ),
     chunks("arguments lost", STREAM_CALL, lambda v: [*v[:-2], v[-1]]),
-    chunks("name null in later chunks", STREAM_CALL, lambda v: choice(v[1])["delta"]["tool_calls"][0]["function"].update(name=None)),
+    chunks(
+        "name null in later chunks", STREAM_CALL, lambda v: choice(v[1])["delta"]["tool_calls"][0]["function"].update(name=None)
+    ),
     chunks("content beside a call", STREAM_CALL, lambda v: choice(v[1])["delta"].update(content=None)),
-    chunks("two calls in one chunk", STREAM_CALLS, lambda v: next(
-        choice(x) for x in v[2:] if choice(x)["delta"].get("tool_calls"))["delta"]["tool_calls"].append(
-            choice(v[1])["delta"]["tool_calls"][0])),
-    chunks("both calls with one index", STREAM_CALLS, each(lambda v: [c.update(index=0) for c in choice(v)["delta"].get("tool_calls", [])] and None)),
+    chunks(
+        "two calls in one chunk",
+        STREAM_CALLS,
+        lambda v: next(choice(x) for x in v[2:] if choice(x)["delta"].get("tool_calls"))["delta"]["tool_calls"].append(
+            choice(v[1])["delta"]["tool_calls"][0]
+        ),
+    ),
+    chunks(
+        "both calls with one index",
+        STREAM_CALLS,
+        each(lambda v: [c.update(index=0) for c in choice(v)["delta"].get("tool_calls", [])] and None),
+    ),
     chunks("chunk of text without its tokens", STREAM_LOGPROBS, lambda v: choice(v[1]).update(logprobs=None)),
     # Framing.
     raw("missing blank line at the end", STREAM, lambda c: c[:-1]),
@@ -246,7 +298,11 @@ MUTATIONS = [
     body("completion with a message", COMPLETION, lambda b: choice(b).update(message={"role": "assistant"})),
     body("completions short of one prompt", COMPLETIONS, lambda b: b["choices"].pop()),
     body("all indexes 0", COMPLETIONS, lambda b: [c.update(index=0) for c in b["choices"]] and None),
-    body("more tokens than the limit", COMPLETION, lambda b: b["usage"].update(completion_tokens=9999, total_tokens=9999 + b["usage"]["prompt_tokens"])),
+    body(
+        "more tokens than the limit",
+        COMPLETION,
+        lambda b: b["usage"].update(completion_tokens=9999, total_tokens=9999 + b["usage"]["prompt_tokens"]),
+    ),
     chunks("text beside stop", TEXTS, lambda v: choice(v[-1]).update(text="x")),
     chunks("an empty text in the middle", TEXTS, lambda v: choice(v[1]).update(text="")),
     chunks("completion never finishes", TEXTS, lambda v: v[:-1]),

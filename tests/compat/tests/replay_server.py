@@ -24,8 +24,12 @@ LIMITS = Limits(missing=100_000)
 def served(recorded: list[Recording]) -> list[Recording]:
     """What a server of today with plain models would answer: the recordings that are nothing else."""
     return [
-        r for r in recorded
-        if not r.old and not r.doubtful and r.replayable and r.model_kind == PLAIN
+        r
+        for r in recorded
+        if not r.old
+        and not r.doubtful
+        and r.replayable
+        and r.model_kind == PLAIN
         and not recordings.exchange(r, MODELS, LIMITS).only_if_refused
     ]
 

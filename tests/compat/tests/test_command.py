@@ -5,8 +5,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import conftest
 import pytest
+
+import conftest
 import replay_server
 from compat.__main__ import main
 from compat.contract import Contract
@@ -33,11 +34,17 @@ def without_request_id(answer: Answer) -> Answer:
 
 
 def with_extra_key(answer: Answer) -> Answer:
-    return replace(answer, content=answer.content.replace(b'"object": "chat.completion"', b'"vendor": null, "object": "chat.completion"'))
+    return replace(
+        answer, content=answer.content.replace(b'"object": "chat.completion"', b'"vendor": null, "object": "chat.completion"')
+    )
 
 
 def test_openai_itself_is_indistinguishable(
-    contract: Contract, recorded: list[Recording], folder: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+    contract: Contract,
+    recorded: list[Recording],
+    folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     report = tmp_path_factory.mktemp("report") / "report.json"
     with replay_server.running(contract, replay_server.served(recorded)) as url:
@@ -47,7 +54,10 @@ def test_openai_itself_is_indistinguishable(
     stored = json.loads(report.read_text())
     assert stored["divergent"] == 0
     assert stored["exchanges"] == stored["indistinguishable"] >= 60
-    assert f"compat: {stored['exchanges']} of {stored['exchanges']} exchanges indistinguishable (100.0 %), 0 allowed, 0 divergent" in out
+    assert (
+        f"compat: {stored['exchanges']} of {stored['exchanges']} exchanges indistinguishable (100.0 %), 0 allowed, 0 divergent"
+        in out
+    )
     assert out.splitlines()[-1] == f"{stored['exchanges']} passed, 0 failed, {stored['not_applicable']} skipped"
 
 

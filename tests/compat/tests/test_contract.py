@@ -2,8 +2,9 @@
 
 from collections import Counter
 
-import as_sent
 import pytest
+
+import as_sent
 from compat import asked, recordings
 from compat.contract import Contract, Rule, alternatives
 from compat.recordings import Recording
@@ -25,7 +26,9 @@ def today(contract: Contract, recorded: list[Recording]) -> dict[str, list[tuple
     return found
 
 
-def test_what_is_always_there_is_required(contract: Contract, today: dict[str, list[tuple[frozenset[str], dict[str, object]]]]) -> None:
+def test_what_is_always_there_is_required(
+    contract: Contract, today: dict[str, list[tuple[frozenset[str], dict[str, object]]]]
+) -> None:
     lax = []
     for kind, parts in today.items():
         always = {key for key in parts[0][1] if all(key in value for _, value in parts)}
@@ -68,14 +71,18 @@ def test_parts_without_recordings_are_known_by_name(contract: Contract, recorded
         tags = asked.read(recording.request, recording.model_kind, recording.old).tags
         for part, value in [("error.envelope", recording.answer.json)] if recording.error else recordings.bodies(recording):
             kinds |= {one.kind for one in contract.examine(part, value, "", tags).parts}
-    assert set(contract.parts) - kinds == {
-        "nothing",
-        "chat.top_token",  # top_logprobs: the OpenAPI document
-        "chat.delta.role_function",  # a streamed legacy function: as a streamed call, by compat-spec a.1 and a.2
-        "chat.delta.function",
-        "chat.delta.refusal",  # a streamed refusal: the OpenAPI document
-        "completions.logprobs",  # the OpenAPI document
-    } - kinds
+    assert (
+        set(contract.parts) - kinds
+        == {
+            "nothing",
+            "chat.top_token",  # top_logprobs: the OpenAPI document
+            "chat.delta.role_function",  # a streamed legacy function: as a streamed call, by compat-spec a.1 and a.2
+            "chat.delta.function",
+            "chat.delta.refusal",  # a streamed refusal: the OpenAPI document
+            "completions.logprobs",  # the OpenAPI document
+        }
+        - kinds
+    )
 
 
 def test_rules_are_well_formed(contract: Contract) -> None:

@@ -1,6 +1,7 @@
 """Framing: what is tolerated, beside the mutations that are not."""
 
 import pytest
+
 from compat import framing
 
 CHUNK = b'data: {"a": 1}\n\n'

@@ -1,13 +1,13 @@
 """Every recording's own answer, fed to the judge as a server's, passes."""
 
-import as_sent
 import pytest
+
+import as_sent
 from compat import recordings
 from compat.contract import Contract, Learned
 from compat.exchange import Verdict
 from compat.judge import Judge
 from compat.recordings import Recording
-
 
 
 @pytest.mark.parametrize("with_learned", [True, False], ids=["learned", "contract alone"])

@@ -1,7 +1,8 @@
 """The OpenAPI document and the recordings: they agree but for the listed contradictions, and each of those is real."""
 
-import conftest
 import pytest
+
+import conftest
 from compat import framing
 from compat.__main__ import SHARED
 from compat.openapi import Document
@@ -21,7 +22,9 @@ def test_the_document_contradicts_recordings_only_where_it_is_listed(document: D
             values = framing.read(recording.answer.content).chunks if streams else [recording.answer.json]
             told += [f"{recording.name} {d.path} {d.openai}" for d in document.compare(recording.request, values)]
     assert not told
-    assert document.used == {listed for listed in document.exceptions if listed.recorded}, "a listed contradiction that no recording shows"
+    assert document.used == {listed for listed in document.exceptions if listed.recorded}, (
+        "a listed contradiction that no recording shows"
+    )
 
 
 def test_a_wrong_body_is_told(document: Document, recorded: list[Recording]) -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+
 from compat import probes
 from compat.contract import Contract
 from compat.recordings import Limits, Models, Recording
@@ -49,7 +50,9 @@ def test_unknown_fields_are_refused(tmp_path: pytest.TempPathFactory) -> None:
 def test_no_prompt_is_a_recorded_one(recorded: list[Recording]) -> None:
     def texts(fields: dict[str, object]) -> set[str]:
         messages = fields.get("messages")
-        found = [m.get("content") for m in messages if isinstance(m, dict)] if isinstance(messages, list) else [fields.get("prompt")]
+        found = (
+            [m.get("content") for m in messages if isinstance(m, dict)] if isinstance(messages, list) else [fields.get("prompt")]
+        )
         return {text for text in found if isinstance(text, str) and len(text) > 12}
 
     ours = set().union(*(texts(exchange.request.fields) for exchange in probes.load(MODELS, Limits())))

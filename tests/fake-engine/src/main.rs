@@ -70,6 +70,9 @@ struct Arguments {
     /// Loads an embedding model of so many dimensions. vLLM then serves no completions.
     #[arg(long)]
     embedding_dim: Option<u32>,
+    /// The embedding model's vectors may be had in fewer dimensions.
+    #[arg(long)]
+    matryoshka: bool,
     /// How many requests run at once; others wait. Also the number of llama.cpp's slots.
     #[arg(long, default_value_t = 1_000_000)]
     max_running: usize,
@@ -150,6 +153,7 @@ fn script(arguments: Arguments) -> Result<Script, Box<dyn std::error::Error>> {
     Ok(Script {
         model: arguments.model,
         serves: arguments.embedding_dim.map_or(Serves::Generation, |dimensions| Serves::Embeddings { dimensions }),
+        matryoshka: arguments.matryoshka,
         max_model_len: arguments.max_model_len,
         answer,
         eos: !arguments.no_eos,

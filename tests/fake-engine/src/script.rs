@@ -15,6 +15,8 @@ pub struct Script {
     /// The name under which the model is served.
     pub model: String,
     pub serves: Serves,
+    /// Vectors may be had in fewer dimensions, from vLLM.
+    pub matryoshka: bool,
     /// The context length in tokens: prompt and answer together.
     pub max_model_len: u32,
     pub answer: Answer,
@@ -96,6 +98,7 @@ impl Default for Script {
             dialect: Dialect::Vllm(FrontEnd::Python),
             model: "fake-model".to_owned(),
             serves: Serves::Generation,
+            matryoshka: false,
             max_model_len: 8192,
             answer: Answer::Words { tokens: 32 },
             eos: true,

@@ -14,13 +14,11 @@ use super::super::{
     failure::{constraint_param, invalid, unsupported},
     prompt::Input,
     sampling::Explicit,
+    schema,
 };
 
 /// The seed that means "draw one".
 const RANDOM: i64 = -1;
-
-/// Any JSON object.
-const OBJECT: &str = r#"{"type":"object"}"#;
 
 #[derive(Serialize)]
 struct Completion<'a> {
@@ -47,7 +45,7 @@ struct Completion<'a> {
     n_probs: u32,
     post_sampling_probs: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    json_schema: Option<&'a RawValue>,
+    json_schema: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     grammar: Option<&'a str>,
 }
@@ -136,14 +134,13 @@ fn seed(seed: i64) -> i64 {
     if folded == i64::from(u32::MAX) { folded - 1 } else { folded }
 }
 
-fn constraint(constraint: Option<&Constraint>) -> Result<(Option<&RawValue>, Option<&str>), Failed> {
+fn constraint(constraint: Option<&Constraint>) -> Result<(Option<Box<RawValue>>, Option<&str>), Failed> {
     let json = |text| {
-        serde_json::from_str(text)
-            .map_err(|error| invalid("response_format", format!("the schema is no JSON: {error}")))
+        schema::tightened(text).map_err(|error| invalid("response_format", format!("the schema is no JSON: {error}")))
     };
     Ok(match constraint.and_then(|constraint| constraint.kind.as_ref()) {
         Some(constraint::Kind::JsonSchema(schema)) => (Some(json(schema)?), None),
-        Some(constraint::Kind::JsonObject(_)) => (Some(json(OBJECT)?), None),
+        Some(constraint::Kind::JsonObject(_)) => (Some(json(schema::OBJECT)?), None),
         Some(constraint::Kind::Grammar(grammar)) => (None, Some(grammar)),
         // Refused by `check`.
         Some(constraint::Kind::Regex(_) | constraint::Kind::Choice(_)) | None => (None, None),
@@ -206,7 +203,7 @@ mod tests {
             "cache_prompt": false, "temperature": 0.5, "top_k": 40, "top_p": 0.9, "min_p": 0.05,
             "repeat_penalty": 1.25, "repeat_last_n": 2048, "presence_penalty": 0.5, "frequency_penalty": -0.5, "seed": 7,
             "stop": ["END"], "ignore_eos": true, "logit_bias": {"504": -5.0}, "n_probs": 1,
-            "post_sampling_probs": false, "json_schema": {"b": 1, "a": 2},
+            "post_sampling_probs": false, "json_schema": {"x-guidance": {"whitespace_pattern": " ?"}, "b": 1, "a": 2},
         });
         assert_eq!(body(&request), expected);
     }

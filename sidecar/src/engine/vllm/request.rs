@@ -15,6 +15,7 @@ use super::super::{
     failure::{constraint_param, invalid},
     prompt::Input,
     sampling::Explicit,
+    schema,
 };
 
 #[derive(Serialize)]
@@ -61,8 +62,7 @@ struct StreamOptions {
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum StructuredOutputs<'a> {
-    Json(&'a RawValue),
-    JsonObject(bool),
+    Json(Box<RawValue>),
     Regex(&'a str),
     Choice(&'a [String]),
     Grammar(&'a str),
@@ -142,14 +142,14 @@ fn seed(seed: i64) -> i64 {
 
 fn structured_outputs(constraint: &Constraint) -> Result<Option<StructuredOutputs<'_>>, Failed> {
     let Some(kind) = &constraint.kind else { return Ok(None) };
+    let json = |text| {
+        let schema = schema::tightened(text)
+            .map_err(|error| invalid(constraint_param(Some(constraint)), format!("the schema is no JSON: {error}")));
+        schema.map(StructuredOutputs::Json)
+    };
     Ok(Some(match kind {
-        constraint::Kind::JsonSchema(schema) => {
-            let schema = serde_json::from_str(schema).map_err(|error| {
-                invalid(constraint_param(Some(constraint)), format!("the schema is no JSON: {error}"))
-            })?;
-            StructuredOutputs::Json(schema)
-        }
-        constraint::Kind::JsonObject(_) => StructuredOutputs::JsonObject(true),
+        constraint::Kind::JsonSchema(text) => json(text)?,
+        constraint::Kind::JsonObject(_) => json(schema::OBJECT)?,
         constraint::Kind::Regex(regex) => StructuredOutputs::Regex(regex),
         constraint::Kind::Choice(choices) => StructuredOutputs::Choice(&choices.choices),
         constraint::Kind::Grammar(grammar) => StructuredOutputs::Grammar(grammar),
@@ -260,9 +260,11 @@ mod tests {
 
     #[test]
     fn each_constraint_has_its_name() {
+        let tight = json!({"whitespace_pattern": " ?"});
+        let schema = constraint::Kind::JsonSchema(r#"{"b":1,"a":2}"#.into());
         let cases = [
-            (constraint::Kind::JsonSchema(r#"{"b":1,"a":2}"#.into()), json!({"json": {"b": 1, "a": 2}})),
-            (constraint::Kind::JsonObject(JsonObject {}), json!({"json_object": true})),
+            (schema, json!({"json": {"x-guidance": tight, "b": 1, "a": 2}})),
+            (constraint::Kind::JsonObject(JsonObject {}), json!({"json": {"x-guidance": tight, "type": "object"}})),
             (constraint::Kind::Regex("a+".into()), json!({"regex": "a+"})),
             (constraint::Kind::Choice(Choices { choices: vec!["a".into()] }), json!({"choice": ["a"]})),
             (constraint::Kind::Grammar("root ::= 'a'".into()), json!({"grammar": "root ::= 'a'"})),

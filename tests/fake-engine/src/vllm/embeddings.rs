@@ -18,9 +18,12 @@ pub(super) fn embed(context: &Context<'_>, body: &Value) -> Result<Reply, Refusa
     let script = context.script;
     let model = context.served(fields.text("model")?)?;
     let Serves::Embeddings { dimensions } = script.serves else { return Err(Refusal::NotFound) };
-    if fields.count("dimensions")?.is_some() {
-        return Err(Refusal::Dimensions(model));
-    }
+    let dimensions = match fields.count("dimensions")? {
+        None => dimensions,
+        // A vector of fewer dimensions is the beginning of the whole one, at unit length.
+        Some(fewer) if script.matryoshka => fewer.clamp(1, dimensions),
+        Some(_) => return Err(Refusal::Dimensions(model)),
+    };
     let inputs = fields.inputs("input")?;
     let text: String =
         inputs.iter().map(|input| if let Input::Text(text) = input { text.as_str() } else { "" }).collect();
