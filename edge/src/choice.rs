@@ -47,7 +47,15 @@ enum Stage {
 impl Choice {
     /// A choice whose generation `abort` ends.
     pub fn new(number: u32, reader: Reader, abort: AbortHandle) -> Self {
-        Self { number, reader, tokens: HeldTokens::new(), gathered: Gathered::default(), abort, stage: Stage::Open }
+        Self {
+            number,
+            reader,
+            tokens: HeldTokens::new(),
+            prompted: false,
+            gathered: Gathered::default(),
+            abort,
+            stage: Stage::Open,
+        }
     }
 
     /// Whether the engine is held to write calls.
