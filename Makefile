@@ -2,13 +2,14 @@
 #   make run        build everything, fetch a small engine and model, serve on 127.0.0.1:8080
 #   make test       every check there is, except those with real vLLM
 #   make test-vllm  the end-to-end tests with real vLLM on the CPU
+#   make compat     how a server differs from OpenAI: BASE_URL=.. KEY=.. MODEL=.. (see tests/compat/README.md)
 #   make cluster    2 edges, 2 routers, 2 sidecars as separate processes on this machine
 #   make vllm       install real vLLM for the CPU into a cache folder (6 GB)
 
 CARGO ?= cargo
 ENGINES := deploy/local/engines
 
-.PHONY: run cluster test test-vllm vllm lint unit e2e build-debug engine
+.PHONY: run cluster test test-vllm vllm compat lint unit e2e sdk gate build-debug engine
 
 run: engine
 	$(CARGO) build --release --locked -p cloudach
@@ -18,7 +19,7 @@ cluster: engine
 	$(CARGO) build --release --locked -p cloudach-edge -p cloudach-router -p cloudach-sidecar
 	@exec deploy/local/cluster.sh
 
-test: lint unit e2e
+test: lint unit sdk e2e gate
 	@echo "make test: everything passed"
 
 lint:
@@ -32,6 +33,22 @@ unit: build-debug
 
 e2e: engine build-debug
 	tests/e2e/run.sh llama_cpp
+
+# The official clients, Python and Node, against everything an engine can do and against a real model.
+sdk: engine build-debug
+	tests/sdk/run.sh fake
+	tests/sdk/run.sh llama_cpp
+
+# The compatibility suite: itself, then the gateway with a scripted engine and with a real model.
+gate: engine build-debug
+	tests/compat/gate.sh
+
+compat:
+	@tests/compat/run.sh --base-url "$(BASE_URL)" --key "$(KEY)" --model "$(MODEL)" \
+		$(if $(COMPLETION_MODEL),--completion-model "$(COMPLETION_MODEL)") \
+		$(if $(EMBEDDING_MODEL),--embedding-model "$(EMBEDDING_MODEL)") \
+		$(if $(AGAINST_URL),--against "$(AGAINST_URL)" --against-key "$(AGAINST_KEY)" --against-model "$(AGAINST_MODEL)") \
+		$(COMPAT_FLAGS)
 
 vllm:
 	$(ENGINES)/setup-vllm.sh

@@ -36,8 +36,22 @@ def compare(request: Request, ours: Answer, theirs: Answer, our: Judgement, thei
                 yield Divergence(f"live.{kind}", f"({kind})" if there else ABSENT, f"({kind})" if here else ABSENT)
             continue
         yield from _keys(kind, ours_by_kind[kind], theirs_by_kind[kind])
-    if request.streams and len(our.courses) != len(their.courses):
+    if request.streams:
+        yield from _courses(our, their)
+
+
+def _courses(our: Judgement, their: Judgement) -> Iterator[Divergence]:
+    """Framing and order, by the way in which either departs from the contract's where the other does not."""
+    if len(our.courses) != len(their.courses):
         yield Divergence("live.choices", f"{len(their.courses)} choices", f"{len(our.courses)} choices")
+    ours = {d.openai: d for d in our.divergences if d.path.startswith("stream")}
+    theirs = {d.openai: d for d in their.divergences if d.path.startswith("stream")}
+    for rule, divergence in ours.items():
+        if rule not in theirs:
+            yield Divergence(f"live.{divergence.path}", f"(follows) {rule}", divergence.server)
+    for rule, divergence in theirs.items():
+        if rule not in ours:
+            yield Divergence(f"live.{divergence.path}", divergence.server, f"(follows) {rule}")
 
 
 def _status(answer: Answer) -> str:

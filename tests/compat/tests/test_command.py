@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +38,10 @@ def with_extra_key(answer: Answer) -> Answer:
     return replace(
         answer, content=answer.content.replace(b'"object": "chat.completion"', b'"vendor": null, "object": "chat.completion"')
     )
+
+
+def without_done(answer: Answer) -> Answer:
+    return replace(answer, content=answer.content.replace(b"data: [DONE]\n\n", b""))
 
 
 def test_openai_itself_is_indistinguishable(
@@ -92,16 +97,27 @@ def test_two_equal_servers_do_not_differ(
     assert "(100.0 %)" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("change", [without_request_id, with_extra_key])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (without_request_id, "live.headers.x-request-id"),
+        (with_extra_key, "live.chat.completion.vendor"),
+        (without_done, "live.stream.done"),
+    ],
+)
 def test_two_servers_are_told_apart(
-    contract: Contract, recorded: list[Recording], folder: Path, capsys: pytest.CaptureFixture[str], change: object
+    contract: Contract,
+    recorded: list[Recording],
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[Answer], Answer],
+    told: str,
 ) -> None:
     served = replay_server.served(recorded)
-    assert callable(change)
     with replay_server.running(contract, served) as one, replay_server.running(contract, served, change) as two:
         assert run(two, folder, "--against", one) == 1
     out = capsys.readouterr().out
-    assert ("live.headers.x-request-id" if change is without_request_id else "live.chat.completion.vendor") in out
+    assert told in out
     assert "    other " in out
 
 
