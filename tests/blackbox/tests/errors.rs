@@ -317,3 +317,18 @@ fn assert_serves(fleet: &Visit) {
     let answer = fleet.client().post(CHAT, &chat("[[say:still here]]")).json();
     assert_eq!(answer["choices"][0]["message"]["content"], "still here");
 }
+
+/// More than the whole context is asked for, whatever the prompt is. Checklist C27.
+#[test]
+fn an_answer_that_can_never_fit_is_refused_with_both_numbers() {
+    let fleet = FLEET.visit();
+    let answer = fleet.client().post(CHAT, &with(chat("hi"), json!({ "max_tokens": 100_000, "stream": true })));
+    assert_eq!(answer.head.status, 400);
+    let error = error_of(&answer);
+    assert_eq!((&error["code"], &error["param"]), (&json!("context_length_exceeded"), &json!("messages")));
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("in the messages, 100000 in the completion)"), "{message}");
+    let answer = fleet.client().post(COMPLETIONS, &with(completion("hi"), json!({ "max_tokens": 100_000 })));
+    let error = error_of(&answer);
+    assert!(error["message"].as_str().unwrap().contains("100000 for the completion)"), "{error}");
+}

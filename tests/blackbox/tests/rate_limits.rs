@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use cloudach_blackbox::{
-    Answer, Client, Event, Fleet, Head, Plan, Shared, chat, completion, error_of, eventually, with,
+    Answer, Client, Event, Fleet, Head, Plan, Replica, Shared, chat, completion, error_of, eventually, with,
 };
+use cloudach_fake_engine::Script;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -39,6 +40,8 @@ static FLEET: Shared = Shared::new(|| {
     keys.push(key("default"));
     keys.push(with(key("half"), json!({ "rate_limits": { "tokens_per_minute": 77 } })));
     Fleet::start(Plan {
+        // Room for every `max_tokens` that is asked for here.
+        replicas: vec![Replica::fake(Script { max_model_len: 100_000, ..Script::vllm() })],
         models: json!({ "nobodys": {} }),
         edge: json!({
             "keys": keys,

@@ -21,8 +21,9 @@ class Entry:
     sometimes: bool = False
 
     def covers(self, exchange: str, divergence: Divergence) -> bool:
-        place = divergence.place.replace("[]", "")
-        return fnmatchcase(exchange, self.exchange) and fnmatchcase(place, self.path.replace("[]", ""))
+        # Brackets are a path's own here, and no set of characters.
+        path = self.path.replace("[]", "[[]]")
+        return fnmatchcase(exchange, self.exchange) and fnmatchcase(divergence.place, path)
 
 
 class AllowList:

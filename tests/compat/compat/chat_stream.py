@@ -78,9 +78,9 @@ def read(chunks: list[dict[str, Any]], tags: frozenset[str]) -> Reading:
         if choice.finish is None:
             out.append(Divergence(f"stream.choices[{choice.index}].finish_reason", "one finish chunk", ABSENT))
         if choice.opened == "role_calls" and len(choice.calls) < 2:
-            out.append(Divergence("stream.choices[0].delta", "role and call in one chunk, for exactly one call", "role alone"))
+            out.append(Divergence("stream.first_call", "role and call in one chunk, for exactly one call", "role alone"))
         if choice.opened == "role_call" and len(choice.calls) > 1:
-            out.append(Divergence("stream.choices[0].delta", "the role alone first, for several calls", "role and first call"))
+            out.append(Divergence("stream.first_call", "the role alone first, for several calls", "role and first call"))
     if not reading.choices:
         out.append(Divergence("stream", "chunks with choices", ABSENT))
     return reading
