@@ -277,3 +277,42 @@ fn choices_count_their_own_calls() {
     assert_eq!(call(1, 0), (Some("call_b"), Some("g"), Some("[]")));
     assert_eq!(body["choices"][1]["finish_reason"], "length");
 }
+
+/// Which choice each chunk of a stream is about, and how it ends there.
+fn order(more: &Value, steps: &[(u32, Step)]) -> Vec<(u64, Option<String>)> {
+    let mut reply = reply(&with(json!({"stream": true, "n": 2}), more));
+    let mut out = Vec::new();
+    reply.opening(&mut out);
+    for (choice, step) in steps {
+        take(&mut reply, *choice, *step, &mut out);
+    }
+    let out = String::from_utf8(out).unwrap();
+    let chunks = out.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").unwrap());
+    let choices = chunks.map(|chunk| serde_json::from_str::<Value>(chunk).unwrap()["choices"][0].clone());
+    choices
+        .map(|choice| (choice["index"].as_u64().unwrap(), choice["finish_reason"].as_str().map(str::to_owned)))
+        .collect()
+}
+
+/// openai-python files choices in the order in which it first sees them.
+#[test]
+fn a_choice_waits_until_those_before_it_have_begun() {
+    let steps = [(1, Begin("call_b", "g")), (1, Arguments("{")), (1, Arguments("}")), (1, Finish(FinishReason::Stop))];
+    assert_eq!(order(&tools(), &steps), [], "nothing is known of the first choice");
+    let later = [(0, Text("a")), (0, Finish(FinishReason::Length))];
+    let seen = order(&tools(), &[&steps[..], &later[..]].concat());
+    let indexes: Vec<u64> = seen.iter().map(|(index, _)| *index).collect();
+    // Role and text; the call, its arguments in one piece; the ends.
+    assert_eq!(indexes, [0, 0, 1, 1, 0, 1]);
+    let ends: Vec<Option<&str>> = seen.iter().map(|(_, end)| end.as_deref()).collect();
+    assert_eq!(ends[4..], [Some("length"), Some("tool_calls")]);
+}
+
+/// As in all recordings of several choices.
+#[test]
+fn the_ends_of_all_choices_come_last() {
+    let steps = [(0, Text("a")), (0, Finish(FinishReason::Stop)), (1, Text("b")), (1, Finish(FinishReason::Length))];
+    let seen = order(&json!({}), &steps);
+    let ends: Vec<Option<&str>> = seen.iter().map(|(_, end)| end.as_deref()).collect();
+    assert_eq!(ends, [None, None, None, None, Some("stop"), Some("length")]);
+}

@@ -23,6 +23,7 @@ mod sse;
 mod template;
 mod unseen;
 mod vllm;
+mod vocabulary;
 
 use cloudach_proto::v1::{EmbedRequest, Embeddings, Failed, GenerateRequest};
 

@@ -9,6 +9,8 @@ pub(crate) struct ModelInfo {
     pub(crate) served_name: String,
     /// Tokens of prompt and answer together. 0: the engine does not say.
     pub(crate) context_length: u32,
+    /// How many tokens the model knows. 0: the engine does not say.
+    pub(crate) vocabulary: u32,
     pub(crate) chat_template: Option<ChatTemplate>,
     pub(crate) capabilities: Capabilities,
 }

@@ -109,7 +109,7 @@ impl Token {
     }
 }
 
-async fn json<T: DeserializeOwned>(path: &PathBuf) -> Result<Option<T>, EngineError> {
+pub(super) async fn json<T: DeserializeOwned>(path: &PathBuf) -> Result<Option<T>, EngineError> {
     let Some(text) = text(path).await? else { return Ok(None) };
     serde_json::from_str(&text).map(Some).map_err(|error| unusable(path, error))
 }

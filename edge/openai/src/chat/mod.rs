@@ -1,5 +1,6 @@
 //! `POST /v1/chat/completions`.
 
+mod early;
 mod function_turns;
 mod functions;
 mod history;

@@ -3,6 +3,7 @@
 //! Both forms are fed by the same calls, so that one path serves both. Whatever
 //! the calls are, every choice says its role first and once, and ends at most once.
 
+use crate::chat::early::{Early, Item};
 use crate::chat::request::ChatRequest;
 use crate::chat::stream::Stream;
 use crate::chat::tools::{CallForm, ToolChoice};
@@ -24,6 +25,8 @@ pub struct Defaults {
 pub struct Reply {
     form: Form,
     choices: Vec<Choice>,
+    /// How many choices, counted from the first, have begun without a gap.
+    begun: u32,
     /// Roles wait for the first piece: that of a call says its role in a chunk of another shape.
     may_call: bool,
     /// Whether only the first call of a choice is told.
@@ -38,16 +41,20 @@ enum Form {
     Whole(Whole),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Choice {
     stage: Stage,
     /// Calls that have begun.
     calls: u32,
+    early: Early,
+    /// Set when it has finished.
+    reason: Option<FinishReason>,
 }
 
 /// How far one choice has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Stage {
+    #[default]
     Waiting,
     Open,
     Finished,
@@ -62,7 +69,8 @@ impl Reply {
         };
         Self {
             form,
-            choices: (0..request.n).map(|_| Choice { stage: Stage::Waiting, calls: 0 }).collect(),
+            choices: (0..request.n).map(|_| Choice::default()).collect(),
+            begun: 0,
             may_call: !request.tools.is_empty(),
             one_call: request.call_form == CallForm::Functions,
             called: called(request),
@@ -78,12 +86,75 @@ impl Reply {
         for choice in (0..).take(self.choices.len()) {
             self.open(choice, out);
         }
+        self.let_the_next_begin(out);
     }
 
     /// Takes a piece of a choice's text. A stream appends the events that it makes visible.
     pub fn push(&mut self, choice: u32, piece: &Piece<'_>, out: &mut Vec<u8>) {
-        let nothing = piece.text.is_empty() && piece.logprobs.is_empty();
-        if nothing || !self.open(choice, out) {
+        if piece.text.is_empty() && piece.logprobs.is_empty() {
+            return;
+        }
+        if let Some(early) = self.early(choice) {
+            return early.push(piece);
+        }
+        self.tell_text(choice, piece, out);
+        self.let_the_next_begin(out);
+    }
+
+    /// Takes a piece of a choice's calls. A stream appends the events that it makes visible. Arguments before the
+    /// first call are dropped, and all calls but the first where the client speaks of functions.
+    pub fn call(&mut self, choice: u32, piece: &CallPiece<'_>, out: &mut Vec<u8>) {
+        if let Some(early) = self.early(choice) {
+            return early.call(piece);
+        }
+        self.tell_call(choice, piece, out);
+        self.let_the_next_begin(out);
+    }
+
+    /// Ends a choice; what is pushed to it later is dropped. `reason` is the engine's: what a client reads follows from
+    /// it and from the calls. A stream says the ends of all choices together, at its own, as at OpenAI.
+    pub fn finish_choice(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>) {
+        if let Some(early) = self.early(choice) {
+            return early.finish(reason);
+        }
+        self.tell_end(choice, reason, out);
+        self.let_the_next_begin(out);
+        if !self.is_finished() {
+            return;
+        }
+        let reasons = self.choices.iter_mut().map(|choice| choice.reason.take());
+        for (choice, reason) in (0..).zip(reasons) {
+            let Some(reason) = reason else { continue };
+            match &mut self.form {
+                Form::Stream(stream) => stream.finish(choice, reason, out),
+                Form::Whole(whole) => whole.finish(choice, reason),
+            }
+        }
+    }
+
+    /// Whether every choice has ended.
+    pub fn is_finished(&self) -> bool {
+        self.choices.iter().all(|choice| choice.stage == Stage::Finished)
+    }
+
+    /// Appends the end of the answer: of a stream the usage, if wanted, and `[DONE]`; else the whole body.
+    /// To be called once, when every choice has ended.
+    pub fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) {
+        match &mut self.form {
+            Form::Stream(stream) => stream.close(usage, out),
+            Form::Whole(whole) => whole.close(usage, out),
+        }
+    }
+
+    /// The body of an answer that is not streamed.
+    pub fn into_body(mut self, usage: &Usage) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.close(usage, &mut out);
+        out
+    }
+
+    fn tell_text(&mut self, choice: u32, piece: &Piece<'_>, out: &mut Vec<u8>) {
+        if !self.open(choice, out) {
             return;
         }
         match &mut self.form {
@@ -92,9 +163,7 @@ impl Reply {
         }
     }
 
-    /// Takes a piece of a choice's calls. A stream appends the events that it makes visible. Arguments before the
-    /// first call are dropped, and all calls but the first where the client speaks of functions.
-    pub fn call(&mut self, choice: u32, piece: &CallPiece<'_>, out: &mut Vec<u8>) {
+    fn tell_call(&mut self, choice: u32, piece: &CallPiece<'_>, out: &mut Vec<u8>) {
         let one_call = self.one_call;
         let Some(state) = self.choice(choice).filter(|state| state.stage != Stage::Finished) else { return };
         match *piece {
@@ -123,45 +192,50 @@ impl Reply {
         }
     }
 
-    /// Ends a choice; what is pushed to it later is dropped. `reason` is the engine's: what a client reads follows from
-    /// it and from the calls.
-    pub fn finish_choice(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>) {
+    fn tell_end(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>) {
         if !self.open(choice, out) {
             return;
         }
         let called = self.called;
         let Some(state) = self.choice(choice) else { return };
         state.stage = Stage::Finished;
-        let reason = match reason {
+        state.reason = Some(match reason {
             FinishReason::Length | FinishReason::ContentFilter => reason,
             FinishReason::Stop | FinishReason::ToolCalls | FinishReason::FunctionCall if state.calls > 0 => called,
             FinishReason::Stop | FinishReason::ToolCalls | FinishReason::FunctionCall => FinishReason::Stop,
-        };
-        match &mut self.form {
-            Form::Stream(stream) => stream.finish(choice, reason, out),
-            Form::Whole(whole) => whole.finish(choice, reason),
+        });
+    }
+
+    /// Where to keep what comes of this choice, if one before it has not begun. Whole answers have their order in any
+    /// case.
+    fn early(&mut self, choice: u32) -> Option<&mut Early> {
+        if choice <= self.begun || matches!(self.form, Form::Whole(_)) {
+            return None;
         }
+        self.choice(choice).map(|state| &mut state.early)
     }
 
-    /// Whether every choice has ended.
-    pub fn is_finished(&self) -> bool {
-        self.choices.iter().all(|choice| choice.stage == Stage::Finished)
-    }
-
-    /// Appends the end of the answer: of a stream the usage, if wanted, and `[DONE]`; else the whole body.
-    /// To be called once, when every choice has ended.
-    pub fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) {
-        match &mut self.form {
-            Form::Stream(stream) => stream.close(usage, out),
-            Form::Whole(whole) => whole.close(usage, out),
+    /// Tells what has come of the choices whose turn it is now.
+    fn let_the_next_begin(&mut self, out: &mut Vec<u8>) {
+        while let Some(state) = self.choice(self.begun)
+            && state.stage != Stage::Waiting
+        {
+            self.begun += 1;
+            let next = self.begun;
+            let items = self.choice(next).map(|state| state.early.take()).unwrap_or_default();
+            for item in items {
+                match item {
+                    Item::Text(text, logprobs) => {
+                        self.tell_text(next, &Piece { text: &text, logprobs: &logprobs }, out);
+                    }
+                    Item::Begin { id, name } => {
+                        self.tell_call(next, &CallPiece::Begin { id: &id, name: &name }, out);
+                    }
+                    Item::Arguments(text) => self.tell_call(next, &CallPiece::Arguments(&text), out),
+                    Item::Finish(reason) => self.tell_end(next, reason, out),
+                }
+            }
         }
-    }
-
-    /// The body of an answer that is not streamed.
-    pub fn into_body(mut self, usage: &Usage) -> Vec<u8> {
-        let mut out = Vec::new();
-        self.close(usage, &mut out);
-        out
     }
 
     /// Makes sure that a choice has said its role; `false` when it takes nothing any more.

@@ -32,6 +32,7 @@ use super::{
     headers,
     http::Response,
     prompt::Input,
+    vocabulary,
 };
 use crate::config::{Config, EngineConfig, Limits};
 
@@ -84,7 +85,9 @@ impl LlamaCpp {
         let deadline = Deadline::of(request.context.as_ref());
         let limit = self.limits.first_token_timeout;
         let tokenizer = Tokenizer::new(self.calls.clone());
-        let ids = match Input::of(request.prompt.as_ref())? {
+        let input = Input::of(request.prompt.as_ref())?;
+        vocabulary::check(input, model.vocabulary)?;
+        let ids = match input {
             Input::Ids(ids) => ids.to_vec(),
             Input::Text { text, add_special_tokens } => {
                 deadline.within(limit, tokenizer.ids(text, add_special_tokens)).await?

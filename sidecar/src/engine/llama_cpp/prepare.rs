@@ -35,13 +35,21 @@ struct Models {
 #[derive(Deserialize)]
 struct Model {
     id: String,
+    #[serde(default)]
+    meta: Meta,
+}
+
+#[derive(Default, Deserialize)]
+struct Meta {
+    #[serde(default)]
+    n_vocab: u32,
 }
 
 impl LlamaCpp {
     /// Learns what the server serves, and how many requests at once.
     pub(in crate::engine) async fn prepare(&self) -> Result<ModelInfo, EngineError> {
         let props: Props = self.calls.get("/props").await?.success()?.json()?;
-        let served_name = self.served_model().await?;
+        let (served_name, vocabulary) = self.served_model().await?;
         let embedding = json!({ "input": "Hello" });
         let embed = self.calls.post("/v1/embeddings", &embedding).await?.status.is_success();
         let some = |text: String| (!text.is_empty()).then_some(text);
@@ -54,19 +62,22 @@ impl LlamaCpp {
         self.slots.set(props.total_slots);
         Ok(ModelInfo {
             served_name,
+            vocabulary,
             context_length: props.default_generation_settings.n_ctx,
             chat_template,
             capabilities: Capabilities { generate: true, embed },
         })
     }
 
-    /// The server answers to any name: only a name that was configured is looked for.
-    async fn served_model(&self) -> Result<String, EngineError> {
+    /// The model's name, and how many tokens it knows. The server answers to any name: only a name that was configured
+    /// is looked for.
+    async fn served_model(&self) -> Result<(String, u32), EngineError> {
         let models: Models = self.calls.get("/v1/models").await?.success()?.json()?;
-        let served = models.data.into_iter().next().map(|model| model.id).unwrap_or_default();
+        let (served, vocabulary) =
+            models.data.into_iter().next().map(|model| (model.id, model.meta.n_vocab)).unwrap_or_default();
         match &self.served_name {
             Some(wanted) if *wanted != served => Err(EngineError::OtherModel { wanted: wanted.clone(), served }),
-            _ => Ok(served),
+            _ => Ok((served, vocabulary)),
         }
     }
 }

@@ -29,6 +29,7 @@ use super::{
     headers,
     http::Response,
     prompt::Input,
+    vocabulary,
 };
 use crate::config::{Config, EngineConfig, Limits};
 
@@ -73,7 +74,9 @@ impl Vllm {
     pub(super) async fn generate(&self, request: GenerateRequest, model: &ModelInfo) -> Result<Generation, Failed> {
         let body = request::completion(&request, model)?;
         let reader = events::Reader::new(&request, model);
-        let prompt_tokens = Input::of(request.prompt.as_ref())?.known_tokens();
+        let input = Input::of(request.prompt.as_ref())?;
+        vocabulary::check(input, model.vocabulary)?;
+        let prompt_tokens = input.known_tokens();
         let headers = headers::of(&request.request_id, request.context.as_ref());
         let deadline = Deadline::of(request.context.as_ref());
         let constraint = constraint_param(request.constraint.as_ref());

@@ -9,7 +9,7 @@ use serde_json::json;
 use tracing::warn;
 
 use super::{
-    super::{ModelInfo, call::EngineError, template},
+    super::{ModelInfo, call::EngineError, template, vocabulary},
     Vllm,
 };
 
@@ -41,13 +41,13 @@ impl Vllm {
     pub(in crate::engine) async fn prepare(&self) -> Result<ModelInfo, EngineError> {
         let model = self.served_model().await?;
         let capabilities = self.warm_up(&model.id).await?;
+        let root = model.root.as_deref().map(Path::new).filter(|root| root.is_absolute() && root.is_dir());
+        let folder = self.engine.model_dir.as_deref().or(root);
         let chat_template = match capabilities.generate {
-            true => {
-                let root = model.root.as_deref().map(Path::new).filter(|root| root.is_absolute() && root.is_dir());
-                template::of_model(self.engine.model_dir.as_deref().or(root), &self.engine).await?
-            }
+            true => template::of_model(folder, &self.engine).await?,
             false => None,
         };
+        let vocabulary = vocabulary::of_model(folder).await?;
         if capabilities.generate && chat_template.is_none() {
             warn!(
                 model = model.id,
@@ -56,7 +56,7 @@ impl Vllm {
             );
         }
         let context_length = model.max_model_len.unwrap_or(0);
-        Ok(ModelInfo { served_name: model.id, context_length, chat_template, capabilities })
+        Ok(ModelInfo { served_name: model.id, context_length, vocabulary, chat_template, capabilities })
     }
 
     async fn served_model(&self) -> Result<Model, EngineError> {

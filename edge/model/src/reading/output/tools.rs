@@ -1,0 +1,126 @@
+//! The functions that the model was offered, as far as reading needs to know them.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value};
+
+use super::super::Function;
+
+/// How many references a schema may go through to its types.
+const MOST_REFERENCES: usize = 8;
+
+/// Names of functions, and the types of their parameters.
+#[derive(Debug, Default)]
+pub(super) struct Tools(HashMap<String, HashMap<String, Types>>);
+
+/// The types that a value may have, as a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Types(u8);
+
+impl Tools {
+    pub(super) fn new(functions: &[Function<'_>]) -> Self {
+        Self(functions.iter().map(|function| (function.name.to_owned(), parameters(function))).collect())
+    }
+
+    pub(super) fn offers(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// The types of a parameter; any, where nothing is said of it.
+    pub(super) fn types(&self, function: &str, parameter: &str) -> Types {
+        self.0.get(function).and_then(|parameters| parameters.get(parameter)).copied().unwrap_or(Types::ANY)
+    }
+
+    /// All names.
+    pub(super) fn names(&self) -> HashSet<&str> {
+        self.0.keys().map(String::as_str).collect()
+    }
+}
+
+impl Types {
+    const NONE: Self = Self(0);
+    pub(super) const STRING: Self = Self(1);
+    pub(super) const NUMBER: Self = Self(2);
+    pub(super) const BOOLEAN: Self = Self(4);
+    pub(super) const NULL: Self = Self(8);
+    pub(super) const OBJECT: Self = Self(16);
+    pub(super) const ARRAY: Self = Self(32);
+    pub(super) const ANY: Self = Self(63);
+
+    pub(super) fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    fn named(name: &str) -> Self {
+        match name {
+            "string" => Self::STRING,
+            "integer" | "number" => Self::NUMBER,
+            "boolean" => Self::BOOLEAN,
+            "null" => Self::NULL,
+            "object" => Self::OBJECT,
+            "array" => Self::ARRAY,
+            _ => Self::ANY,
+        }
+    }
+
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::String(_) => Self::STRING,
+            Value::Number(_) => Self::NUMBER,
+            Value::Bool(_) => Self::BOOLEAN,
+            Value::Null => Self::NULL,
+            Value::Object(_) => Self::OBJECT,
+            Value::Array(_) => Self::ARRAY,
+        }
+    }
+
+    fn any_of(types: impl Iterator<Item = Self>) -> Self {
+        types.fold(Self::NONE, Self::with)
+    }
+}
+
+fn parameters(function: &Function<'_>) -> HashMap<String, Types> {
+    let Some(schema) = function.parameters else { return HashMap::new() };
+    let Some(Value::Object(properties)) = schema.get("properties") else { return HashMap::new() };
+    properties.iter().map(|(name, property)| (name.clone(), types(property, schema, MOST_REFERENCES))).collect()
+}
+
+/// The recursion is as deep as the JSON that was read, which has a bound, times the references.
+fn types(schema: &Value, root: &Map<String, Value>, references: usize) -> Types {
+    let Value::Object(fields) = schema else { return Types::ANY };
+    let found = if let Some(name) = fields.get("type") {
+        match name {
+            Value::String(name) => Types::named(name),
+            Value::Array(names) => Types::any_of(names.iter().filter_map(Value::as_str).map(Types::named)),
+            _ => Types::ANY,
+        }
+    } else if let Some(Value::Array(values)) = fields.get("enum") {
+        Types::any_of(values.iter().map(Types::of))
+    } else if let Some(value) = fields.get("const") {
+        Types::of(value)
+    } else if let Some(Value::Array(schemas)) = fields.get("anyOf").or_else(|| fields.get("oneOf")) {
+        Types::any_of(schemas.iter().map(|schema| types(schema, root, references)))
+    } else if let Some(schema) = fields.get("allOf").and_then(|schemas| schemas.get(0)) {
+        types(schema, root, references)
+    } else if let (Some(Value::String(reference)), 1..) = (fields.get("$ref"), references) {
+        local(reference, root).map_or(Types::ANY, |schema| types(schema, root, references - 1))
+    } else {
+        Types::ANY
+    };
+    match (found, fields.get("nullable")) {
+        (Types::NONE, _) => Types::ANY,
+        (found, Some(Value::Bool(true))) => found.with(Types::NULL),
+        (found, _) => found,
+    }
+}
+
+/// What a reference into the same document points at.
+fn local<'a>(reference: &str, root: &'a Map<String, Value>) -> Option<&'a Value> {
+    let mut steps = reference.strip_prefix("#/")?.split('/').map(|step| step.replace("~1", "/").replace("~0", "~"));
+    let first = root.get(&steps.next()?)?;
+    steps.try_fold(first, |value, step| value.get(&step))
+}

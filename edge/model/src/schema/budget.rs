@@ -1,0 +1,44 @@
+//! What one schema may cost. A few lines of JSON can describe exponentially much.
+
+use super::error::SchemaError;
+
+/// Levels of arrays and objects in the client's schema.
+pub(super) const MAX_DEPTH: usize = 128;
+
+/// Values, names and members in the client's schema.
+pub(super) const MAX_VALUES: usize = 200_000;
+
+/// Bytes of text in the client's schema.
+pub(super) const MAX_TEXT: usize = 4 * 1024 * 1024;
+
+/// Schemas that apply to the same value, one inside or behind the other (`allOf` in `allOf`, `$ref` to `$ref`).
+pub(super) const MAX_NESTED: usize = 64;
+
+/// Alternatives of one kind (objects, say) that may stand side by side.
+pub(super) const MAX_ALTERNATIVES: usize = 20_000;
+
+/// Steps of work: comparisons of two alternatives, members looked at, alternatives written. About two seconds.
+const MAX_STEPS: usize = 2_000_000;
+
+/// Counts work down.
+#[derive(Debug)]
+pub(super) struct Budget {
+    left: usize,
+}
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Self { left: MAX_STEPS }
+    }
+
+    /// Pays for `steps` of work at a place.
+    pub(super) fn spend(&mut self, steps: usize, path: &str) -> Result<(), SchemaError> {
+        match self.left.checked_sub(steps) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(SchemaError::TooLarge { path: path.to_owned(), reason: "too much work" }),
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! Regular expressions over whole strings, as sets that can be compared and written down again.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::Write;
+use std::rc::Rc;
+
+use super::budget::Budget;
+use super::error::SchemaError;
+
+/// The ranges of characters that text can have: surrogates are none.
+const CHARACTERS: [(u32, u32); 2] = [(0, 0xD7FF), (0xE000, 0x10_FFFF)];
+
+/// The largest expression that is compared with another one, in nodes.
+const MOST_NODES: usize = 20_000;
+
+/// The most pairs of states that are looked at to compare two expressions.
+const MOST_STATES: usize = 2_000;
+
+/// A set of strings.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Regex {
+    /// One character of these ranges, in order and apart from each other. Without any: no string at all.
+    Class(Rc<[(u32, u32)]>),
+    /// One after the other. Without any: the empty string.
+    Sequence(Rc<[Regex]>),
+    /// Any of these, at least two.
+    Either(Rc<[Regex]>),
+    /// At least so often, at most so often.
+    Repeat(Rc<Regex>, u32, Option<u32>),
+}
+
+impl Regex {
+    pub(super) fn class(ranges: &[(u32, u32)], negated: bool) -> Self {
+        let ranges = merged(ranges);
+        Self::Class(if negated { outside(&ranges).into() } else { ranges.into() })
+    }
+
+    pub(super) fn character(character: char) -> Self {
+        Self::Class([(character.into(), character.into())].into())
+    }
+
+    pub(super) fn empty() -> Self {
+        Self::Sequence([].into())
+    }
+
+    pub(super) fn literal(text: &str) -> Self {
+        Self::sequence(text.chars().map(Self::character).collect())
+    }
+
+    pub(super) fn all() -> Self {
+        Self::repeat(Self::Class(CHARACTERS.into()), 0, None)
+    }
+
+    pub(super) fn sequence(parts: Vec<Self>) -> Self {
+        let mut flat = Vec::with_capacity(parts.len());
+        for part in parts {
+            match part {
+                Self::Class(ranges) if ranges.is_empty() => return Self::nothing(),
+                Self::Sequence(inner) => flat.extend(inner.iter().cloned()),
+                other => flat.push(other),
+            }
+        }
+        if flat.len() == 1 {
+            return flat.remove(0);
+        }
+        Self::Sequence(flat.into())
+    }
+
+    pub(super) fn either(options: Vec<Self>) -> Self {
+        let mut flat = BTreeSet::new();
+        let mut ranges = Vec::new();
+        for option in options {
+            match option {
+                Self::Class(class) => ranges.extend_from_slice(&class),
+                Self::Either(inner) => flat.extend(inner.iter().cloned()),
+                other => {
+                    flat.insert(other);
+                }
+            }
+        }
+        if flat.contains(&Self::all()) {
+            return Self::all();
+        }
+        if !ranges.is_empty() {
+            flat.insert(Self::Class(merged(&ranges).into()));
+        }
+        let mut flat: Vec<Self> = flat.into_iter().collect();
+        match flat.len() {
+            0 => Self::nothing(),
+            1 => flat.remove(0),
+            _ => Self::Either(flat.into()),
+        }
+    }
+
+    pub(super) fn repeat(inner: Self, least: u32, most: Option<u32>) -> Self {
+        match (&inner, least, most) {
+            (_, _, Some(0)) => Self::empty(),
+            (_, 1, Some(1)) => inner,
+            (Self::Sequence(parts), ..) if parts.is_empty() => inner,
+            (Self::Class(ranges), 0, _) if ranges.is_empty() => Self::empty(),
+            _ => Self::Repeat(inner.into(), least, most),
+        }
+    }
+
+    /// All strings but these.
+    pub(super) fn none_of(texts: &BTreeSet<Rc<str>>) -> Self {
+        let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
+        none_of(&texts, 0)
+    }
+
+    /// The same as a pattern that JSON Schema validators and engines read alike: anchored, plain groups only.
+    pub(super) fn pattern(&self) -> String {
+        let mut text = String::from("^(");
+        self.write(&mut text);
+        text.push_str(")$");
+        text
+    }
+
+    pub(super) fn matches(&self, text: &str, budget: &mut Budget, path: &str) -> Result<bool, SchemaError> {
+        let mut rest = self.clone();
+        for character in text.chars() {
+            budget.spend(rest.checked_size(path)?, path)?;
+            rest = rest.after(character.into());
+        }
+        Ok(rest.takes_empty())
+    }
+
+    /// Whether no string is in both.
+    pub(super) fn is_apart_from(&self, other: &Self, budget: &mut Budget, path: &str) -> Result<bool, SchemaError> {
+        let mut seen = HashSet::new();
+        let mut open = vec![(self.clone(), other.clone())];
+        while let Some((one, two)) = open.pop() {
+            if one == Self::nothing() || two == Self::nothing() || !seen.insert((one.clone(), two.clone())) {
+                continue;
+            }
+            if one.takes_empty() && two.takes_empty() {
+                return Ok(false);
+            }
+            if seen.len() > MOST_STATES {
+                return Err(SchemaError::TooLarge { path: path.to_owned(), reason: "its patterns are hard to compare" });
+            }
+            let mut starts = BTreeSet::from([0]);
+            one.class_starts(&mut starts);
+            two.class_starts(&mut starts);
+            budget.spend((one.checked_size(path)? + two.checked_size(path)?) * starts.len(), path)?;
+            for character in starts {
+                open.push((one.after(character), two.after(character)));
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether each class keeps to characters that JSON strings hold without an escape.
+    pub(super) fn is_plain(&self) -> bool {
+        let needs_escape = [(0, 0x1F), (0x22, 0x22), (0x5C, 0x5C), (0x7F, 0x7F)];
+        match self {
+            Self::Class(ranges) => {
+                ranges.iter().all(|(first, last)| needs_escape.iter().all(|(low, high)| last < low || first > high))
+            }
+            Self::Sequence(parts) | Self::Either(parts) => parts.iter().all(Self::is_plain),
+            Self::Repeat(inner, ..) => inner.is_plain(),
+        }
+    }
+
+    fn nothing() -> Self {
+        Self::Class([].into())
+    }
+
+    fn takes_empty(&self) -> bool {
+        match self {
+            Self::Class(_) => false,
+            Self::Sequence(parts) => parts.iter().all(Self::takes_empty),
+            Self::Either(parts) => parts.iter().any(Self::takes_empty),
+            Self::Repeat(inner, least, _) => *least == 0 || inner.takes_empty(),
+        }
+    }
+
+    /// What may follow once this character was read (Brzozowski's derivative).
+    fn after(&self, character: u32) -> Self {
+        match self {
+            Self::Class(ranges) => {
+                let inside = ranges.iter().any(|(first, last)| (*first..=*last).contains(&character));
+                if inside { Self::empty() } else { Self::nothing() }
+            }
+            Self::Sequence(parts) => {
+                let mut options = Vec::new();
+                for (position, part) in parts.iter().enumerate() {
+                    let mut rest = vec![part.after(character)];
+                    rest.extend_from_slice(&parts[position + 1..]);
+                    options.push(Self::sequence(rest));
+                    if !part.takes_empty() {
+                        break;
+                    }
+                }
+                Self::either(options)
+            }
+            Self::Either(parts) => Self::either(parts.iter().map(|part| part.after(character)).collect()),
+            Self::Repeat(inner, least, most) => {
+                let rest = Self::repeat((**inner).clone(), least.saturating_sub(1), most.map(|most| most - 1));
+                Self::sequence(vec![inner.after(character), rest])
+            }
+        }
+    }
+
+    fn class_starts(&self, starts: &mut BTreeSet<u32>) {
+        match self {
+            Self::Class(ranges) => {
+                for (first, last) in ranges.iter() {
+                    starts.insert(*first);
+                    starts.insert(last + 1);
+                }
+            }
+            Self::Sequence(parts) | Self::Either(parts) => parts.iter().for_each(|part| part.class_starts(starts)),
+            Self::Repeat(inner, ..) => inner.class_starts(starts),
+        }
+    }
+
+    fn checked_size(&self, path: &str) -> Result<usize, SchemaError> {
+        match self.size() {
+            size if size <= MOST_NODES => Ok(size),
+            _ => Err(SchemaError::TooLarge { path: path.to_owned(), reason: "its patterns are too long to compare" }),
+        }
+    }
+
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Class(_) => 1,
+            Self::Sequence(parts) | Self::Either(parts) => 1 + parts.iter().map(Self::size).sum::<usize>(),
+            Self::Repeat(inner, ..) => 1 + inner.size(),
+        }
+    }
+
+    fn write(&self, text: &mut String) {
+        match self {
+            Self::Class(ranges) => write_class(ranges, text),
+            Self::Sequence(parts) => {
+                for part in parts.iter() {
+                    part.write_atom(matches!(part, Self::Either(_)), text);
+                }
+            }
+            Self::Either(parts) => {
+                for (position, part) in parts.iter().enumerate() {
+                    if position > 0 {
+                        text.push('|');
+                    }
+                    part.write(text);
+                }
+            }
+            Self::Repeat(inner, least, most) => {
+                inner.write_atom(!matches!(**inner, Self::Class(_)), text);
+                match (least, most) {
+                    (0, None) => text.push('*'),
+                    (1, None) => text.push('+'),
+                    (0, Some(1)) => text.push('?'),
+                    (least, None) => put(text, format_args!("{{{least},}}")),
+                    (least, Some(most)) if least == most => put(text, format_args!("{{{least}}}")),
+                    (least, Some(most)) => put(text, format_args!("{{{least},{most}}}")),
+                }
+            }
+        }
+    }
+
+    fn write_atom(&self, grouped: bool, text: &mut String) {
+        if grouped {
+            text.push('(');
+        }
+        self.write(text);
+        if grouped {
+            text.push(')');
+        }
+    }
+}
+
+/// All strings but these, which are in order and have their first `from` bytes behind them.
+fn none_of(texts: &[&str], from: usize) -> Regex {
+    let mut options = Vec::new();
+    let mut starts = Vec::new();
+    let mut rest = texts;
+    let empty_taken = rest.first().is_some_and(|text| text.len() == from);
+    if empty_taken {
+        rest = &rest[1..];
+    }
+    while let Some(first) = rest.first().and_then(|text| text[from..].chars().next()) {
+        let same = rest.iter().take_while(|text| text[from..].starts_with(first)).count();
+        starts.push((first.into(), first.into()));
+        options.push(Regex::sequence(vec![Regex::character(first), none_of(&rest[..same], from + first.len_utf8())]));
+        rest = &rest[same..];
+    }
+    options.push(Regex::sequence(vec![Regex::class(&starts, true), Regex::all()]));
+    let nonempty = Regex::either(options);
+    if empty_taken { nonempty } else { Regex::repeat(nonempty, 0, Some(1)) }
+}
+
+fn merged(ranges: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    let mut sorted = ranges.to_vec();
+    sorted.sort_unstable();
+    let mut merged: Vec<(u32, u32)> = Vec::with_capacity(sorted.len());
+    for (first, last) in sorted {
+        match merged.last_mut() {
+            Some(before) if first <= before.1 + 1 => before.1 = before.1.max(last),
+            _ => merged.push((first, last)),
+        }
+    }
+    merged
+}
+
+fn outside(ranges: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    let mut outside = Vec::new();
+    for (low, high) in CHARACTERS {
+        let mut next = low;
+        for (first, last) in ranges.iter().filter(|(first, last)| *last >= low && *first <= high) {
+            if *first > next {
+                outside.push((next, first - 1));
+            }
+            next = next.max(last + 1);
+        }
+        if next <= high {
+            outside.push((next, high));
+        }
+    }
+    outside
+}
+
+fn write_class(ranges: &[(u32, u32)], text: &mut String) {
+    if ranges == CHARACTERS {
+        return text.push_str(r"[\s\S]");
+    }
+    if let [(only, last)] = ranges
+        && only == last
+    {
+        return write_character(*only, text);
+    }
+    // The rest of all characters is told by what is missing.
+    let rest = ranges.last().is_some_and(|(_, last)| *last == CHARACTERS[1].1).then(|| outside(ranges));
+    text.push_str(if rest.is_some() { "[^" } else { "[" });
+    for (first, last) in rest.as_deref().unwrap_or(ranges) {
+        write_character(*first, text);
+        if last > first {
+            if *last > first + 1 {
+                text.push('-');
+            }
+            write_character(*last, text);
+        }
+    }
+    text.push(']');
+}
+
+fn write_character(code: u32, text: &mut String) {
+    match char::from_u32(code) {
+        Some(plain) if plain.is_ascii_alphanumeric() || (!plain.is_ascii() && !plain.is_control()) => text.push(plain),
+        Some(sign) if " !\"#%&',:;<=>@_`~".contains(sign) => text.push(sign),
+        Some(control) if control.is_ascii_control() => put(text, format_args!(r"\x{code:02x}")),
+        Some(sign) if sign.is_ascii() => put(text, format_args!(r"\{sign}")),
+        _ => put(text, format_args!(r"\u{code:04x}")),
+    }
+}
+
+fn put(text: &mut String, written: std::fmt::Arguments<'_>) {
+    text.write_fmt(written).expect("memory takes all of it");
+}
