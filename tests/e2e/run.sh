@@ -58,6 +58,13 @@ CLOUDACH_ENGINE=$engine \
 CLOUDACH_ENGINE_METRICS_URL=http://127.0.0.1:28181/metrics \
     "$venv/bin/python" -m pytest tests/e2e -c tests/e2e/pytest.ini -p no:cacheprovider || { tail -n 30 "$run/gateway.log"; exit 1; }
 
+# With llama.cpp the compatibility gate does this (tests/compat/gate.sh). Few tokens: this engine is slow on a CPU.
+if [ "$engine" = vllm ]; then
+    say "the compatibility suite ..."
+    tests/compat/run.sh --base-url http://127.0.0.1:28080/v1 --key "$CLOUDACH_API_KEY" --model smollm2-135m \
+        --embedding-model "$embedding" --max-tokens 16
+fi
+
 # The sidecar's own questions to the same engines.
 say "the sidecar against the real engine ..."
 case $engine in

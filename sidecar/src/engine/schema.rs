@@ -2,10 +2,10 @@
 
 use serde_json::value::RawValue;
 
-/// What holds a model to one blank at most wherever JSON allows white space. Small models else write line ends until
+/// What holds a model to one blank at most, and only behind commas and colons. Small models else write blanks until
 /// their budget is gone. llguidance reads it, the library in vLLM (backend `guidance`) and in builds of llama.cpp; what
-/// else there is passes over it.
-const TIGHT: &str = r#""x-guidance":{"whitespace_pattern":" ?"}"#;
+/// else there is passes over it. (Its `whitespace_pattern` may repeat itself, so it bounds nothing.)
+const TIGHT: &str = r#""x-guidance":{"whitespace_flexible":false,"item_separator":", ?","key_separator":": ?"}"#;
 
 /// Any JSON object.
 pub(super) const OBJECT: &str = r#"{"type":"object"}"#;

@@ -203,7 +203,10 @@ mod tests {
             "cache_prompt": false, "temperature": 0.5, "top_k": 40, "top_p": 0.9, "min_p": 0.05,
             "repeat_penalty": 1.25, "repeat_last_n": 2048, "presence_penalty": 0.5, "frequency_penalty": -0.5, "seed": 7,
             "stop": ["END"], "ignore_eos": true, "logit_bias": {"504": -5.0}, "n_probs": 1,
-            "post_sampling_probs": false, "json_schema": {"x-guidance": {"whitespace_pattern": " ?"}, "b": 1, "a": 2},
+            "post_sampling_probs": false, "json_schema": {
+                "x-guidance": {"whitespace_flexible": false, "item_separator": ", ?", "key_separator": ": ?"},
+                "b": 1, "a": 2,
+            },
         });
         assert_eq!(body(&request), expected);
     }
