@@ -1,17 +1,17 @@
 //! An answer on its way: merges the events of its choices and feeds them to the reply, which makes bytes of them.
 //! Streamed or whole, this is the one path.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use cloudach_model::reading::Reader;
 use cloudach_openai::{CallPiece, FinishReason, Head, Invalid, Piece, TokenLogprob, Usage, chat, completions};
 use cloudach_proto::v1::{self, ErrorCode, Failed, GenerateEvent, GenerateRequest, generate_event::Event};
 use futures_util::{
     FutureExt, StreamExt,
+    future::{BoxFuture, Fuse},
     stream::{BoxStream, SelectAll, abortable},
 };
 use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     Edge,
@@ -31,6 +31,8 @@ pub trait Reply: Send + 'static {
     /// Comes only where the engine was asked to repeat the prompt.
     fn prompt(&mut self, _choice: u32, _text: &str, _logprobs: &[TokenLogprob], _out: &mut Vec<u8>) {}
     fn finish_choice(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>);
+    /// Whether the client is told what was used.
+    fn shows_usage(&self) -> bool;
     fn close(&mut self, usage: &Usage, out: &mut Vec<u8>);
     /// What the endpoint says of a prompt of so many tokens that is beyond the limit, alone or with what the client asked
     /// for on top of it.
@@ -49,6 +51,9 @@ impl Reply for chat::Reply {
     }
     fn finish_choice(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>) {
         Self::finish_choice(self, choice, reason, out);
+    }
+    fn shows_usage(&self) -> bool {
+        Self::shows_usage(self)
     }
     fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) {
         Self::close(self, usage, out);
@@ -71,6 +76,9 @@ impl Reply for completions::Reply {
     fn finish_choice(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>) {
         Self::finish_choice(self, choice, reason, out);
     }
+    fn shows_usage(&self) -> bool {
+        Self::shows_usage(self)
+    }
     fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) {
         Self::close(self, usage, out);
     }
@@ -78,6 +86,10 @@ impl Reply for completions::Reply {
         Invalid::prompt_context_length(limit, prompt, max_tokens.unwrap_or_default())
     }
 }
+
+/// How long an answer to several prompts waits for a word about each of them: what is wrong with one is then told by a
+/// status. Those that wait for room in an engine hold the others up no longer.
+const FIRST_WORDS_WITHIN: Duration = Duration::from_millis(250);
 
 /// How an answer is made.
 #[derive(Debug)]
@@ -87,13 +99,15 @@ pub struct Making<R> {
     pub reader: Reader,
     /// Text that comes within so much time of the text before it is handed on together. Zero: as it comes.
     pub merge: Duration,
+    /// Different choices have different prompts, of which one may be wrong and another not.
+    pub several_prompts: bool,
 }
 
 /// An answer whose engine has started. Dropping it ends all its generations.
 pub struct Answer<R> {
     events: SelectAll<BoxStream<'static, (u32, GenerateEvent)>>,
-    /// The event that has arrived and is not yet handed on.
-    arrived: Option<(u32, GenerateEvent)>,
+    /// Events that have arrived and are not yet handed on: several at the start only.
+    arrived: VecDeque<(u32, GenerateEvent)>,
     opened: bool,
     choices: Vec<Choice>,
     unfinished: usize,
@@ -102,12 +116,12 @@ pub struct Answer<R> {
     /// Until when text is gathered.
     gather_until: Option<Instant>,
     meter: Meter,
-    kill: CancellationToken,
+    kill: Fuse<BoxFuture<'static, ()>>,
 }
 
 impl<R: Reply> Answer<R> {
-    /// Starts all generations and waits for the first word of an engine, so that what is wrong with the request is
-    /// known before anything is sent.
+    /// Starts all generations and waits for the first word of an engine (of several prompts a little for the first word
+    /// about each), so that what is wrong with the request is known before anything is sent.
     ///
     /// # Errors
     /// No router takes them, or the engine's reason.
@@ -119,7 +133,7 @@ impl<R: Reply> Answer<R> {
     ) -> Result<Self, ApiError> {
         let mut answer = Self {
             events: SelectAll::new(),
-            arrived: None,
+            arrived: VecDeque::new(),
             opened: false,
             choices: Vec::new(),
             unfinished: 0,
@@ -127,7 +141,8 @@ impl<R: Reply> Answer<R> {
             merge: making.merge,
             gather_until: None,
             meter,
-            kill: edge.running.kill.clone(),
+            // One for the whole answer: each registers with a lock that all answers share.
+            kill: edge.running.kill.clone().cancelled_owned().boxed().fuse(),
         };
         for (number, generation) in (0..).zip(generations) {
             match edge.upstream.generate(generation, &edge.catalog) {
@@ -140,19 +155,24 @@ impl<R: Reply> Answer<R> {
                 Err(error) => return Err(answer.fail(error)),
             }
         }
-        match answer.next().await {
-            (_, GenerateEvent { event: Some(Event::Failed(failed)) }) => Err(answer.failed(failed)),
-            first => {
-                answer.arrived = Some(first);
-                Ok(answer)
+        answer.hear_first_word().await?;
+        if making.several_prompts {
+            let until = Instant::now() + FIRST_WORDS_WITHIN;
+            while answer.choices.iter().any(|choice| !choice.is_heard_of()) {
+                match timeout_at(until, answer.hear_first_word()).await {
+                    Ok(heard) => heard?,
+                    Err(_) => break,
+                }
             }
         }
+        Ok(answer)
     }
 
     /// Waits until an event is there to be handed on. May be dropped and called again.
     pub async fn wait(&mut self) {
-        if self.arrived.is_none() {
-            self.arrived = Some(self.next().await);
+        if self.arrived.is_empty() {
+            let event = self.next().await;
+            self.arrived.push_back(event);
         }
     }
 
@@ -168,23 +188,28 @@ impl<R: Reply> Answer<R> {
         }
         self.wait().await;
         loop {
-            while let Some((number, event)) = self.arrived.take() {
+            while let Some((number, event)) = self.arrived.pop_front() {
                 if let Err(error) = self.take(number, event, out) {
                     self.read_gathered(out);
                     return Err(error);
                 }
                 if self.unfinished == 0 {
-                    let usage = self.meter.usage().await;
+                    // What nobody waits for is counted when the answer is on its way.
+                    let usage = if self.reply.shows_usage() { self.meter.usage().await } else { Usage::default() };
                     self.reply.close(&usage, out);
                     self.meter.finish(Outcome::Served);
                     return Ok(Progress::Complete);
                 }
-                self.arrived = self.events.next().now_or_never().flatten();
+                if self.arrived.is_empty() {
+                    self.arrived.extend(self.events.next().now_or_never().flatten());
+                }
             }
-            let Some(until) = self.gather_until else { return Ok(Progress::More) };
+            // What is there already waits for nothing.
+            let Some(until) = self.gather_until.filter(|_| out.is_empty()) else { return Ok(Progress::More) };
             if timeout_at(until, self.wait()).await.is_err() {
                 self.read_gathered(out);
-                self.gather_until = Some(Instant::now() + self.merge);
+                // After a silence, text is handed on as it comes.
+                self.gather_until = (!out.is_empty()).then(|| Instant::now() + self.merge);
                 return Ok(Progress::More);
             }
         }
@@ -205,12 +230,25 @@ impl<R: Reply> Answer<R> {
         Ok(out)
     }
 
+    async fn hear_first_word(&mut self) -> Result<(), ApiError> {
+        match self.next().await {
+            (_, GenerateEvent { event: Some(Event::Failed(failed)) }) => Err(self.failed(failed)),
+            (number, event) => {
+                if let Some(choice) = self.choices.get_mut(number as usize) {
+                    choice.hear();
+                }
+                self.arrived.push_back((number, event));
+                Ok(())
+            }
+        }
+    }
+
     async fn next(&mut self) -> (u32, GenerateEvent) {
         tokio::select! {
             event = self.events.next() => event.unwrap_or_else(|| {
                 (0, Failed::retryable(ErrorCode::ReplicaLost, "the answer ended without a result").into())
             }),
-            () = self.kill.cancelled() => {
+            () = &mut self.kill => {
                 (0, Failed::retryable(ErrorCode::ShuttingDown, "this server is stopping").into())
             }
         }
@@ -285,15 +323,22 @@ impl<R: Reply> Answer<R> {
 impl<R> Drop for Answer<R> {
     /// What was generated and has not been read yet was generated all the same.
     fn drop(&mut self) {
+        for choice in &self.choices {
+            self.meter.shown(choice.number(), choice.gathered());
+        }
         let waiting = std::iter::from_fn(|| self.events.next().now_or_never().flatten());
-        for (number, event) in self.arrived.take().into_iter().chain(waiting) {
+        for (number, event) in self.arrived.drain(..).chain(waiting) {
             match event.event {
+                Some(Event::Started(started)) => self.meter.started(number, started),
                 Some(Event::Delta(delta)) => {
                     self.meter.generated(number, delta.token_ids.len());
-                    self.meter.shown(number, &delta.text);
+                    // What is beyond a stop string would never have been shown.
+                    if self.choices.get(number as usize).is_some_and(Choice::is_open) {
+                        self.meter.shown(number, &delta.text);
+                    }
                 }
                 Some(Event::Finished(finished)) => self.meter.choice_finished(number, finished.usage),
-                Some(Event::Started(_) | Event::Failed(_)) | None => {}
+                Some(Event::Failed(_)) | None => {}
             }
         }
     }

@@ -69,6 +69,10 @@ impl Reply for BestOf {
         }
     }
 
+    fn shows_usage(&self) -> bool {
+        self.reply.shows_usage()
+    }
+
     fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) {
         let mut choice = 0;
         for kept in self.kept.chunks(self.best_of) {

@@ -27,6 +27,8 @@ pub struct Choice {
     gathered: Gathered,
     /// Ends the generation.
     abort: AbortHandle,
+    /// The engine has said something of it.
+    heard_of: bool,
     stage: Stage,
 }
 
@@ -54,8 +56,34 @@ impl Choice {
             prompted: false,
             gathered: Gathered::default(),
             abort,
+            heard_of: false,
             stage: Stage::Open,
         }
+    }
+
+    /// Its place in the answer.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The engine has said something of it.
+    pub fn hear(&mut self) {
+        self.heard_of = true;
+    }
+
+    /// Whether the engine has said something of it.
+    pub fn is_heard_of(&self) -> bool {
+        self.heard_of
+    }
+
+    /// Whether more of its text will be shown.
+    pub fn is_open(&self) -> bool {
+        self.stage == Stage::Open
+    }
+
+    /// Text that has come and was not read.
+    pub fn gathered(&self) -> &str {
+        &self.gathered.text
     }
 
     /// Whether the engine is held to write calls.

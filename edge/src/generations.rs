@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use cloudach_openai::{Constraint, Invalid, Sampling};
 use cloudach_proto::v1::{self, GenerateRequest, Prompt, PromptText, RequestContext, TokenIds, prompt};
 
-use crate::reading::Reading;
+use crate::reading::{Reading, Stops};
 
 /// The most that the prompts of all choices of a request may take together, in bytes: each choice carries its own.
 const PROMPT_BYTES: usize = 64 * 1024 * 1024;
@@ -41,11 +41,11 @@ pub struct Shared<'a> {
 }
 
 impl Shared<'_> {
-    /// The generation of one choice.
-    pub fn generation(&self, choice: u32, prompt: Prompt) -> GenerateRequest {
+    /// The generation of one choice, which is the given candidate for its prompt.
+    pub fn generation(&self, choice: u32, candidate: u32, prompt: Prompt) -> GenerateRequest {
         let mut sampling = sampling(self.sampling, self.reading.stops);
-        // Choices of one request must differ, and differ the same way each time.
-        sampling.seed = sampling.seed.map(|seed| seed.wrapping_add(i64::from(choice)));
+        // Choices of one prompt must differ, and differ the same way each time.
+        sampling.seed = sampling.seed.map(|seed| seed.wrapping_add(i64::from(candidate)));
         GenerateRequest {
             request_id: format!("{}-{choice}", self.request_id),
             model: self.model.to_owned(),
@@ -69,7 +69,7 @@ pub fn token_prompt(ids: Vec<u32>) -> Prompt {
     Prompt { prompt: Some(prompt::Prompt::TokenIds(TokenIds { ids })) }
 }
 
-fn sampling(asked: &Sampling, stops: bool) -> v1::Sampling {
+fn sampling(asked: &Sampling, stops: Stops) -> v1::Sampling {
     v1::Sampling {
         max_tokens: asked.max_tokens,
         min_tokens: asked.min_tokens,
@@ -81,7 +81,7 @@ fn sampling(asked: &Sampling, stops: bool) -> v1::Sampling {
         frequency_penalty: asked.frequency_penalty,
         repetition_penalty: asked.repetition_penalty,
         seed: asked.seed,
-        stop: if stops { asked.stop.clone() } else { Vec::new() },
+        stop: if stops == Stops::Nobody { Vec::new() } else { asked.stop.clone() },
         stop_token_ids: asked.stop_token_ids.clone(),
         ignore_eos: asked.ignore_eos,
         logit_bias: asked.logit_bias.iter().map(|(&id, &bias)| (id, bias)).collect::<HashMap<_, _>>(),
@@ -89,7 +89,7 @@ fn sampling(asked: &Sampling, stops: bool) -> v1::Sampling {
         priority: asked.priority,
         cache_salt: asked.cache_salt.clone(),
         include_stop: asked.include_stop,
-        stop_is_cut_by_caller: !asked.include_stop,
+        stop_is_cut_by_caller: stops == Stops::Edge && !asked.include_stop,
     }
 }
 

@@ -13,8 +13,18 @@ pub struct Reading {
     pub reader: Reader,
     /// What the engine must write.
     pub constraint: Option<Constraint>,
-    /// Whether the engine is told of the stop strings, so that it stops by itself.
-    pub stops: bool,
+    pub stops: Stops,
+}
+
+/// Who deals with the stop strings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stops {
+    /// Nobody: they are about text that the client sees, and would break the notation of calls.
+    Nobody,
+    /// The engine stops at them, and the edge cuts them off.
+    Edge,
+    /// The engine alone: it passes over those in the first `min_tokens` tokens, whose number only it knows.
+    Engine,
 }
 
 impl Reading {
@@ -33,8 +43,7 @@ impl Reading {
             Some(forced) => Self {
                 reader: Reader::of_calls(&forced),
                 constraint: Some(Constraint::JsonSchema(forced.constraint())),
-                // They are about text that the client sees, and would break the notation of calls.
-                stops: false,
+                stops: Stops::Nobody,
             },
             None => Self::of_text(&request.sampling, request.constraint.clone()),
         }
@@ -42,7 +51,10 @@ impl Reading {
 
     /// For an answer in plain text.
     pub fn of_text(sampling: &Sampling, constraint: Option<Constraint>) -> Self {
-        Self { reader: Reader::of_text(&sampling.stop, sampling.include_stop), constraint, stops: true }
+        if sampling.min_tokens.is_some_and(|least| least > 0) {
+            return Self { reader: Reader::Plain, constraint, stops: Stops::Engine };
+        }
+        Self { reader: Reader::of_text(&sampling.stop, sampling.include_stop), constraint, stops: Stops::Edge }
     }
 }
 

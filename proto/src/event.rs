@@ -86,6 +86,7 @@ impl GenerateEvent {
                 held.token_ids.extend(more.token_ids);
                 held.text.push_str(&more.text);
                 held.logprobs.extend(more.logprobs);
+                held.prompt_tokens = held.prompt_tokens.max(more.prompt_tokens);
                 None
             }
             (_, event) => Some(GenerateEvent { event }),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_stream::stream;
 use cloudach_proto::{
     session::server::{EventStream, Generate},
-    v1::{ErrorCode, Failed, GenerateEvent, GenerateRequest, Started, generate_event::Event},
+    v1::{ErrorCode, Failed, GenerateEvent, GenerateRequest, generate_event::Event},
 };
 use tracing::debug;
 
@@ -28,11 +28,7 @@ impl Generate for Sidecar {
                     return;
                 }
             };
-            yield Started {
-                replica: self.replica.clone(),
-                prompt_tokens: generation.prompt_tokens,
-                prompt: generation.prompt.take(),
-            }.into();
+            yield generation.start(self.replica.clone()).into();
             loop {
                 let event = self.noted(&mut flight, generation.next().await);
                 match event.event {

@@ -39,25 +39,30 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// Whether the key may ask so often. To be asked as soon as the model is known, before any work is done for it.
+    ///
+    /// # Errors
+    /// The key's limit of requests is reached.
+    pub fn check(&self, model: &str) -> Result<(), ApiError> {
+        self.too_often.map_or(Ok(()), |exceeded| Err(self.limited(exceeded, model)))
+    }
+
     /// Reserves what the request is taken to need.
     ///
     /// # Errors
-    /// The key's limits are reached.
+    /// The key's limit of tokens is reached.
     pub fn charge(&mut self, model: &str, cost: &Cost) -> Result<(), ApiError> {
         let (now, limiter) = (Instant::now(), &self.caller.limiter);
-        let reserved = match self.too_often {
-            Some(exceeded) => Err(exceeded),
-            None => limiter.reserve(now, cost.tokens()),
-        };
+        let reserved = limiter.reserve(now, cost.tokens());
         self.standing.tokens = limiter.standing(now).tokens;
         self.account.note_standing(self.standing);
-        let tokens = reserved.map_err(|exceeded| ApiError::RateLimited {
-            exceeded,
-            model: model.to_owned(),
-            organization: self.caller.organization_name().to_owned(),
-        })?;
-        self.tokens = Some(tokens);
+        self.tokens = Some(reserved.map_err(|exceeded| self.limited(exceeded, model))?);
         Ok(())
+    }
+
+    fn limited(&self, exceeded: Exceeded, model: &str) -> ApiError {
+        let organization = self.caller.organization_name().to_owned();
+        ApiError::RateLimited { exceeded, model: model.to_owned(), organization }
     }
 
     /// The reservation, to be settled when the request's usage is known.

@@ -41,6 +41,7 @@ pub async fn create(
     };
     let (request, reading) = edge.work.run(bytes, read).await??;
     let model = edge.catalog.generating(&request.model)?;
+    permit.check(&model.id)?;
     let head = answer::head(ids::chat_completion(arrival::random()), &request.model, arrival.unix);
     let reply = chat::Reply::new(&head, &request, Defaults { obfuscation: edge.config.stream.obfuscation });
     let (request, prompt) = prompt::chat(&edge.work, &model, request, bytes).await?;
@@ -77,8 +78,9 @@ pub async fn create(
         context: edge.context(&arrival, &caller),
     };
     let prompts = std::iter::repeat_n(prompt.text, request.n as usize);
-    let generations = (0..).zip(prompts).map(|(choice, text)| shared.generation(choice, text_prompt(text, false)));
+    let generations =
+        (0..).zip(prompts).map(|(choice, text)| shared.generation(choice, choice, text_prompt(text, false)));
     let form = request.stream.map_or(Form::Whole, |_| Form::Stream("text/event-stream; charset=utf-8"));
-    let making = Making { reply, reader: reading.reader.clone(), merge: form.merge(&edge) };
+    let making = Making { reply, reader: reading.reader.clone(), merge: form.merge(&edge), several_prompts: false };
     respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await
 }

@@ -39,6 +39,7 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     let mut request = edge.work.run(body.len(), move || completions::parse(&body)).await??;
     let model = edge.catalog.generating(&request.model)?;
+    permit.check(&model.id)?;
 
     let candidates = request.candidates() as usize;
     let head = answer::head(ids::completion(arrival::random()), &request.model, arrival.unix);
@@ -83,15 +84,16 @@ pub async fn create(
             PromptInput::Text(text) => text_prompt(text, request.add_special_tokens),
             PromptInput::Tokens(ids) => token_prompt(ids),
         };
-        shared.generation(choice, prompt)
+        shared.generation(choice, choice % request.best_of, prompt)
     });
     let form = request.stream.map_or(Form::Whole, |_| Form::Stream("text/event-stream"));
-    let (reader, merge) = (reading.reader.clone(), form.merge(&edge));
+    let (reader, merge, several_prompts) =
+        (reading.reader.clone(), form.merge(&edge), candidates > request.best_of as usize);
     let response = if best_of {
-        let making = Making { reply: BestOf::new(reply, &request, candidates), reader, merge };
+        let making = Making { reply: BestOf::new(reply, &request, candidates), reader, merge, several_prompts };
         respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await?
     } else {
-        let making = Making { reply, reader, merge };
+        let making = Making { reply, reader, merge, several_prompts };
         respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await?
     };
     Ok(headers::name_model(response, &request.model))

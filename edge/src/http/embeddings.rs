@@ -36,6 +36,7 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     let request = edge.work.run(body.len(), move || embeddings::parse(&body)).await??;
     let model = edge.catalog.embedding(&request.model)?;
+    permit.check(&model.id)?;
 
     let prompt_bytes = tokens::bytes(&request.inputs);
     let (inputs, prompt_tokens) = prepare(&edge.work, &model, request.inputs).await?;

@@ -4,7 +4,8 @@ use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use cloudach_proto::v1::{
-    Delta, EchoedPrompt, Failed, FinishReason, Finished, GenerateEvent, TokenLogprob, TokenUsage,
+    Delta, EchoedPrompt, Failed, FinishReason, Finished, GenerateEvent, Started, TokenLogprob, TokenUsage,
+    generate_event::Event,
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -28,10 +29,9 @@ const LOOKS_WITHIN: Duration = Duration::from_millis(200);
 /// A running generation. Dropping it makes the engine stop working on it.
 #[derive(Debug)]
 pub(crate) struct Generation {
-    /// Counted by the engine. 0: it has not said.
-    pub(crate) prompt_tokens: u32,
+    prompt_tokens: PromptTokens,
     /// What the caller wants to hear of it.
-    pub(crate) prompt: Option<EchoedPrompt>,
+    prompt: Option<EchoedPrompt>,
     /// It wants to hear nothing else: engines generate a token all the same.
     prompt_alone: bool,
     response: Response,
@@ -46,9 +46,19 @@ pub(crate) struct Generation {
     slot: Option<llama_cpp::Slot>,
 }
 
+/// How many tokens the prompt has. The caller is told once, and soon: who leaves in the middle owes them all the same.
+#[derive(Debug, Clone, Copy)]
+enum PromptTokens {
+    Unknown,
+    Counted(u32),
+    Told,
+}
+
 /// What one of an engine's events says.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Reading {
+    /// How many tokens the prompt has. 0: this event does not say.
+    pub(super) prompt_tokens: u32,
     /// One entry per token of the prompt; they come once, and before any delta.
     pub(super) prompt: Option<Vec<TokenLogprob>>,
     pub(super) delta: Option<Delta>,
@@ -78,7 +88,7 @@ impl Generation {
         deadline: Deadline,
     ) -> Self {
         Self {
-            prompt_tokens,
+            prompt_tokens: PromptTokens::of(prompt_tokens),
             prompt: None,
             prompt_alone: false,
             response,
@@ -107,13 +117,12 @@ impl Generation {
             prompt.logprobs = self.advance().await?.unwrap_or_default();
         }
         echo::check_size(&prompt)?;
-        self.prompt_tokens = self.prompt_tokens.max(u32::try_from(prompt.logprobs.len()).unwrap_or(u32::MAX));
         self.prompt = Some(prompt);
         Ok(self)
     }
 
     /// This generation, once the engine has looked at the request: some say 200 before they do, and what is wrong with
-    /// the request is their first event.
+    /// the request, or how many tokens its prompt has, is their first event.
     pub(super) async fn looked_at(mut self) -> Result<Self, Failed> {
         let first = async {
             while self.ready.is_empty() {
@@ -125,10 +134,18 @@ impl Generation {
         Ok(self)
     }
 
+    /// The event before all others, with what is known by now.
+    pub(crate) fn start(&mut self, replica: String) -> Started {
+        Started { replica, prompt_tokens: self.prompt_tokens.tell(), prompt: self.prompt.take() }
+    }
+
     /// The next event; after the last one this is not to be called again.
     pub(crate) async fn next(&mut self) -> GenerateEvent {
         loop {
-            if let Some(event) = self.ready.pop_front() {
+            if let Some(mut event) = self.ready.pop_front() {
+                if let Some(Event::Delta(delta)) = &mut event.event {
+                    delta.prompt_tokens = self.prompt_tokens.tell();
+                }
                 return event;
             }
             if let Err(failed) = self.advance().await {
@@ -147,7 +164,10 @@ impl Generation {
     /// Reads one event of the engine, or more bytes of its response. Gives the prompt's log-probabilities when they come.
     async fn advance(&mut self) -> Result<Option<Vec<TokenLogprob>>, Failed> {
         if let Some(data) = self.parser.next(&mut self.bytes)? {
-            let Reading { prompt, delta, end } = self.reader.read(data).await?;
+            let Reading { prompt_tokens, prompt, delta, end } = self.reader.read(data).await?;
+            if let PromptTokens::Unknown = self.prompt_tokens {
+                self.prompt_tokens = PromptTokens::of(prompt_tokens);
+            }
             if let Some(delta) = delta {
                 self.patience.now = self.patience.between_tokens;
                 if !self.prompt_alone {
@@ -185,6 +205,19 @@ impl Generation {
             },
         };
         self.ready.push_back(finished.into());
+    }
+}
+
+impl PromptTokens {
+    fn of(tokens: u32) -> Self {
+        if tokens == 0 { Self::Unknown } else { Self::Counted(tokens) }
+    }
+
+    /// The number, where it is known and was not told yet; else 0.
+    fn tell(&mut self) -> u32 {
+        let Self::Counted(tokens) = *self else { return 0 };
+        *self = Self::Told;
+        tokens
     }
 }
 

@@ -19,10 +19,16 @@ pub(super) struct Explicit {
 
 impl From<&Sampling> for Explicit {
     fn from(sampling: &Sampling) -> Self {
+        // OpenAI takes a `top_p` of 0, which leaves the likeliest token alone; vLLM refuses it. `top_k` says the same
+        // and touches nothing else: penalties and biases still decide which token that is.
+        let (top_p, top_k) = match sampling.top_p.unwrap_or(1.0) {
+            0.0 => (1.0, 1),
+            top_p => (top_p, sampling.top_k.unwrap_or(0)),
+        };
         Self {
             temperature: sampling.temperature.unwrap_or(1.0),
-            top_p: sampling.top_p.unwrap_or(1.0),
-            top_k: sampling.top_k.unwrap_or(0),
+            top_p,
+            top_k,
             min_p: sampling.min_p.unwrap_or(0.0),
             presence_penalty: sampling.presence_penalty.unwrap_or(0.0),
             frequency_penalty: sampling.frequency_penalty.unwrap_or(0.0),
@@ -41,7 +47,7 @@ pub(super) fn check(request: &GenerateRequest) -> Result<(), Failed> {
     let explicit = Explicit::from(sampling);
     let ranges = [
         ("temperature", explicit.temperature, 0.0..=f32::MAX),
-        ("top_p", explicit.top_p, f32::MIN_POSITIVE..=1.0),
+        ("top_p", explicit.top_p, 0.0..=1.0),
         ("min_p", explicit.min_p, 0.0..=1.0),
         ("presence_penalty", explicit.presence_penalty, -2.0..=2.0),
         ("frequency_penalty", explicit.frequency_penalty, -2.0..=2.0),
@@ -76,13 +82,34 @@ mod tests {
     }
 
     #[test]
+    fn a_top_p_of_0_leaves_the_likeliest_token() {
+        for zero in [0.0, -0.0] {
+            let sampling = Sampling {
+                top_p: Some(zero),
+                top_k: Some(40),
+                temperature: Some(1.5),
+                presence_penalty: Some(0.5),
+                ..Sampling::default()
+            };
+            assert_eq!(outcome(sampling.clone()), Ok(()));
+            let explicit = Explicit::from(&sampling);
+            assert_eq!((explicit.top_p, explicit.top_k), (1.0, 1));
+            assert_eq!((explicit.temperature, explicit.presence_penalty), (1.5, 0.5), "as they were asked for");
+        }
+        let smallest = Explicit::from(&Sampling { top_p: Some(f32::MIN_POSITIVE), ..Sampling::default() });
+        assert_eq!((smallest.top_p, smallest.top_k), (f32::MIN_POSITIVE, 0));
+    }
+
+    #[test]
     fn what_engines_would_misread_is_refused() {
         let refused = |param: &str| Err(param.to_owned());
         assert_eq!(outcome(Sampling::default()), Ok(()));
         assert_eq!(outcome(Sampling { temperature: Some(0.0), ..Sampling::default() }), Ok(()));
         assert_eq!(outcome(Sampling { temperature: Some(f32::NAN), ..Sampling::default() }), refused("temperature"));
         assert_eq!(outcome(Sampling { temperature: Some(-1.0), ..Sampling::default() }), refused("temperature"));
-        assert_eq!(outcome(Sampling { top_p: Some(0.0), ..Sampling::default() }), refused("top_p"));
+        for top_p in [f32::NAN, f32::INFINITY, -0.1, 1.1] {
+            assert_eq!(outcome(Sampling { top_p: Some(top_p), ..Sampling::default() }), refused("top_p"), "{top_p}");
+        }
         assert_eq!(outcome(Sampling { max_tokens: Some(0), ..Sampling::default() }), refused("max_tokens"));
         assert_eq!(outcome(Sampling { stop: vec![String::new()], ..Sampling::default() }), refused("stop"));
         let nothing = Some(Sampling { max_tokens: Some(0), ..Sampling::default() });

@@ -106,6 +106,20 @@ fn a_named_call_is_one_call_and_ends_with_stop() {
     }
 }
 
+/// A schema without a type is of an object all the same.
+#[test]
+fn arguments_are_an_object_also_where_the_schema_does_not_say_so() {
+    let fleet = FLEET.visit();
+    let parameters = json!({ "properties": { "city": { "type": "string" } }, "required": ["city"] });
+    let tools = json!([{ "type": "function", "function": { "name": "f", "parameters": parameters } }]);
+    let choice = json!({ "type": "function", "function": { "name": "f" } });
+    let request = with(chat("call"), json!({ "tools": tools, "tool_choice": choice }));
+    let choice = whole(&fleet.client(), &request);
+    let arguments =
+        choice["message"]["tool_calls"][0]["function"]["arguments"].as_str().unwrap_or_else(|| panic!("{choice}"));
+    assert!(serde_json::from_str::<Value>(arguments).unwrap()["city"].is_string(), "{arguments}");
+}
+
 /// Checklist C01, C02, C04.
 #[test]
 fn required_calls_are_calls_with_ids_of_their_own() {

@@ -11,6 +11,9 @@ static PLAIN: Shared = Shared::new(|| Fleet::start(Plan::default()));
 static MERGING: Shared =
     Shared::new(|| Fleet::start(Plan { edge: json!({ "stream": { "merge": "200ms" } }), ..Plan::default() }));
 
+static SLOW: Shared =
+    Shared::new(|| Fleet::start(Plan { edge: json!({ "stream": { "merge": "4s" } }), ..Plan::default() }));
+
 fn request() -> Value {
     with(chat("slowly [[tokens=60]][[delay=10ms]]"), json!({ "stream": true, "logprobs": true }))
 }
@@ -45,9 +48,9 @@ fn merged_text_is_the_same_text_in_fewer_chunks() {
 
 #[test]
 fn the_first_text_and_the_end_wait_for_nothing() {
-    let fleet = MERGING.visit();
+    let fleet = SLOW.visit();
     let began = Instant::now();
-    let mut events = fleet.client().stream(CHAT, &with(chat("[[tokens=3]][[delay=3s]]"), json!({ "stream": true })));
+    let mut events = fleet.client().stream(CHAT, &with(chat("[[tokens=3]][[delay=9s]]"), json!({ "stream": true })));
     let role = events.chunk();
     assert_eq!(role["choices"][0]["delta"]["role"], "assistant");
     events.chunk();

@@ -43,9 +43,17 @@ impl Forced<'_> {
 }
 
 impl Function<'_> {
+    /// Arguments are an object, also where the schema does not say so: engines take a schema without a type for one of
+    /// any type.
     fn schema(&self) -> Map<String, Value> {
         match self.parameters {
-            Some(parameters) if !parameters.is_empty() => parameters.clone(),
+            Some(parameters) if !parameters.is_empty() => {
+                let mut schema = parameters.clone();
+                if schema.get("type").and_then(Value::as_str).is_none() {
+                    schema.insert("type".to_owned(), "object".into());
+                }
+                schema
+            }
             _ => Map::from_iter([
                 ("type".to_owned(), "object".into()),
                 ("properties".to_owned(), Map::new().into()),

@@ -137,6 +137,14 @@ impl Reply {
         self.choices.iter().all(|choice| choice.stage == Stage::Finished)
     }
 
+    /// Whether the answer tells what was used.
+    pub fn shows_usage(&self) -> bool {
+        match &self.form {
+            Form::Stream(stream) => stream.shows_usage(),
+            Form::Whole(_) => true,
+        }
+    }
+
     /// Appends the end of the answer: of a stream the usage, if wanted, and `[DONE]`; else the whole body.
     /// To be called once, when every choice has ended.
     pub fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) {

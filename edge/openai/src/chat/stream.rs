@@ -112,6 +112,10 @@ impl Stream {
         self.end(start, None, Some(reason), out);
     }
 
+    pub(crate) fn shows_usage(&self) -> bool {
+        self.include_usage
+    }
+
     pub(crate) fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) {
         if self.include_usage {
             let start = out.len();

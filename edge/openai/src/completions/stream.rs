@@ -87,6 +87,10 @@ impl Stream {
         self.chunk(choice, &Piece::default(), Columns::push, Some(reason), out);
     }
 
+    pub(crate) fn shows_usage(&self) -> bool {
+        self.include_usage
+    }
+
     pub(crate) fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) {
         if self.include_usage {
             out.extend_from_slice(&self.prefix);

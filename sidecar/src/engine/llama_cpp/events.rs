@@ -147,7 +147,7 @@ impl Reader {
             Some(stop) if event.stop => self.unseen.end(&text, logprobs, stop == "eos"),
             _ => self.unseen.pass(&text, logprobs),
         };
-        let delta = Delta { token_ids: event.tokens, text, logprobs };
+        let delta = Delta { token_ids: event.tokens, text, logprobs, ..Delta::default() };
         let delta = (delta != Delta::default()).then_some(delta);
         Ok(Partial { reading: Reading { prompt: None, delta, end }, missing })
     }
@@ -203,7 +203,7 @@ mod tests {
     }
 
     fn delta(text: &str, token_ids: &[u32]) -> Option<Delta> {
-        Some(Delta { text: text.into(), token_ids: token_ids.to_vec(), logprobs: Vec::new() })
+        Some(Delta { text: text.into(), token_ids: token_ids.to_vec(), ..Delta::default() })
     }
 
     const PROGRESS: &str = r#"{"index":0,"content":"","tokens":[0],"stop":false,"id_slot":-1,"tokens_predicted":0,"tokens_evaluated":300,"prompt_progress":{"total":300,"cache":299,"processed":300,"time_ms":28}}"#;

@@ -61,7 +61,7 @@ struct Choice<'a> {
     #[serde(borrow, default)]
     text: Cow<'a, str>,
     token_ids: Option<Vec<u32>>,
-    /// On the first chunk. Counted only.
+    /// On the first chunk. Counted only, which takes no memory.
     prompt_token_ids: Option<Vec<IgnoredAny>>,
     #[serde(borrow)]
     logprobs: Option<Logprobs<'a>>,
@@ -148,12 +148,13 @@ impl Reader {
             (Some(top), Some(logprobs)) => logprobs::read(logprobs, top),
             _ => Vec::new(),
         };
-        if let Some(prompt) = choice.prompt_token_ids.filter(|_| self.echo) {
-            if self.top_logprobs.is_some() {
+        if let Some(prompt) = choice.prompt_token_ids {
+            reading.prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
+            if self.echo && self.top_logprobs.is_some() {
                 reading.prompt = Some(prompts(&mut logprobs, prompt.len())?);
             }
             // The Rust front end's first chunk is the prompt's alone and repeats its text.
-            if token_ids.is_empty() {
+            if self.echo && token_ids.is_empty() {
                 text.clear();
             }
         }
@@ -173,7 +174,7 @@ impl Reader {
             None => self.unseen.pass(&text, logprobs),
             Some(finish) => self.unseen.end(&text, logprobs, finish.by_token),
         };
-        let delta = Delta { token_ids, text, logprobs };
+        let delta = Delta { token_ids, text, logprobs, ..Delta::default() };
         // The Rust front end's first and last chunks say nothing here.
         reading.delta = (delta != Delta::default()).then_some(delta);
         Ok(())
@@ -260,7 +261,7 @@ mod tests {
     }
 
     fn delta(text: &str, token_ids: &[u32]) -> Delta {
-        Delta { text: text.into(), token_ids: token_ids.to_vec(), logprobs: Vec::new() }
+        Delta { text: text.into(), token_ids: token_ids.to_vec(), ..Delta::default() }
     }
 
     const FIRST: &str = r#"{"id":"cmpl-b","object":"text_completion","created":1,"model":"m","choices":[{"index":0,"text":"The","logprobs":null,"finish_reason":null,"stop_reason":null,"prompt_token_ids":[1,4093],"token_ids":[504]}],"usage":null}"#;
@@ -284,6 +285,17 @@ mod tests {
         assert_eq!(deltas, [delta("The", &[504])]);
         let end = end.unwrap();
         assert_eq!((end.reason(), end.stop.as_deref()), (FinishReason::Stop, Some("END")));
+    }
+
+    #[test]
+    fn the_prompts_tokens_are_counted_in_the_first_chunk() {
+        let alone =
+            r#"{"choices":[{"index":0,"text":"","finish_reason":null,"prompt_token_ids":[1,2,3],"token_ids":[]}]}"#;
+        for (event, tokens, delta) in [(FIRST, 2, true), (LAST, 0, true), (alone, 3, false), (USAGE, 0, false)] {
+            let mut reader = Reader::new(&GenerateRequest::default(), &ModelInfo::default());
+            let reading = reader.read(event.as_bytes()).unwrap();
+            assert_eq!((reading.prompt_tokens, reading.delta.is_some()), (tokens, delta), "{event}");
+        }
     }
 
     #[test]
@@ -353,7 +365,7 @@ mod tests {
             "tokens":["Hello"," wor","f"],"top_logprobs":[null,{" wor":-17.5,"-":-0.75,",":-2.5},{"f":-1.25,"l":-2.75}]},
             "finish_reason":null,"stop_reason":null,"prompt_token_ids":[19556,458],"token_ids":[86]}]}"#;
         let mut reader = echo(Some(2), 5);
-        let Reading { prompt, delta, end } = reader.read(first.as_bytes()).unwrap();
+        let Reading { prompt, delta, end, .. } = reader.read(first.as_bytes()).unwrap();
         let prompt = prompt.unwrap();
         assert_eq!(tokens(&prompt), [("Hello", -9999.0), (" wor", -17.5)]);
         assert!(prompt[0].top.is_empty() && prompt[1].top.iter().map(|top| &top.token).eq(["-", ","]));
@@ -375,7 +387,8 @@ mod tests {
             r#"{"choices":[{"index":0,"text":"Hi!","logprobs":null,"finish_reason":null,"prompt_token_ids":[1,2]}]}"#;
         let failed = echo(Some(1), 5).read(without.as_bytes()).unwrap_err();
         assert_eq!((failed.code(), failed.param.as_str()), (ErrorCode::Unsupported, "echo"));
-        assert_eq!(echo(None, 0).read(without.as_bytes()).unwrap(), Reading::default());
+        let counted = Reading { prompt_tokens: 2, ..Reading::default() };
+        assert_eq!(echo(None, 0).read(without.as_bytes()).unwrap(), counted);
     }
 
     #[test]

@@ -81,3 +81,39 @@ fn log_probabilities_of_a_completion_are_four_columns() {
     assert!(lengths.iter().all(|length| *length == tokens.len()));
     assert_eq!(logprobs["text_offset"].as_array().unwrap()[..4], [json!(0), json!(3), json!(7), json!(9)]);
 }
+
+/// What is wrong with one of them is said by a status, before any event. Checklist C27.
+#[test]
+fn a_wrong_prompt_among_several_is_refused_before_the_stream() {
+    let fleet = FLEET.visit();
+    let long = "word ".repeat(9000);
+    let request = with(completion(""), json!({ "prompt": ["[[tokens=3]]", long], "stream": true }));
+    let answer = fleet.client().post(COMPLETIONS, &request);
+    assert_eq!(answer.head.status, 400, "{}", answer.text());
+    assert!(answer.text().contains("maximum context length"), "{}", answer.text());
+}
+
+/// Engines look for stop strings only behind the tokens that must be there.
+#[test]
+fn stop_strings_within_min_tokens_are_passed_over() {
+    let fleet = FLEET.visit();
+    let request = completion("[[say:one STOP two STOP three]]");
+    let text = |more: Value| {
+        fleet.client().post(COMPLETIONS, &with(request.clone(), more)).json()["choices"][0]["text"].clone()
+    };
+    assert_eq!(text(json!({ "stop": "STOP" })), "one ");
+    let later = text(json!({ "stop": "STOP", "min_tokens": 3 }));
+    assert!(later.as_str().unwrap().starts_with("one STOP two"), "{later}");
+}
+
+/// Prompt k of a list is continued as it is when it stands alone.
+#[test]
+fn a_seed_gives_each_prompt_of_a_list_its_own_answer_again() {
+    let fleet = FLEET.visit();
+    let ask = |prompt: Value| {
+        let request = with(completion(""), json!({ "prompt": prompt, "seed": 7 }));
+        fleet.client().post(COMPLETIONS, &request).json()["choices"].clone()
+    };
+    let together = ask(json!(["first [[tokens=8]]", "second [[tokens=8]]"]));
+    assert_eq!(together[1]["text"], ask(json!("second [[tokens=8]]"))[0]["text"]);
+}
