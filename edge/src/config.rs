@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, num::NonZeroU64, time::Duration};
 
+use cloudach_openai::chat::ReasoningField;
 use cloudach_service::{address::Address, stop::Drain};
 use serde::Deserialize;
 
@@ -193,11 +194,38 @@ pub struct Stream {
     /// Chat chunks are padded at random, so that who sees the length of packets learns nothing of the text: about 20
     /// bytes for each chunk. As at OpenAI, a client's own `stream_options.include_obfuscation` goes before it.
     pub obfuscation: bool,
+    /// The field that tells a model's reasoning.
+    pub reasoning: Reasoning,
+}
+
+/// Where clients find a model's reasoning: OpenAI's chats have no such field, and clients look for one or the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reasoning {
+    #[default]
+    ReasoningContent,
+    Reasoning,
+    Both,
+}
+
+impl From<Reasoning> for ReasoningField {
+    fn from(reasoning: Reasoning) -> Self {
+        match reasoning {
+            Reasoning::ReasoningContent => Self::ReasoningContent,
+            Reasoning::Reasoning => Self::Reasoning,
+            Reasoning::Both => Self::Both,
+        }
+    }
 }
 
 impl Default for Stream {
     fn default() -> Self {
-        Self { keep_alive: Duration::from_secs(15), merge: Duration::ZERO, obfuscation: true }
+        Self {
+            keep_alive: Duration::from_secs(15),
+            merge: Duration::ZERO,
+            obfuscation: true,
+            reasoning: Reasoning::default(),
+        }
     }
 }
 

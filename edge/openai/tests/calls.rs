@@ -5,7 +5,8 @@
 use cloudach_openai::{CallPiece, FinishReason, Head, Piece, TokenLogprob, Usage, chat};
 use serde_json::{Value, json};
 
-const DEFAULTS: chat::Defaults = chat::Defaults { obfuscation: false };
+const DEFAULTS: chat::Defaults =
+    chat::Defaults { obfuscation: false, reasoning: chat::ReasoningField::ReasoningContent };
 
 /// What happens to one choice.
 #[derive(Clone, Copy)]
@@ -315,4 +316,32 @@ fn the_ends_of_all_choices_come_last() {
     let seen = order(&json!({}), &steps);
     let ends: Vec<Option<&str>> = seen.iter().map(|(_, end)| end.as_deref()).collect();
     assert_eq!(ends, [None, None, None, None, Some("stop"), Some("length")]);
+}
+
+/// Checklist C20: never within the content, absent without any, and the role comes first as ever.
+#[test]
+fn reasoning_has_a_field_of_its_own() {
+    let fields = [
+        (chat::ReasoningField::ReasoningContent, r#""reasoning_content":"hm""#),
+        (chat::ReasoningField::Reasoning, r#""reasoning":"hm""#),
+        (chat::ReasoningField::Both, r#""reasoning_content":"hm","reasoning":"hm""#),
+    ];
+    for (reasoning, expected) in fields {
+        for stream in [true, false] {
+            let body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": stream});
+            let request = chat::parse(body.to_string().as_bytes()).unwrap();
+            let head = Head { id: "id".into(), created: 1, model: "m".into(), seed: 3 };
+            let mut reply = chat::Reply::new(&head, &request, chat::Defaults { obfuscation: false, reasoning });
+            let mut out = Vec::new();
+            reply.opening(&mut out);
+            reply.reasoning(0, "hm", &mut out);
+            reply.push(0, &Piece { text: "yes", logprobs: &[] }, &mut out);
+            reply.finish_choice(0, FinishReason::Stop, &mut out);
+            reply.close(&Usage::default(), &mut out);
+            let out = String::from_utf8(out).unwrap();
+            let within =
+                if stream { format!(r#""delta":{{{expected}}}"#) } else { format!(r#""content":"yes",{expected},"#) };
+            assert!(out.contains(&within), "{out}");
+        }
+    }
 }

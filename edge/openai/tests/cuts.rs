@@ -115,7 +115,11 @@ fn written(parts: &[Part], cut: Cut, stream: bool, legacy: bool) -> Vec<u8> {
     }
     let head = Head { id: "id".into(), created: 1, model: "m".into(), seed: 3 };
     let request = chat::parse(body.to_string().as_bytes()).unwrap();
-    let mut reply = chat::Reply::new(&head, &request, chat::Defaults { obfuscation: true });
+    let mut reply = chat::Reply::new(
+        &head,
+        &request,
+        chat::Defaults { obfuscation: true, reasoning: chat::ReasoningField::ReasoningContent },
+    );
     let mut out = Vec::new();
     reply.opening(&mut out);
     let mut start = 0;

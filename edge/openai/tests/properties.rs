@@ -17,7 +17,8 @@ fn texts(pieces: &[(u32, String)]) -> Vec<String> {
         .collect()
 }
 
-const DEFAULTS: chat::Defaults = chat::Defaults { obfuscation: true };
+const DEFAULTS: chat::Defaults =
+    chat::Defaults { obfuscation: true, reasoning: chat::ReasoningField::ReasoningContent };
 
 fn head() -> Head {
     Head { id: "id".into(), created: 1, model: "m".into(), seed: 3 }

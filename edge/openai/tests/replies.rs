@@ -18,7 +18,7 @@ fn text(text: &str) -> Piece<'_> {
 fn chat_reply(more: Value) -> chat::Reply {
     let mut body = json!({"model": "org/m", "messages": [{"role": "user", "content": "hi"}]});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    let defaults = chat::Defaults { obfuscation: false };
+    let defaults = chat::Defaults { obfuscation: false, reasoning: chat::ReasoningField::ReasoningContent };
     chat::Reply::new(&head(), &chat::parse(body.to_string().as_bytes()).unwrap(), defaults)
 }
 
@@ -184,7 +184,12 @@ fn padding_is_the_clients_choice_and_else_the_default() {
         body["stream_options"] = options;
         let request = chat::parse(body.to_string().as_bytes()).unwrap();
         let mut out = Vec::new();
-        chat::Reply::new(&head(), &request, chat::Defaults { obfuscation }).opening(&mut out);
+        chat::Reply::new(
+            &head(),
+            &request,
+            chat::Defaults { obfuscation, reasoning: chat::ReasoningField::ReasoningContent },
+        )
+        .opening(&mut out);
         written(out).contains("\"obfuscation\":\"")
     };
     for (options, obfuscation, expected) in [

@@ -43,7 +43,9 @@ pub async fn create(
     let model = edge.catalog.generating(&request.model)?;
     permit.check(&model.id)?;
     let head = answer::head(ids::chat_completion(arrival::random()), &request.model, arrival.unix);
-    let reply = chat::Reply::new(&head, &request, Defaults { obfuscation: edge.config.stream.obfuscation });
+    let defaults =
+        Defaults { obfuscation: edge.config.stream.obfuscation, reasoning: edge.config.stream.reasoning.into() };
+    let reply = chat::Reply::new(&head, &request, defaults);
     let (request, prompt) = prompt::chat(&edge.work, &model, request, bytes).await?;
     fits(prompt.text.len(), request.n)?;
     let cost = Cost {

@@ -15,6 +15,7 @@ pub(crate) struct Early(Vec<Item>);
 #[derive(Debug, Clone)]
 pub(crate) enum Item {
     Text(String, Vec<TokenLogprob>),
+    Reasoning(String),
     Begin { id: String, name: String },
     Arguments(String),
     Finish(FinishReason),
@@ -27,6 +28,14 @@ impl Early {
             logprobs.extend_from_slice(piece.logprobs);
         } else {
             self.0.push(Item::Text(piece.text.to_owned(), piece.logprobs.to_vec()));
+        }
+    }
+
+    pub(crate) fn reasoning(&mut self, more: &str) {
+        if let Some(Item::Reasoning(text)) = self.0.last_mut() {
+            text.push_str(more);
+        } else {
+            self.0.push(Item::Reasoning(more.to_owned()));
         }
     }
 

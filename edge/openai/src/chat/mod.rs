@@ -5,6 +5,7 @@ mod function_turns;
 mod functions;
 mod history;
 mod message;
+mod reasoning;
 mod reply;
 mod request;
 mod stream;
@@ -13,6 +14,7 @@ mod tools;
 mod whole;
 
 pub use message::{Content, Message, ToolCall};
+pub use reasoning::ReasoningField;
 pub use reply::{Defaults, Reply};
 pub use request::{ChatRequest, ReasoningEffort, ServiceTier, parse};
 pub use tools::{CallForm, Tool, ToolChoice};

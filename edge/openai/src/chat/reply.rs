@@ -4,6 +4,7 @@
 //! the calls are, every choice says its role first and once, and ends at most once.
 
 use crate::chat::early::{Early, Item};
+use crate::chat::reasoning::ReasoningField;
 use crate::chat::request::ChatRequest;
 use crate::chat::stream::Stream;
 use crate::chat::tools::{CallForm, ToolChoice};
@@ -18,6 +19,8 @@ use crate::usage::Usage;
 pub struct Defaults {
     /// Chunks of a stream are padded, as at OpenAI.
     pub obfuscation: bool,
+    /// Where the model's reasoning is told.
+    pub reasoning: ReasoningField,
 }
 
 /// Turns what the engine generates into what the client reads.
@@ -65,7 +68,7 @@ impl Reply {
     pub fn new(head: &Head, request: &ChatRequest, defaults: Defaults) -> Self {
         let form = match request.stream {
             Some(options) => Form::Stream(Stream::new(head, request, options, defaults)),
-            None => Form::Whole(Whole::new(head, request)),
+            None => Form::Whole(Whole::new(head, request, defaults)),
         };
         Self {
             form,
@@ -98,6 +101,18 @@ impl Reply {
             return early.push(piece);
         }
         self.tell_text(choice, piece, out);
+        self.let_the_next_begin(out);
+    }
+
+    /// Takes a piece of a choice's reasoning. A stream appends the events that it makes visible.
+    pub fn reasoning(&mut self, choice: u32, text: &str, out: &mut Vec<u8>) {
+        if text.is_empty() {
+            return;
+        }
+        if let Some(early) = self.early(choice) {
+            return early.reasoning(text);
+        }
+        self.tell_reasoning(choice, text, out);
         self.let_the_next_begin(out);
     }
 
@@ -171,6 +186,16 @@ impl Reply {
         }
     }
 
+    fn tell_reasoning(&mut self, choice: u32, text: &str, out: &mut Vec<u8>) {
+        if !self.open(choice, out) {
+            return;
+        }
+        match &mut self.form {
+            Form::Stream(stream) => stream.reasoning(choice, text, out),
+            Form::Whole(whole) => whole.reasoning(choice, text),
+        }
+    }
+
     fn tell_call(&mut self, choice: u32, piece: &CallPiece<'_>, out: &mut Vec<u8>) {
         let one_call = self.one_call;
         let Some(state) = self.choice(choice).filter(|state| state.stage != Stage::Finished) else { return };
@@ -236,6 +261,7 @@ impl Reply {
                     Item::Text(text, logprobs) => {
                         self.tell_text(next, &Piece { text: &text, logprobs: &logprobs }, out);
                     }
+                    Item::Reasoning(text) => self.tell_reasoning(next, &text, out),
                     Item::Begin { id, name } => {
                         self.tell_call(next, &CallPiece::Begin { id: &id, name: &name }, out);
                     }

@@ -3,6 +3,7 @@
 //! What is constant over the stream is written once and copied; a chunk costs no
 //! allocation beyond the growth of the buffer it is appended to.
 
+use crate::chat::reasoning::ReasoningField;
 use crate::chat::reply::Defaults;
 use crate::chat::request::ChatRequest;
 use crate::chat::tools::CallForm;
@@ -21,6 +22,7 @@ pub(crate) struct Stream {
     prefix: Vec<u8>,
     logprobs: Option<u8>,
     call_form: CallForm,
+    reasoning: ReasoningField,
     include_usage: bool,
     obfuscation: Option<Obfuscation>,
 }
@@ -41,6 +43,7 @@ impl Stream {
             prefix,
             logprobs: request.logprobs,
             call_form: request.call_form,
+            reasoning: defaults.reasoning,
             include_usage: options.include_usage,
             obfuscation: obfuscate.then(|| Obfuscation::new(head.seed)),
         }
@@ -57,6 +60,12 @@ impl Stream {
         out.extend_from_slice(b"\"content\":");
         json::write(out, piece.text);
         self.end(start, Some(piece.logprobs), None, out);
+    }
+
+    pub(crate) fn reasoning(&mut self, choice: u32, text: &str, out: &mut Vec<u8>) {
+        let start = self.begin(choice, out);
+        self.reasoning.write(text, out);
+        self.end(start, None, None, out);
     }
 
     /// Begins the call `index` of a choice, by its id and name. Where it `opens` the choice, the role joins it.

@@ -1,5 +1,7 @@
 //! A chat answer in one piece: collected, then written as a `chat.completion`.
 
+use crate::chat::reasoning::ReasoningField;
+use crate::chat::reply::Defaults;
 use crate::chat::request::{ChatRequest, ServiceTier};
 use crate::chat::tools::CallForm;
 use crate::finish::FinishReason;
@@ -15,12 +17,14 @@ pub(crate) struct Whole {
     tier: ServiceTier,
     logprobs: Option<u8>,
     call_form: CallForm,
+    reasoning: ReasoningField,
     choices: Vec<Collected>,
 }
 
 #[derive(Debug, Default)]
 struct Collected {
     text: String,
+    reasoning: String,
     /// The entries as JSON, which is what becomes of them.
     logprobs: Vec<u8>,
     calls: Vec<Call>,
@@ -35,12 +39,13 @@ struct Call {
 }
 
 impl Whole {
-    pub(crate) fn new(head: &Head, request: &ChatRequest) -> Self {
+    pub(crate) fn new(head: &Head, request: &ChatRequest, defaults: Defaults) -> Self {
         Self {
             head: head.clone(),
             tier: request.service_tier,
             logprobs: request.logprobs,
             call_form: request.call_form,
+            reasoning: defaults.reasoning,
             choices: (0..request.n).map(|_| Collected::default()).collect(),
         }
     }
@@ -54,6 +59,12 @@ impl Whole {
                 collected.logprobs.push(b',');
             }
             logprobs::write_chat_entries(piece.logprobs, top, &mut collected.logprobs);
+        }
+    }
+
+    pub(crate) fn reasoning(&mut self, choice: u32, text: &str) {
+        if let Some(collected) = self.choice(choice) {
+            collected.reasoning.push_str(text);
         }
     }
 
@@ -103,6 +114,10 @@ impl Whole {
         out.extend_from_slice(b",\"message\":{\"role\":\"assistant\",\"content\":");
         let only_calls = choice.text.is_empty() && !choice.calls.is_empty();
         json::write(out, &(!only_calls).then_some(choice.text.as_str()));
+        if !choice.reasoning.is_empty() {
+            out.push(b',');
+            self.reasoning.write(&choice.reasoning, out);
+        }
         self.write_calls(&choice.calls, out);
         out.extend_from_slice(b",\"refusal\":null,\"annotations\":[]},\"logprobs\":");
         // The entries are of the content, which is null beside mere calls.

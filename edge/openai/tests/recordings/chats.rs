@@ -30,7 +30,10 @@ fn streamed_chats_have_the_recorded_form() {
                 continue;
             }
         };
-        let defaults = chat::Defaults { obfuscation: chunks[0].get("obfuscation").is_some() };
+        let defaults = chat::Defaults {
+            obfuscation: chunks[0].get("obfuscation").is_some(),
+            reasoning: chat::ReasoningField::ReasoningContent,
+        };
         let mut reply = chat::Reply::new(&recording.head(&chunks[0]), &request, defaults);
         let mut out = Vec::new();
         let mut usage = Usage::default();
@@ -71,7 +74,11 @@ fn whole_chats_have_the_recorded_form() {
                 continue;
             }
         };
-        let mut reply = chat::Reply::new(&recording.head(body), &request, chat::Defaults { obfuscation: true });
+        let mut reply = chat::Reply::new(
+            &recording.head(body),
+            &request,
+            chat::Defaults { obfuscation: true, reasoning: chat::ReasoningField::ReasoningContent },
+        );
         let mut out = Vec::new();
         let mut calls = 0;
         for choice in body["choices"].as_array().unwrap() {
