@@ -265,7 +265,7 @@ impl<R: Reply> Answer<R> {
                 self.meter.started(number, started);
             }
             Some(Event::Delta(delta)) => {
-                sink.meter.generated(number, delta.token_ids.len());
+                sink.meter.generated(number, &delta);
                 if choice.cut_off_if_stopped(sink) {
                     self.unfinished -= 1;
                 } else if self.gather_until.is_some() {
@@ -331,7 +331,7 @@ impl<R> Drop for Answer<R> {
             match event.event {
                 Some(Event::Started(started)) => self.meter.started(number, started),
                 Some(Event::Delta(delta)) => {
-                    self.meter.generated(number, delta.token_ids.len());
+                    self.meter.generated(number, &delta);
                     // What is beyond a stop string would never have been shown.
                     if self.choices.get(number as usize).is_some_and(Choice::is_open) {
                         self.meter.shown(number, &delta.text);

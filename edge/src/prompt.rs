@@ -64,14 +64,13 @@ fn render(template: &Arc<ChatTemplate>, conversation: &Conversation, counting: C
     Ok(Prompt { text, tokens })
 }
 
-/// Takes the conversation out of the request: what follows needs it no more.
+/// Takes the conversation out of the request: what follows needs it no more. The tools stay, to read calls of them.
 fn conversation(request: &mut ChatRequest) -> Conversation {
     let messages = std::mem::take(&mut request.messages);
-    let tools = std::mem::take(&mut request.tools);
-    let offered = request.tool_choice != ToolChoice::None && !tools.is_empty();
+    let offered = request.tool_choice != ToolChoice::None && !request.tools.is_empty();
     Conversation {
         messages: messages.into_iter().map(Value::from).collect(),
-        tools: offered.then(|| tools.into_iter().map(Value::from).collect()),
+        tools: offered.then(|| request.tools.iter().cloned().map(Value::from).collect()),
         documents: request.documents.take(),
         kwargs: std::mem::take(&mut request.template_kwargs),
         reasoning_effort: request.reasoning_effort.map(|effort| effort.as_str().to_owned()),

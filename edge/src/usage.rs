@@ -8,7 +8,7 @@ use std::{
 
 use cloudach_model::tokens::{self, Encoding};
 use cloudach_openai::Usage;
-use cloudach_proto::v1::{Started, TokenUsage};
+use cloudach_proto::v1::{Delta, Started, TokenUsage};
 use tracing::info;
 
 use crate::{
@@ -166,17 +166,18 @@ impl Meter {
     pub fn started(&mut self, choice: u32, started: Started) {
         self.record.replica = started.replica;
         if let Some(choice) = self.choices.get_mut(choice as usize) {
-            choice.prompt_tokens = started.prompt_tokens.into();
+            choice.prompt_tokens = choice.prompt_tokens.max(started.prompt_tokens.into());
         }
     }
 
-    /// So many tokens were generated.
-    pub fn generated(&mut self, choice: u32, tokens: usize) {
+    /// Tokens were generated.
+    pub fn generated(&mut self, choice: u32, delta: &Delta) {
         if self.record.first_token.is_none() {
             self.record.first_token = Some(self.arrived.elapsed());
         }
         if let Some(choice) = self.choices.get_mut(choice as usize) {
-            choice.tokens_seen += tokens as u64;
+            choice.tokens_seen += delta.token_ids.len() as u64;
+            choice.prompt_tokens = choice.prompt_tokens.max(delta.prompt_tokens.into());
         }
     }
 

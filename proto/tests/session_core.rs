@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use cloudach_proto::{
     session::{Action, Backlog, Callee, Caller, Delivery, MESSAGE_BYTES, PIECE_BYTES, ProtocolError, Refused},
     v1::{
-        Delta, DownEvent, Finished, GenerateEvent, GenerateRequest, Prompt, PromptText, SessionDown, SessionUp,
-        UpFrame, generate_event::Event, prompt, up_frame::Frame,
+        Delta, DownEvent, EchoedPrompt, ErrorCode, Finished, GenerateEvent, GenerateRequest, Prompt, PromptText,
+        SessionDown, SessionUp, Started, UpFrame, generate_event::Event, prompt, up_frame::Frame,
     },
 };
 use proptest::prelude::*;
@@ -341,6 +341,49 @@ fn a_peer_that_never_reads_is_broken_off() {
     let page = "x".repeat(1024 * 1024);
     let broken = (0..1000).find_map(|_| callee.push(1, delta(&page)).err());
     assert!(matches!(broken, Some(ProtocolError::NotReading(_))));
+}
+
+#[test]
+fn too_many_echoed_prompts_fail_their_own_request_and_no_other() {
+    let mut callee = Callee::default();
+    let open = |id| UpFrame { id, frame: Some(Frame::Open(GenerateRequest::default())) };
+    callee.receive(SessionUp { frames: (1..=100).map(open).collect() }).unwrap();
+    let prompt = EchoedPrompt { text: "x".repeat(8 << 20), ..EchoedPrompt::default() };
+    let echo = || GenerateEvent::from(Started { prompt: Some(prompt.clone()), ..Started::default() });
+    let mut stopped = Vec::new();
+    for id in 1..=20 {
+        if let Some(Action::Stop(id)) = callee.push(id, echo()).unwrap() {
+            stopped.push(id);
+        }
+        callee.push(id, delta("after ")).unwrap();
+    }
+    assert_eq!(stopped, (9..=20).collect::<Vec<_>>(), "eight have room");
+    assert_eq!(callee.open_requests(), 100 - stopped.len());
+    // Those with a short prompt, and none at all, go on.
+    let short = EchoedPrompt { text: String::new(), ..EchoedPrompt::default() };
+    assert!(callee.push(21, Started { prompt: Some(short), ..Started::default() }.into()).unwrap().is_none());
+    for id in 21..=100 {
+        callee.push(id, delta("after ")).unwrap();
+    }
+
+    let (mut echoes, mut texts, mut failed) = (0, BTreeSet::new(), BTreeSet::new());
+    while let Some(message) = callee.transmit() {
+        for DownEvent { id, event } in message.events {
+            match event.unwrap().event.unwrap() {
+                Event::Started(started) => echoes += usize::from(started.prompt.is_some_and(|p| p.text == prompt.text)),
+                Event::Delta(_) => assert!(texts.insert(id)),
+                Event::Failed(why) => {
+                    assert_eq!((why.code(), why.retryable), (ErrorCode::Overloaded, true));
+                    assert!(failed.insert(id), "one end");
+                }
+                Event::Finished(_) => panic!("nobody said so"),
+            }
+        }
+    }
+    assert_eq!((echoes, texts.len()), (8, 100 - stopped.len()));
+    assert!(failed.into_iter().eq(stopped));
+    // What was sent makes room.
+    assert!(callee.push(30, echo()).unwrap().is_none());
 }
 
 #[test]

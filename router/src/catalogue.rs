@@ -34,6 +34,12 @@ pub struct Entry {
     pub context_length: Option<u32>,
     /// A chat template (Jinja) to use instead of the model's own.
     pub chat_template: Option<String>,
+    /// How the model writes calls, by vLLM's name for it (`hermes`, `llama3_json`, ...), or `none`. Absent: what its chat
+    /// template shows.
+    pub tool_format: Option<String>,
+    /// How the model marks reasoning, by vLLM's name for it (`qwen3`, `deepseek_r1`, ...), or `none`. Absent: what its
+    /// chat template shows.
+    pub reasoning_format: Option<String>,
 }
 
 /// How the token counts that clients see are made.

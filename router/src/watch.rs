@@ -76,6 +76,8 @@ fn model(id: &str, entry: &Entry, fleet: &Fleet) -> Model {
         capabilities: known.capabilities,
         counting: Some((&entry.counting).into()),
         ready_replicas: u32::try_from(ready).unwrap_or(u32::MAX),
+        tool_format: entry.tool_format.clone(),
+        reasoning_format: entry.reasoning_format.clone(),
         waits_for: if ready == 0 { fleet.why_not_ready(id) } else { String::new() },
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
 use cloudach_openai::{
-    Invalid,
     chat::{self, Defaults},
     ids,
 };
@@ -34,18 +33,9 @@ pub async fn create(
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
     let bytes = body.len();
-    let read = move || {
-        let request = chat::parse(&body)?;
-        let reading = Reading::of_chat(&request);
-        Ok::<_, Invalid>((request, reading))
-    };
-    let (request, reading) = edge.work.run(bytes, read).await??;
+    let request = edge.work.run(bytes, move || chat::parse(&body)).await??;
     let model = edge.catalog.generating(&request.model)?;
     permit.check(&model.id)?;
-    let head = answer::head(ids::chat_completion(arrival::random()), &request.model, arrival.unix);
-    let defaults =
-        Defaults { obfuscation: edge.config.stream.obfuscation, reasoning: edge.config.stream.reasoning.into() };
-    let reply = chat::Reply::new(&head, &request, defaults);
     let (request, prompt) = prompt::chat(&edge.work, &model, request, bytes).await?;
     fits(prompt.text.len(), request.n)?;
     let cost = Cost {
@@ -70,6 +60,8 @@ pub async fn create(
         max_tokens: request.sampling.max_tokens,
     };
     let meter = Meter::start(&edge, permit, &metered);
+    let read = move || (Reading::of_chat(&request), request);
+    let (reading, request) = edge.work.run(bytes, read).await?;
     let shared = Shared {
         request_id: &arrival.request_id,
         model: &model.id,
@@ -79,6 +71,10 @@ pub async fn create(
         echo: false,
         context: edge.context(&arrival, &caller),
     };
+    let head = answer::head(ids::chat_completion(arrival::random()), &request.model, arrival.unix);
+    let defaults =
+        Defaults { obfuscation: edge.config.stream.obfuscation, reasoning: edge.config.stream.reasoning.into() };
+    let reply = chat::Reply::new(&head, &request, defaults);
     let prompts = std::iter::repeat_n(prompt.text, request.n as usize);
     let generations =
         (0..).zip(prompts).map(|(choice, text)| shared.generation(choice, choice, text_prompt(text, false)));

@@ -11,14 +11,20 @@ use prost::Message;
 
 use super::{MESSAGE_BYTES, OPEN_REQUESTS, REQUEST_BYTES};
 use crate::v1::{
-    DownEvent, ErrorCode, Failed, GenerateEvent, GenerateRequest, Piece, SessionDown, SessionUp, up_frame::Frame,
+    DownEvent, ErrorCode, Failed, GenerateEvent, GenerateRequest, Piece, SessionDown, SessionUp, Started,
+    generate_event::Event, up_frame::Frame,
 };
 
 /// From this many waiting events on, deltas of the same request merge: the other end is not reading.
 const MERGE_FROM: usize = 8 * 1024;
 
-/// What may wait for an other end that does not read, in bytes; beyond it the session is broken off.
+/// What may wait for an other end that does not read, in bytes and without echoed prompts; beyond it the session is
+/// broken off.
 const PENDING_BYTES: usize = 64 * 1024 * 1024;
+
+/// What echoed prompts that wait may occupy together, in bytes. They come at once, however well the other end reads:
+/// one that finds no room fails its own request, and nobody else's.
+const ECHOED_BYTES: usize = 64 * 1024 * 1024;
 
 /// What half-arrived requests may occupy together, in bytes.
 const ASSEMBLING_BYTES: usize = 4 * REQUEST_BYTES;
@@ -55,6 +61,8 @@ pub struct Callee {
     assembling_bytes: usize,
     pending: Vec<DownEvent>,
     pending_bytes: usize,
+    /// What of it is echoed prompts.
+    echoed_bytes: usize,
     /// The length of `pending` at which deltas are merged next.
     merge_at: usize,
     drain: Drain,
@@ -96,16 +104,23 @@ impl Callee {
         Ok(actions)
     }
 
-    /// Takes an event of a running request. Events of requests that have ended or were given up are dropped.
-    pub fn push(&mut self, id: u64, event: GenerateEvent) -> Result<(), ProtocolError> {
-        if event.is_last() {
-            if !self.open.remove(&id) {
-                return Ok(());
-            }
-        } else if !self.open.contains(&id) {
-            return Ok(());
+    /// Takes an event of a running request, which may have to stop for it. Events of requests that have ended or were
+    /// given up are dropped.
+    pub fn push(&mut self, id: u64, event: GenerateEvent) -> Result<Option<Action>, ProtocolError> {
+        if !self.open.contains(&id) {
+            return Ok(None);
         }
-        self.queue(id, event)
+        if self.echoed_bytes + echoed(&event) > ECHOED_BYTES {
+            self.open.remove(&id);
+            let failed = Failed::retryable(ErrorCode::Overloaded, "too many long prompts are echoed at once");
+            self.queue(id, failed.into())?;
+            return Ok(Some(Action::Stop(id)));
+        }
+        if event.is_last() {
+            self.open.remove(&id);
+        }
+        self.queue(id, event)?;
+        Ok(None)
     }
 
     /// The request's stream ended. One that did not say how is failed here, so that no caller waits for ever.
@@ -114,7 +129,7 @@ impl Callee {
             return Ok(());
         }
         let failed = Failed::retryable(ErrorCode::Internal, "the generation ended without a result");
-        self.push(id, failed.into())
+        self.push(id, failed.into()).map(drop)
     }
 
     /// Tells the other end to send nothing new. What it sent before it was told is still taken.
@@ -144,6 +159,7 @@ impl Callee {
         }
         let events = if self.pending_bytes <= MESSAGE_BYTES {
             self.pending_bytes = 0;
+            self.echoed_bytes = 0;
             mem::take(&mut self.pending)
         } else {
             self.take_one_message()
@@ -210,11 +226,12 @@ impl Callee {
 
     fn queue(&mut self, id: u64, event: GenerateEvent) -> Result<(), ProtocolError> {
         self.pending_bytes += event.weight();
+        self.echoed_bytes += echoed(&event);
         self.pending.push(DownEvent { id, event: Some(event) });
         if self.pending.len() >= self.merge_at.max(MERGE_FROM) {
             self.merge_pending();
         }
-        if self.pending_bytes > PENDING_BYTES {
+        if self.pending_bytes.saturating_sub(self.echoed_bytes) > PENDING_BYTES {
             return Err(ProtocolError::NotReading(self.pending_bytes));
         }
         Ok(())
@@ -256,6 +273,16 @@ impl Callee {
         let events = mem::replace(&mut self.pending, rest);
         let taken: usize = events.iter().filter_map(|down| down.event.as_ref()).map(GenerateEvent::weight).sum();
         self.pending_bytes = self.pending_bytes.saturating_sub(taken);
+        let echoes: usize = events.iter().filter_map(|down| down.event.as_ref()).map(echoed).sum();
+        self.echoed_bytes = self.echoed_bytes.saturating_sub(echoes);
         events
+    }
+}
+
+/// About how many bytes of the event are an echoed prompt.
+fn echoed(event: &GenerateEvent) -> usize {
+    match &event.event {
+        Some(Event::Started(Started { prompt: Some(prompt), .. })) => prompt.weight(),
+        _ => 0,
     }
 }

@@ -138,7 +138,12 @@ impl Running {
 
     fn take(&mut self, (id, event): Tagged, callee: &mut Callee) -> Result<(), ProtocolError> {
         match event {
-            Some(event) => callee.push(id, event),
+            Some(event) => {
+                if let Some(Action::Stop(id)) = callee.push(id, event)? {
+                    self.stop(id);
+                }
+                Ok(())
+            }
             None => {
                 self.handles.remove(&id);
                 callee.ended(id)

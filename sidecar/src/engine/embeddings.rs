@@ -42,9 +42,8 @@ pub(super) fn request(request: &EmbedRequest, served_name: &str) -> Result<Vec<u
     if request.inputs.is_empty() {
         return Err(invalid("input", "there is nothing to embed"));
     }
-    let blame = |failed: Failed| failed.with_param("input");
     let input: Vec<Input<'_>> =
-        request.inputs.iter().map(|prompt| Input::of(Some(prompt)).map_err(blame)).collect::<Result<_, _>>()?;
+        request.inputs.iter().map(|prompt| Input::named("input", Some(prompt))).collect::<Result<_, _>>()?;
     let text = |input: &Input<'_>| matches!(input, Input::Text { .. });
     if input.iter().any(text) && !input.iter().all(text) {
         return Err(invalid("input", "text and token ids cannot be embedded in one request"));

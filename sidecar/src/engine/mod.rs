@@ -79,8 +79,9 @@ impl Engine {
     }
 
     /// Starts a generation; returns once the engine has accepted it.
-    pub(crate) async fn generate(&self, request: GenerateRequest, model: &ModelInfo) -> Result<Generation, Failed> {
+    pub(crate) async fn generate(&self, mut request: GenerateRequest, model: &ModelInfo) -> Result<Generation, Failed> {
         sampling::check(&request)?;
+        prompt::begin(&mut request, model);
         match self {
             Self::Vllm(engine) => engine.generate(request, model).await,
             Self::LlamaCpp(engine) => engine.generate(request, model).await,

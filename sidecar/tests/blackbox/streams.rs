@@ -119,6 +119,62 @@ async fn a_prompt_is_told_before_its_answer() {
 }
 
 #[tokio::test]
+async fn the_engines_count_of_the_prompt_is_told_once_and_before_the_end() {
+    let tokens = |prompt: &str| u32::try_from(vocabulary::tokenize(prompt).len()).unwrap();
+    for script in engines() {
+        let rig = Rig::start(script).await;
+        // The second comes later than a start is held back for it.
+        for prompt in ["[[tokens=3]]", "[[tokens=3]][[first=600ms]]"] {
+            let answer = rig.sidecar.run(ask(prompt)).await;
+            let at_start = answer.started.as_ref().unwrap().prompt_tokens;
+            let told: Vec<u32> = std::iter::once(at_start)
+                .chain(answer.deltas.iter().map(|delta| delta.prompt_tokens))
+                .filter(|told| *told > 0)
+                .collect();
+            assert_eq!(told, [tokens(prompt)], "{prompt}: {answer:?}");
+            assert!(at_start > 0 || answer.deltas[0].prompt_tokens > 0, "{prompt}: {answer:?}");
+        }
+        let ids = vocabulary::tokenize("[[tokens=3]]");
+        let answer = rig.sidecar.run(ask_ids(ids.clone())).await;
+        assert_eq!(answer.started.unwrap().prompt_tokens as usize, ids.len());
+        assert!(answer.deltas.iter().all(|delta| delta.prompt_tokens == 0), "told already");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_prompt_is_the_beginning_of_a_document_where_that_is_a_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let template = folder.path().join("chat_template.jinja");
+    std::fs::write(&template, "{{ messages }}").unwrap();
+    for script in engines() {
+        let rig = Rig::start_with(script.clone().saying("one"), |config| {
+            config.engine.chat_template_file = Some(template.clone());
+            config.engine.bos_token = Some("<s>".into());
+        })
+        .await;
+        let answer = rig.sidecar.run(GenerateRequest { echo: true, ..ask("") }).await;
+        assert_eq!(answer.text(), "one", "{answer:?}");
+        assert_eq!(answer.started.unwrap().prompt.unwrap().text, "<s>");
+
+        let rig = Rig::start(script).await;
+        for request in [ask(""), ask_ids(Vec::new())] {
+            let failed = rig.sidecar.run(request).await.failed.unwrap();
+            assert_eq!((failed.code(), failed.param.as_str()), (ErrorCode::InvalidRequest, "prompt"), "{failed:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_top_p_of_0_is_one_that_every_engine_takes() {
+    for script in engines() {
+        let rig = Rig::start(script.saying("one")).await;
+        let sampling = Some(Sampling { top_p: Some(0.0), ..Sampling::default() });
+        let answer = rig.sidecar.run(GenerateRequest { sampling, ..ask("hi") }).await;
+        assert_eq!(answer.text(), "one", "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_prompts_log_probabilities_are_told_or_refused() {
     let [python, rust, llama_cpp] = engines();
     let echo = |max_tokens| GenerateRequest {

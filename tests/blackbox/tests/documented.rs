@@ -1,6 +1,7 @@
 //! What docs/compatibility.md says of every parameter is what happens: each row's example is sent.
 
 #![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
+#![expect(clippy::print_stdout, reason = "says what was compared and what was skipped")]
 
 use std::fs;
 use std::path::Path;

@@ -297,6 +297,25 @@ fn what_the_engine_refuses() {
     assert_serves(&fleet);
 }
 
+/// The fake model has no token that begins a document, so that an empty text says nothing.
+#[test]
+fn a_prompt_that_is_empty() {
+    let fleet = FLEET.visit();
+    for model in ["fake-model", "rust-fronted"] {
+        for stream in [false, true] {
+            let request = with(completion(""), json!({ "model": model, "stream": stream }));
+            let answer = fleet.client().post(COMPLETIONS, &request);
+            assert_eq!(answer.head.status, 400, "{}", answer.text());
+            let error = error_of(&answer);
+            assert_eq!((&error["type"], &error["param"]), (&json!("invalid_request_error"), &json!("prompt")));
+            assert_eq!(
+                error["message"],
+                "Invalid 'prompt': empty string. Expected a string with minimum length 1, but got an empty string instead."
+            );
+        }
+    }
+}
+
 fn assert_error(answer: &Answer, status: u16, param: Value, code: Value) -> Value {
     assert_eq!(answer.head.status, status, "{}", answer.text());
     // OpenAI's outermost layer names the encoding.

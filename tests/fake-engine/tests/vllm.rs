@@ -292,6 +292,7 @@ async fn refusals_of_both_front_ends() {
         (json!({"prompt": vec![1; 2048]}), 400, ""),
         (json!({"prompt": [99_999_999]}), 400, "out of vocabulary"),
         (json!({"prompt": "x", "temperature": -1}), 400, "temperature"),
+        (json!({"prompt": "x", "top_p": 0}), 400, "top_p"),
         (json!({"prompt": "x", "logprobs": 50}), 400, "equested"),
         (json!({"prompt": "x", "max_tokens": "many"}), 400, ""),
         (json!({"max_tokens": 1}), 400, ""),

@@ -149,7 +149,7 @@ impl Reader {
         };
         let delta = Delta { token_ids: event.tokens, text, logprobs, ..Delta::default() };
         let delta = (delta != Delta::default()).then_some(delta);
-        Ok(Partial { reading: Reading { prompt: None, delta, end }, missing })
+        Ok(Partial { reading: Reading { delta, end, ..Reading::default() }, missing })
     }
 
     fn finished(&self, event: &Event<'_>) -> Result<Finished, Failed> {

@@ -117,3 +117,16 @@ fn a_seed_gives_each_prompt_of_a_list_its_own_answer_again() {
     let together = ask(json!(["first [[tokens=8]]", "second [[tokens=8]]"]));
     assert_eq!(together[1]["text"], ask(json!("second [[tokens=8]]"))[0]["text"]);
 }
+
+/// OpenAI takes it, vLLM does not: the likeliest token alone is left.
+#[test]
+fn a_top_p_of_0_is_answered() {
+    let fleet = FLEET.visit();
+    for (path, request) in [(CHAT, chat("[[say:one]]")), (COMPLETIONS, completion("[[say:one]]"))] {
+        for stream in [false, true] {
+            let answer = fleet.client().post(path, &with(request.clone(), json!({ "top_p": 0, "stream": stream })));
+            assert_eq!(answer.head.status, 200, "{}", answer.text());
+            assert!(answer.text().contains("one"), "{}", answer.text());
+        }
+    }
+}

@@ -38,6 +38,7 @@ pub(crate) enum Refusal {
     },
     OutOfVocabulary(u64),
     Temperature(f64),
+    TopP(f64),
     Logprobs(i64),
     Schema(SchemaError),
     /// The fake cannot make an answer that fits this kind of constraint.
@@ -168,6 +169,10 @@ impl Refusal {
             Self::Temperature(asked) => bad(
                 format!("temperature must be non-negative, got {asked:?}. (parameter=temperature, value={asked:?})"),
                 Some("temperature"),
+            ),
+            Self::TopP(asked) => bad(
+                format!("top_p must be in (0, 1], got {asked:?}. (parameter=top_p, value={asked:?})"),
+                Some("top_p"),
             ),
             Self::Logprobs(asked) => bad(
                 format!(

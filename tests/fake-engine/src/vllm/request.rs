@@ -146,6 +146,11 @@ fn sampling(fields: &Fields<'_>, context: &Context<'_>, model: &str) -> Result<S
     {
         return Err(Refusal::Temperature(temperature));
     }
+    if let Some(top_p) = fields.number("top_p")?
+        && !(top_p > 0.0 && top_p <= 1.0)
+    {
+        return Err(Refusal::TopP(top_p));
+    }
     let logprobs = fields.integer("logprobs")?;
     if let Some(asked) = logprobs.filter(|asked| !(0..=MAX_LOGPROBS).contains(asked)) {
         return Err(Refusal::Logprobs(asked));
