@@ -26,7 +26,9 @@ use crate::{
 pub trait Reply: Send + 'static {
     fn opening(&mut self, out: &mut Vec<u8>);
     fn push(&mut self, choice: u32, piece: &Piece<'_>, out: &mut Vec<u8>);
-    /// Comes only where a call was asked for.
+    /// Comes only in chats.
+    fn reasoning(&mut self, _choice: u32, _text: &str, _out: &mut Vec<u8>) {}
+    /// Comes only where tools were offered.
     fn call(&mut self, _choice: u32, _piece: &CallPiece<'_>, _out: &mut Vec<u8>) {}
     /// Comes only where the engine was asked to repeat the prompt.
     fn prompt(&mut self, _choice: u32, _text: &str, _logprobs: &[TokenLogprob], _out: &mut Vec<u8>) {}
@@ -45,6 +47,9 @@ impl Reply for chat::Reply {
     }
     fn push(&mut self, choice: u32, piece: &Piece<'_>, out: &mut Vec<u8>) {
         Self::push(self, choice, piece, out);
+    }
+    fn reasoning(&mut self, choice: u32, text: &str, out: &mut Vec<u8>) {
+        Self::reasoning(self, choice, text, out);
     }
     fn call(&mut self, choice: u32, piece: &CallPiece<'_>, out: &mut Vec<u8>) {
         Self::call(self, choice, piece, out);

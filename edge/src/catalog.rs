@@ -3,12 +3,15 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    fmt::Display,
+    str::FromStr,
     sync::Arc,
     time::Duration,
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use cloudach_model::{
+    reading::{ReasoningFormat, ToolFormat, detect},
     template::{ChatTemplate, Source},
     tokens::Encoding,
 };
@@ -47,9 +50,17 @@ pub struct Model {
     pub created: u64,
     pub owned_by: String,
     pub chat_template: Template,
+    pub formats: Formats,
     pub counting: Counting,
     /// As it was told.
     told: v1::Model,
+}
+
+/// How a model writes what is no plain answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Formats {
+    pub tools: Option<ToolFormat>,
+    pub reasoning: Option<ReasoningFormat>,
 }
 
 /// A model's chat template.
@@ -201,6 +212,7 @@ impl Model {
             created: told.created,
             owned_by: told.owned_by.clone(),
             chat_template: compiled.map_or_else(|| compile(&told), |old| old.chat_template.clone()),
+            formats: Formats::of(&told),
             counting,
             told,
         }
@@ -220,6 +232,30 @@ impl Model {
         }
         let message = format!("no replica of `{}` has been ready yet", self.id);
         Err(Failed::retryable(ErrorCode::ModelUnavailable, message).into())
+    }
+}
+
+impl Formats {
+    /// What its template shows, unless the catalogue says it.
+    fn of(model: &v1::Model) -> Self {
+        let template = model.chat_template.as_ref().map_or("", |template| &template.source);
+        let (tools, reasoning) = detect(template, &[], None);
+        Self {
+            tools: named(model, model.tool_format.as_deref(), tools),
+            reasoning: named(model, model.reasoning_format.as_deref(), reasoning),
+        }
+    }
+}
+
+/// The format of this name, or none by the name `none`; `found` where it has no name.
+fn named<F: FromStr<Err: Display>>(model: &v1::Model, name: Option<&str>, found: Option<F>) -> Option<F> {
+    match name {
+        None => found,
+        Some("none") => None,
+        Some(name) => name
+            .parse()
+            .inspect_err(|error| warn!(model = model.id, %error, "the catalogue names a format that is not known"))
+            .ok(),
     }
 }
 

@@ -5,7 +5,7 @@ use cloudach_openai::{CallPiece, FinishReason, Piece, TokenLogprob, TopLogprob, 
 use cloudach_proto::v1::{self, Delta, EchoedPrompt};
 use futures_util::stream::AbortHandle;
 
-use crate::{answer::Reply, http::arrival, usage::Meter};
+use crate::{answer::Reply, http::arrival, trail::Trail, usage::Meter};
 
 /// Where what is read goes.
 pub struct Sink<'a, R> {
@@ -21,6 +21,8 @@ pub struct Choice {
     reader: Reader,
     /// Tokens whose text the reader holds.
     tokens: HeldTokens<TokenLogprob>,
+    /// Tokens of which the reader has not told yet whether they are the answer's.
+    trail: Trail,
     /// The engine has told the prompt: another replica that takes over tells it again.
     prompted: bool,
     /// Has come and waits to be read together with what follows.
@@ -53,6 +55,7 @@ impl Choice {
             number,
             reader,
             tokens: HeldTokens::new(),
+            trail: Trail::default(),
             prompted: false,
             gathered: Gathered::default(),
             abort,
@@ -137,11 +140,14 @@ impl Choice {
     /// The engine has ended.
     pub fn finish(&mut self, reason: FinishReason, sink: &mut Sink<'_, impl Reply>) {
         self.read_gathered(sink);
-        let Self { number, reader, tokens, stage, .. } = self;
+        let Self { number, reader, tokens, trail, stage, .. } = self;
         let reason = if *stage == Stage::Stopped { FinishReason::Stop } else { reason };
         if *stage == Stage::Open {
             let mut last = tokens.finish().collect::<Vec<_>>();
-            reader.finish(&mut |event| give(*number, event, &mut last, sink));
+            reader.finish(&mut |event| {
+                last.extend(follow(trail, event));
+                give(*number, event, &mut last, sink);
+            });
             if !last.is_empty() {
                 sink.reply.push(*number, &Piece { text: "", logprobs: &last }, sink.out);
             }
@@ -154,7 +160,7 @@ impl Choice {
         if self.stage != Stage::Open {
             return;
         }
-        let Self { number, reader, tokens, stage, .. } = self;
+        let Self { number, reader, tokens, trail, stage, .. } = self;
         match reader {
             Reader::Plain => {
                 sink.meter.shown(*number, text);
@@ -174,8 +180,29 @@ impl Choice {
             }
             // Log-probabilities of calls are never shown, as at OpenAI.
             Reader::Calls(_) => reader.push(text, &mut |event| give(*number, event, &mut Vec::new(), sink)),
+            Reader::Output(_) => {
+                trail.push(text, logprobs);
+                reader.push(text, &mut |event| {
+                    if event == Event::Stopped {
+                        *stage = Stage::Stopped;
+                    }
+                    give(*number, event, &mut follow(trail, event), sink);
+                });
+            }
         }
     }
+}
+
+/// The tokens that an event shows.
+fn follow(trail: &mut Trail, event: Event<'_>) -> Vec<TokenLogprob> {
+    match event {
+        Event::Text(text) => return trail.take(text),
+        // Its tokens are not shown, and those before it are over.
+        Event::Reasoning(text) => trail.skip(text),
+        Event::CallEnd => trail.forget(),
+        Event::CallBegin { .. } | Event::CallArguments(_) | Event::Stopped => {}
+    }
+    Vec::new()
 }
 
 fn give(number: u32, event: Event<'_>, logprobs: &mut Vec<TokenLogprob>, sink: &mut Sink<'_, impl Reply>) {
@@ -184,6 +211,10 @@ fn give(number: u32, event: Event<'_>, logprobs: &mut Vec<TokenLogprob>, sink: &
             sink.meter.shown(number, text);
             sink.reply.push(number, &Piece { text, logprobs }, sink.out);
             logprobs.clear();
+        }
+        Event::Reasoning(text) => {
+            sink.meter.reasoned(number, text);
+            sink.reply.reasoning(number, text, sink.out);
         }
         Event::CallBegin { name } => {
             sink.meter.shown(number, name);

@@ -43,7 +43,7 @@ pub struct Shared<'a> {
 impl Shared<'_> {
     /// The generation of one choice, which is the given candidate for its prompt.
     pub fn generation(&self, choice: u32, candidate: u32, prompt: Prompt) -> GenerateRequest {
-        let mut sampling = sampling(self.sampling, self.reading.stops);
+        let mut sampling = sampling(self.sampling, self.reading);
         // Choices of one prompt must differ, and differ the same way each time.
         sampling.seed = sampling.seed.map(|seed| seed.wrapping_add(i64::from(candidate)));
         GenerateRequest {
@@ -69,7 +69,7 @@ pub fn token_prompt(ids: Vec<u32>) -> Prompt {
     Prompt { prompt: Some(prompt::Prompt::TokenIds(TokenIds { ids })) }
 }
 
-fn sampling(asked: &Sampling, stops: Stops) -> v1::Sampling {
+fn sampling(asked: &Sampling, reading: &Reading) -> v1::Sampling {
     v1::Sampling {
         max_tokens: asked.max_tokens,
         min_tokens: asked.min_tokens,
@@ -81,15 +81,15 @@ fn sampling(asked: &Sampling, stops: Stops) -> v1::Sampling {
         frequency_penalty: asked.frequency_penalty,
         repetition_penalty: asked.repetition_penalty,
         seed: asked.seed,
-        stop: if stops == Stops::Nobody { Vec::new() } else { asked.stop.clone() },
+        stop: if reading.stops == Stops::Nobody { Vec::new() } else { asked.stop.clone() },
         stop_token_ids: asked.stop_token_ids.clone(),
         ignore_eos: asked.ignore_eos,
         logit_bias: asked.logit_bias.iter().map(|(&id, &bias)| (id, bias)).collect::<HashMap<_, _>>(),
-        skip_special_tokens: asked.skip_special_tokens,
+        skip_special_tokens: asked.skip_special_tokens.or(reading.marks.then_some(false)),
         priority: asked.priority,
         cache_salt: asked.cache_salt.clone(),
         include_stop: asked.include_stop,
-        stop_is_cut_by_caller: stops == Stops::Edge && !asked.include_stop,
+        stop_is_cut_by_caller: reading.stops == Stops::Edge && !asked.include_stop,
     }
 }
 

@@ -16,6 +16,7 @@ mod prompt;
 mod reading;
 mod sse;
 mod tokens;
+mod trail;
 mod upstream;
 mod usage;
 mod work;

@@ -26,6 +26,14 @@ pub struct Prompt {
     pub tokens: Option<u64>,
 }
 
+impl Prompt {
+    /// Its last characters, which open the model's turn.
+    pub fn end(&self) -> &str {
+        const BYTES: usize = 256;
+        &self.text[self.text.ceil_char_boundary(self.text.len().saturating_sub(BYTES))..]
+    }
+}
+
 /// Renders the conversation of `request` and gives back what is left of it. `bytes` is the size of its body: long ones
 /// leave the network threads.
 ///

@@ -50,6 +50,15 @@ impl Record {
         metrics.ended(self);
     }
 
+    fn show(&mut self, counting: Counting, counted: Counted) {
+        let completion = match counting {
+            Counting::Engine => self.engine.completion_tokens,
+            Counting::Tiktoken(_) => counted.answer + counted.reasoning,
+        };
+        self.shown.completion_tokens = completion;
+        self.shown.reasoning_tokens = counted.reasoning.min(completion);
+    }
+
     fn write(&self) {
         info!(
             target: "usage",
@@ -70,6 +79,13 @@ impl Record {
             "request ended"
         );
     }
+}
+
+/// Tokens of what the client was shown, by tiktoken.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counted {
+    answer: u64,
+    reasoning: u64,
 }
 
 /// Follows a request and records it when it is dropped. A request that is dropped before it was finished was
@@ -94,6 +110,8 @@ pub struct Meter {
 struct Choice {
     /// Kept to be counted; empty where the engine counts.
     text: String,
+    /// Kept to be counted, whoever counts the rest: engines do not tell it apart.
+    reasoning: String,
     tokens_seen: u64,
     /// As the engine said at the start. 0: it did not.
     prompt_tokens: u64,
@@ -188,6 +206,13 @@ impl Meter {
         }
     }
 
+    /// The client is shown this of what the model thought.
+    pub fn reasoned(&mut self, choice: u32, text: &str) {
+        if let Some(choice) = self.choices.get_mut(choice as usize) {
+            choice.reasoning.push_str(text);
+        }
+    }
+
     /// A choice is complete.
     pub fn choice_finished(&mut self, choice: u32, usage: Option<TokenUsage>) {
         if let Some(choice) = self.choices.get_mut(choice as usize) {
@@ -207,15 +232,9 @@ impl Meter {
     /// Counts what was used so far and returns what the client is told.
     pub async fn usage(&mut self) -> Usage {
         self.count_engine();
-        let completion = match self.counting {
-            Counting::Engine => self.record.engine.completion_tokens,
-            // The texts stay until they are counted: the client may leave while they are.
-            Counting::Tiktoken(encoding) => {
-                let count = self.count(encoding);
-                self.edge.work.run(self.text_bytes(), count).await.unwrap_or_default()
-            }
-        };
-        self.settle(completion);
+        // The texts stay until they are counted: the client may leave while they are.
+        let counted = self.edge.work.run(self.text_bytes(), self.count()).await.unwrap_or_default();
+        self.settle(counted);
         self.record.shown
     }
 
@@ -225,14 +244,26 @@ impl Meter {
     }
 
     /// Counts a copy of the texts when it is called.
-    fn count(&self, encoding: Encoding) -> impl FnOnce() -> u64 + Send + 'static {
-        let texts: Vec<String> = self.choices.iter().map(|choice| choice.text.clone()).collect();
+    fn count(&self) -> impl FnOnce() -> Counted + Send + 'static {
+        let copy = |choice: &Choice| (choice.text.clone(), choice.reasoning.clone());
+        let texts: Vec<(String, String)> = self.choices.iter().map(copy).collect();
         let most = self.max_tokens.unwrap_or(u64::MAX);
-        move || texts.iter().map(|text| tokens::count(encoding, text).min(most)).sum()
+        let encoding = match self.counting {
+            Counting::Tiktoken(encoding) => encoding,
+            // Engines do not tell reasoning apart: its part is near enough.
+            Counting::Engine => Encoding::default(),
+        };
+        move || {
+            texts.iter().fold(Counted::default(), |sum, (text, reasoning)| {
+                let reasoning = tokens::count(encoding, reasoning).min(most);
+                let answer = tokens::count(encoding, text).min(most - reasoning);
+                Counted { answer: sum.answer + answer, reasoning: sum.reasoning + reasoning }
+            })
+        }
     }
 
     fn text_bytes(&self) -> usize {
-        self.choices.iter().map(|choice| choice.text.len()).sum()
+        self.choices.iter().map(|choice| choice.text.len() + choice.reasoning.len()).sum()
     }
 
     /// The engine's counts: exact for finished choices, the tokens seen for others.
@@ -253,19 +284,16 @@ impl Meter {
         }
     }
 
-    fn settle(&mut self, completion_tokens: u64) {
+    fn settle(&mut self, counted: Counted) {
         self.counted = true;
         // What no replica took has used nothing.
         if self.record.replica.is_empty() {
             return;
         }
         let prompt_tokens = self.prompt_tokens.unwrap_or(self.record.engine.prompt_tokens);
-        self.record.shown = Usage {
-            prompt_tokens,
-            completion_tokens,
-            cached_tokens: self.record.engine.cached_tokens.min(prompt_tokens),
-            reasoning_tokens: 0,
-        };
+        self.record.shown.prompt_tokens = prompt_tokens;
+        self.record.shown.cached_tokens = self.record.engine.cached_tokens.min(prompt_tokens);
+        self.record.show(self.counting, counted);
     }
 }
 
@@ -276,15 +304,12 @@ impl Drop for Meter {
         self.record.duration = self.arrived.elapsed();
         if !self.counted {
             self.count_engine();
-            let engine_counts = matches!(self.counting, Counting::Engine);
-            self.settle(if engine_counts { self.record.engine.completion_tokens } else { 0 });
-            if let Counting::Tiktoken(encoding) = self.counting
-                && self.text_bytes() > 0
-            {
-                // The client left in the middle: what it was sent is still counted, off the network threads.
-                let (mut record, count) = (self.record.clone(), self.count(encoding));
+            self.settle(Counted::default());
+            if self.text_bytes() > 0 {
+                // What the client was sent is counted when it has it, or has left: off the network threads.
+                let (mut record, counting, count) = (self.record.clone(), self.counting, self.count());
                 self.edge.running.background.spawn_blocking(move || {
-                    record.shown.completion_tokens = count();
+                    record.show(counting, count());
                     record.close(&metrics, reservation);
                 });
                 return;

@@ -2,7 +2,10 @@
 
 mod check;
 mod config;
+mod lines;
+mod parse;
 mod progress;
+mod render;
 mod up;
 
 use std::process::ExitCode;
@@ -23,6 +26,10 @@ enum Command {
     Up(up::Up),
     /// Say whether a configuration file is valid.
     Check(check::Check),
+    /// Say what a model's text is read as.
+    Parse(parse::Parse),
+    /// Say what prompt a chat template makes of a request.
+    Render(render::Render),
 }
 
 fn main() -> ExitCode {
@@ -31,5 +38,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Up(up) => up.run(),
         Command::Check(check) => check.run(),
+        Command::Parse(parse) => parse.run(),
+        Command::Render(render) => render.run(),
     }
 }

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use cloudach_model::reading::{Event, Forced, Function, Reader};
+use cloudach_model::reading::{Event, Forced, Function, Output, Reader};
 
 const PIECES: u32 = 2_000_000;
 const ROUNDS: u32 = 5;
@@ -30,6 +30,33 @@ fn main() {
         "{\"text\": \"",
         prose,
     );
+
+    let output = |tool_format: &str, reasoning_format: &str| {
+        Reader::of_output(&Output {
+            tool_format: tool_format.parse().ok(),
+            reasoning_format: reasoning_format.parse().ok(),
+            tools: &weather,
+            prompt_end: "",
+            offered: true,
+            stops: &[],
+            keep_stop: false,
+            one_call: false,
+        })
+    };
+    let hermes = "<tool_call>{\"name\": \"get_weather\", \"arguments\": {\"text\": \"";
+    let tagged = "<tool_call>\n<function=get_weather>\n<parameter=text>\nabc";
+    let harmony = "<|channel|>commentary to=functions.get_weather<|message|>{\"text\": \"";
+    let python = "[get_weather(text='";
+    measure("hermes, answer", &output("hermes", ""), "", prose);
+    measure("hermes, answer of less-than signs", &output("hermes", ""), "", "a <t");
+    measure("hermes, inside of arguments", &output("hermes", ""), hermes, prose);
+    measure("hermes and qwen3, reasoning", &output("hermes", "qwen3"), "<think>", prose);
+    measure("hermes and qwen3, answer", &output("hermes", "qwen3"), "<think>a</think>", prose);
+    measure("qwen3_coder, inside of a string", &output("qwen3_coder", ""), tagged, prose);
+    measure("pythonic, inside of a string", &output("pythonic", ""), python, prose);
+    measure("llama3_json, answer", &output("llama3_json", ""), "", prose);
+    measure("harmony, answer", &output("harmony", "harmony"), "<|channel|>final<|message|>", prose);
+    measure("harmony, inside of arguments", &output("harmony", "harmony"), harmony, prose);
 }
 
 /// The best of some rounds, in nanoseconds for each piece.
@@ -42,7 +69,7 @@ fn measure(what: &str, reader: &Reader, begin: &str, repeated: &str) {
         let mut shown = 0;
         let mut emit = |event: Event<'_>| {
             shown += match event {
-                Event::Text(text) | Event::CallArguments(text) => black_box(text).len(),
+                Event::Text(text) | Event::Reasoning(text) | Event::CallArguments(text) => black_box(text).len(),
                 Event::CallBegin { .. } | Event::CallEnd | Event::Stopped => 0,
             }
         };

@@ -6,5 +6,6 @@
 //! included, is passed in.
 
 pub mod reading;
+pub mod schema;
 pub mod template;
 pub mod tokens;

@@ -9,12 +9,14 @@ mod calls;
 mod forced;
 mod held_tokens;
 mod nesting;
+mod output;
 mod relocate;
 mod stop;
 
 pub use calls::CallsReader;
 pub use forced::{Forced, Function};
 pub use held_tokens::HeldTokens;
+pub use output::{Output, OutputReader, ReasoningFormat, ToolFormat, UnknownFormat, detect};
 pub use stop::{Shown, StopReader};
 
 /// What a piece of an engine's text turned out to say.
@@ -22,13 +24,15 @@ pub use stop::{Shown, StopReader};
 pub enum Event<'a> {
     /// Text for the client; never empty.
     Text(&'a str),
+    /// What the model thinks before it answers; never empty.
+    Reasoning(&'a str),
     /// The model calls a function. What follows, up to the next beginning, is of this call.
     CallBegin { name: &'a str },
     /// The next piece of the call's arguments, as the model wrote them; never empty.
     CallArguments(&'a str),
     /// The call is complete. It does not come when the engine ended inside of the call.
     CallEnd,
-    /// A stop string was met: the answer ends here, whatever the engine still says.
+    /// The answer ends here, whatever the engine still says: at a stop string, or with the only call that is wanted.
     Stopped,
 }
 
@@ -44,6 +48,8 @@ pub enum Reader {
     Stops(StopReader),
     /// Calls that the engine was forced to make.
     Calls(CallsReader),
+    /// What the model wrote on its own accord.
+    Output(Box<OutputReader>),
 }
 
 impl Reader {
@@ -55,6 +61,11 @@ impl Reader {
     /// For an engine that was given [`Forced::constraint`].
     pub fn of_calls(forced: &Forced<'_>) -> Self {
         Self::Calls(CallsReader::new(forced))
+    }
+
+    /// For a model that writes calls or reasoning in a format of its own.
+    pub fn of_output(output: &Output<'_>) -> Self {
+        Self::Output(Box::new(OutputReader::new(output)))
     }
 
     /// Reads the next piece.
@@ -73,6 +84,7 @@ impl Reader {
                 }
             }
             Self::Calls(reader) => reader.push(text, emit),
+            Self::Output(reader) => reader.push(text, emit),
         }
     }
 
@@ -87,6 +99,7 @@ impl Reader {
                 }
             }
             Self::Calls(reader) => reader.finish(),
+            Self::Output(reader) => reader.finish(emit),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Where a JSON object ends, without a look at what it says.
 
 /// A place inside of an object: how deep, and whether inside of a string there.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Nesting {
     depth: usize,
     string: Option<JsonString>,
@@ -26,7 +26,7 @@ impl Nesting {
 }
 
 /// A place inside of a JSON string.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct JsonString {
     escaped: bool,
 }

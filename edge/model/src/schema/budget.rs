@@ -17,8 +17,8 @@ pub(super) const MAX_NESTED: usize = 64;
 /// Alternatives of one kind (objects, say) that may stand side by side.
 pub(super) const MAX_ALTERNATIVES: usize = 20_000;
 
-/// Steps of work: comparisons of two alternatives, members looked at, alternatives written. About two seconds.
-const MAX_STEPS: usize = 2_000_000;
+/// Steps of work: comparisons of two alternatives, members looked at, alternatives written. Less than a second.
+const MAX_STEPS: usize = 1_000_000;
 
 /// Counts work down.
 #[derive(Debug)]

@@ -78,6 +78,7 @@ impl<'s> Document<'s> {
         let root = Part { value: schema, draft: Draft::Twenty, place: None, base: "".into() };
         document.index(root)?;
         document.resources.insert(String::new(), 0);
+        document.check_references()?;
         Ok(document)
     }
 
@@ -147,6 +148,23 @@ impl<'s> Document<'s> {
         self.dynamic.get(name).copied().unwrap_or_default() <= 1
     }
 
+    /// A reference that leads nowhere is a mistake also where nothing needs it.
+    fn check_references(&mut self) -> Result<(), SchemaError> {
+        // Targets outside of known keywords join the list.
+        let mut number = 0;
+        while number < self.parts.len() {
+            let part = &self.parts[number];
+            if let Value::Object(members) = part.value
+                && let Some(reference) = text(members, "$ref")
+            {
+                let path = self.path(number) + "/$ref";
+                self.target(number, reference, &path)?;
+            }
+            number += 1;
+        }
+        Ok(())
+    }
+
     fn index(&mut self, mut part: Part<'s>) -> Result<usize, SchemaError> {
         let number = self.parts.len();
         let Value::Object(members) = part.value else {
@@ -168,7 +186,8 @@ impl<'s> Document<'s> {
             }
         }
         // In draft 7 an `$id` next to a `$ref` names nothing.
-        let named = if part.draft == Draft::Seven && members.contains_key("$ref") { None } else { text(members, "$id") };
+        let named =
+            if part.draft == Draft::Seven && members.contains_key("$ref") { None } else { text(members, "$id") };
         if let Some(id) = named {
             let (address, anchor) = id.split_once('#').unwrap_or((id, ""));
             part.base = uri::resolved(&part.base, address).into();

@@ -7,7 +7,10 @@ pub enum SchemaError {
     Invalid { path: String, reason: String },
     #[error("{}: {reason}; a schema that needs this cannot be enforced", shown(path))]
     Unsupported { path: String, reason: &'static str },
-    #[error("{}: `{reference}` points outside of the schema, and nothing is fetched; put its target under `$defs`", shown(path))]
+    #[error(
+        "{}: `{reference}` points outside of the schema, and nothing is fetched; put its target under `$defs`",
+        shown(path)
+    )]
     ExternalRef { path: String, reference: String },
     #[error("{}: `{reference}` points to nothing in the schema", shown(path))]
     DanglingRef { path: String, reference: String },

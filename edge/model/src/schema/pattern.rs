@@ -2,6 +2,7 @@
 //!
 //! Engines read patterns in dialects of their own; what could be read in two ways is refused here.
 
+use super::budget::Budget;
 use super::error::SchemaError;
 use super::regex::Regex;
 
@@ -31,20 +32,24 @@ const SPACE: [(u32, u32); 10] = [
 ];
 const LINE_ENDS: [(u32, u32); 3] = [(0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029)];
 
-/// The strings in which a pattern is found.
-pub(super) fn read(pattern: &str, path: &str) -> Result<Regex, SchemaError> {
+/// The sets of strings that a pattern is found in all of: one, and one for each `(?=..)` at its start.
+pub(super) fn read(pattern: &str, budget: &mut Budget, path: &str) -> Result<Vec<Regex>, SchemaError> {
     let mut reader = Reader { rest: pattern.chars().peekable(), groups: 0 };
-    let fault = |fault| match fault {
+    reader.conditions(budget, path).map_err(|fault| match fault {
         Fault::Malformed => {
             SchemaError::Invalid { path: path.to_owned(), reason: "this is no regular expression of ECMA-262".into() }
         }
         Fault::Unsupported(reason) => SchemaError::Unsupported { path: path.to_owned(), reason },
-    };
-    let node = reader.alternatives().map_err(fault)?;
-    if reader.rest.next().is_some() {
-        return Err(fault(Fault::Malformed));
+    })
+}
+
+/// The same where only one set can be used.
+pub(super) fn read_one(pattern: &str, budget: &mut Budget, path: &str) -> Result<Regex, SchemaError> {
+    let mut conditions = read(pattern, budget, path)?;
+    match (conditions.pop(), conditions.is_empty()) {
+        (Some(only), true) => Ok(only),
+        _ => Err(SchemaError::Unsupported { path: path.to_owned(), reason: "names can be told by one pattern only" }),
     }
-    whole(&node).map_err(fault)
 }
 
 enum Fault {
@@ -81,6 +86,38 @@ struct Reader<'p> {
 }
 
 impl Reader<'_> {
+    /// Reads all of it. What looks ahead at the very start says something of all that follows.
+    fn conditions(&mut self, budget: &mut Budget, path: &str) -> Result<Vec<Regex>, Fault> {
+        let mut conditions = Vec::new();
+        let anchored = self.rest.peek() == Some(&'^');
+        let mut ahead = self.rest.clone();
+        if anchored {
+            ahead.next();
+        }
+        while let (Some('('), Some('?'), Some('=')) = (ahead.next(), ahead.next(), ahead.next()) {
+            self.rest = ahead;
+            let looked_at = self.alternatives()?;
+            conditions.push(whole(&Node::Sequence(vec![Node::Start, looked_at]))?);
+            if self.rest.next() != Some(')') || matches!(self.rest.peek(), Some('*' | '+' | '?' | '{')) {
+                return Err(Fault::Malformed);
+            }
+            ahead = self.rest.clone();
+        }
+        if conditions.is_empty() {
+            let node = self.alternatives()?;
+            return if self.rest.next().is_some() { Err(Fault::Malformed) } else { Ok(vec![whole(&node)?]) };
+        }
+        let rest = self.sequence()?;
+        conditions.push(whole(&Node::Sequence(vec![Node::Start, rest]))?);
+        match self.rest.next() {
+            None if anchored => Ok(conditions),
+            None => floating(conditions, budget, path),
+            // The conditions would belong to the first alternative only.
+            Some('|') => Err(LOOK),
+            Some(_) => Err(Fault::Malformed),
+        }
+    }
+
     fn alternatives(&mut self) -> Result<Node, Fault> {
         let mut options = vec![self.sequence()?];
         while self.rest.next_if_eq(&'|').is_some() {
@@ -290,6 +327,20 @@ impl Reader<'_> {
         }
         Some(code)
     }
+}
+
+/// Conditions that have to hold together from some place on: known if one of them says the others.
+fn floating(conditions: Vec<Regex>, budget: &mut Budget, path: &str) -> Result<Vec<Regex>, Fault> {
+    for strictest in &conditions {
+        let mut says_all = true;
+        for other in &conditions {
+            says_all &= strictest.is_within(other, budget, path).unwrap_or(false);
+        }
+        if says_all {
+            return Ok(vec![Regex::sequence(vec![Regex::all(), strictest.clone()])]);
+        }
+    }
+    Err(LOOK)
 }
 
 /// The whole strings in which an anchored or floating pattern is found.

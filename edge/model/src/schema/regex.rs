@@ -13,6 +13,10 @@ const CHARACTERS: [(u32, u32); 2] = [(0, 0xD7FF), (0xE000, 0x10_FFFF)];
 /// The largest expression that is compared with another one, in nodes.
 const MOST_NODES: usize = 20_000;
 
+/// Strings that a pattern may leave out, in bytes together and each. A pattern nests as deeply as they are long.
+const MOST_LEFT_OUT: usize = 2_000;
+const LONGEST_LEFT_OUT: usize = 200;
+
 /// The most pairs of states that are looked at to compare two expressions.
 const MOST_STATES: usize = 2_000;
 
@@ -102,10 +106,14 @@ impl Regex {
         }
     }
 
-    /// All strings but these.
-    pub(super) fn none_of(texts: &BTreeSet<Rc<str>>) -> Self {
+    /// All strings but these, unless they are too long or too many to keep in a pattern.
+    pub(super) fn none_of(texts: &BTreeSet<Rc<str>>) -> Option<Self> {
+        let together: usize = texts.iter().map(|text| text.len()).sum();
+        if together > MOST_LEFT_OUT || texts.iter().any(|text| text.len() > LONGEST_LEFT_OUT) {
+            return None;
+        }
         let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
-        none_of(&texts, 0)
+        Some(none_of(&texts, 0))
     }
 
     /// The same as a pattern that JSON Schema validators and engines read alike: anchored, plain groups only.
@@ -127,17 +135,38 @@ impl Regex {
 
     /// Whether no string is in both.
     pub(super) fn is_apart_from(&self, other: &Self, budget: &mut Budget, path: &str) -> Result<bool, SchemaError> {
+        let found = self.find_string(other, |one, two| one.takes_empty() && two.takes_empty(), budget, path)?;
+        Ok(!found)
+    }
+
+    /// Whether each string of this is in the other one.
+    pub(super) fn is_within(&self, other: &Self, budget: &mut Budget, path: &str) -> Result<bool, SchemaError> {
+        let found = self.find_string(other, |one, two| one.takes_empty() && !two.takes_empty(), budget, path)?;
+        Ok(!found)
+    }
+
+    /// Whether some string of this one leads to where `is_end` holds for what then remains of both.
+    fn find_string(
+        &self,
+        other: &Self,
+        is_end: fn(&Self, &Self) -> bool,
+        budget: &mut Budget,
+        path: &str,
+    ) -> Result<bool, SchemaError> {
         let mut seen = HashSet::new();
         let mut open = vec![(self.clone(), other.clone())];
         while let Some((one, two)) = open.pop() {
-            if one == Self::nothing() || two == Self::nothing() || !seen.insert((one.clone(), two.clone())) {
+            if one == Self::nothing() || !seen.insert((one.clone(), two.clone())) {
                 continue;
             }
-            if one.takes_empty() && two.takes_empty() {
-                return Ok(false);
+            if is_end(&one, &two) {
+                return Ok(true);
             }
             if seen.len() > MOST_STATES {
-                return Err(SchemaError::TooLarge { path: path.to_owned(), reason: "its patterns are hard to compare" });
+                return Err(SchemaError::TooLarge {
+                    path: path.to_owned(),
+                    reason: "its patterns are hard to compare",
+                });
             }
             let mut starts = BTreeSet::from([0]);
             one.class_starts(&mut starts);
@@ -147,7 +176,7 @@ impl Regex {
                 open.push((one.after(character), two.after(character)));
             }
         }
-        Ok(true)
+        Ok(false)
     }
 
     /// Whether each class keeps to characters that JSON strings hold without an escape.
@@ -160,6 +189,11 @@ impl Regex {
             Self::Sequence(parts) | Self::Either(parts) => parts.iter().all(Self::is_plain),
             Self::Repeat(inner, ..) => inner.is_plain(),
         }
+    }
+
+    /// Whether it is plain that no string is in it.
+    pub(super) fn is_nothing(&self) -> bool {
+        *self == Self::nothing()
     }
 
     fn nothing() -> Self {
@@ -222,7 +256,7 @@ impl Regex {
         }
     }
 
-    pub(super) fn size(&self) -> usize {
+    fn size(&self) -> usize {
         match self {
             Self::Class(_) => 1,
             Self::Sequence(parts) | Self::Either(parts) => 1 + parts.iter().map(Self::size).sum::<usize>(),

@@ -66,7 +66,8 @@ impl Arguments {
         match &mut value.text {
             Text::Waits(held) => {
                 held.push_str(text);
-                let shown = if value.form == Form::Lines { held.strip_prefix('\n').unwrap_or(held) } else { held };
+                let shown =
+                    if value.form == Form::Lines { held.strip_prefix('\n').unwrap_or(held) } else { held.as_str() };
                 let undecided = held.is_empty() || (value.form == Form::Lines && held == "\n");
                 if !undecided && (must_be_string(shown, value.types) || held.len() > MOST_HELD) {
                     emit(Piece::Arguments("\""));
@@ -161,7 +162,7 @@ pub(super) fn typed(text: &str, types: Types) -> Cow<'_, str> {
 }
 
 /// A number as JSON; Python writes some that JSON does not (`007`, `+5`, `.5`).
-fn number(text: &str) -> Option<Cow<'_, str>> {
+pub(super) fn number(text: &str) -> Option<Cow<'_, str>> {
     let begins = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.');
     if !text.starts_with(begins) {
         return None;

@@ -4,7 +4,10 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
     /// This marker begins there. Of several at one place it is the longest.
-    Marker { at: usize, which: usize },
+    Marker {
+        at: usize,
+        which: usize,
+    },
     /// What begins there may become a marker, or a longer one.
     Maybe(usize),
     Nothing,

@@ -7,6 +7,8 @@ pub(super) enum Piece<'a> {
     Text(&'a str),
     /// Text that began like a call and is none.
     Malformed(&'a str),
+    /// A place for calls without any.
+    NoCalls,
     Begin(&'a str),
     Arguments(&'a str),
     End,

@@ -8,7 +8,7 @@ use super::piece::{Emit, Piece};
 use super::tools::{Tools, Types};
 
 /// How many bytes a name may have with what stands around it.
-const MOST_OF_NAME: usize = 512;
+const MOST_OF_NAME: usize = 256;
 
 /// How many bytes may stand between the begin of a section and its first call.
 const MOST_BEFORE_CALL: usize = 1024;
@@ -49,6 +49,8 @@ pub(super) enum Typing {
 #[derive(Debug, Clone)]
 pub(super) struct TaggedReader {
     tags: &'static Tags,
+    /// What begins calls: a call, then sections.
+    openers: Arc<[&'static str]>,
     tools: Arc<Tools>,
     pending: Pending,
     state: State,
@@ -56,6 +58,8 @@ pub(super) struct TaggedReader {
     raw: String,
     /// The function that is called.
     function: String,
+    /// The parameter whose value is next, and what may be its value.
+    parameter: (String, Types),
     arguments: Arguments,
 }
 
@@ -80,11 +84,13 @@ impl TaggedReader {
     pub(super) fn new(tags: &'static Tags, tools: Arc<Tools>) -> Self {
         Self {
             tags,
+            openers: std::iter::once(&tags.call).chain(tags.section).copied().collect(),
             tools,
             pending: Pending::default(),
             state: State::Text,
             raw: String::new(),
             function: String::new(),
+            parameter: (String::new(), Types::ANY),
             arguments: Arguments::default(),
         }
     }
@@ -105,15 +111,18 @@ impl TaggedReader {
                     self.give_up(emit);
                 }
                 State::Value => {
-                    self.arguments.text(&text[length..], emit);
+                    // Half of a marker is for nobody, a sign may be for the client.
+                    if text.len() - length == 1 {
+                        self.arguments.text(&text[length..], emit);
+                    }
                     self.arguments.cut_off(emit);
                 }
-                // No parameter is left open, so that only the end of the notation is missing.
-                State::Call => {
+                // No value is left open, so that only the end of the notation is missing.
+                State::Call | State::Parameter | State::BeforeValue => {
                     self.arguments.end(emit);
                     emit(Piece::End);
                 }
-                State::Text | State::Parameter | State::BeforeValue | State::AfterCall => {}
+                State::Text | State::AfterCall => {}
             }
             text.len()
         });
@@ -138,26 +147,23 @@ impl TaggedReader {
             State::Name => self.name(text, last, emit),
             State::Call => self.call(text, last, emit),
             State::Parameter => self.parameter(text, last, emit),
-            State::BeforeValue => self.before_value(text, last),
-            State::Value => self.value(text, last, emit),
+            State::BeforeValue => self.before_value(text, last, emit),
+            State::Value => self.value(text, emit),
             State::AfterCall => self.after_call(text, last, emit),
         }
     }
 
     fn text(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
-        let tags = self.tags;
-        let mut markers: Vec<&str> = Vec::with_capacity(4);
-        markers.push(tags.call);
-        markers.extend(tags.section.iter().filter(|section| **section != tags.call));
-        match find(&markers, text, last) {
+        match find(&self.openers, text, last) {
             Found::Marker { at, which } => {
                 if at > 0 {
                     emit(Piece::Text(&text[..at]));
                 }
+                let opener = self.openers[which];
                 self.raw.clear();
-                self.raw.push_str(markers[which]);
+                self.raw.push_str(opener);
                 self.state = if which == 0 { State::Name } else { State::Section };
-                Some(at + markers[which].len())
+                Some(at + opener.len())
             }
             Found::Maybe(0) => None,
             Found::Maybe(at) => {
@@ -264,20 +270,27 @@ impl TaggedReader {
             Typing::Tag if is_string => Types::STRING,
             Typing::Tag => Types::ANY,
         };
-        self.arguments.begin(name, types, tags.form, emit);
-        self.state = if tags.value.is_some() { State::BeforeValue } else { State::Value };
+        self.parameter = (name.to_owned(), types);
+        if tags.value.is_some() {
+            self.state = State::BeforeValue;
+        } else {
+            self.begin_value(emit);
+        }
         Some(header.len() + tags.parameter_name_end.len())
     }
 
-    fn before_value(&mut self, text: &str, last: bool) -> Option<usize> {
+    fn begin_value(&mut self, emit: Emit<'_>) {
+        let (name, types) = &self.parameter;
+        self.arguments.begin(name, *types, self.tags.form, emit);
+        self.state = State::Value;
+    }
+
+    fn before_value(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
         let tags = self.tags;
-        let Some(value) = tags.value else {
-            self.state = State::Value;
-            return Some(0);
-        };
+        let value = tags.value?;
         match find(&[value, tags.parameter, tags.call_end], text, last) {
             Found::Marker { at, which: 0 } => {
-                self.state = State::Value;
+                self.begin_value(emit);
                 Some(at + value.len())
             }
             Found::Marker { at, .. } => {
@@ -290,16 +303,16 @@ impl TaggedReader {
         }
     }
 
-    fn value(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
+    fn value(&mut self, text: &str, emit: Emit<'_>) -> Option<usize> {
         let tags = self.tags;
         let all = [tags.value_end, tags.parameter, tags.call_end];
         let markers = if tags.lenient { &all[..] } else { &all[..1] };
-        let end = certain(markers, text, last);
+        let end = certain(markers, text, false);
         if end > 0 {
             self.arguments.text(&text[..end], emit);
             return Some(end);
         }
-        let Found::Marker { which, .. } = find(markers, text, last) else { return None };
+        let Found::Marker { which, .. } = find(markers, text, false) else { return None };
         self.arguments.end_value(emit);
         self.state = State::Call;
         Some(if which == 0 { tags.value_end.len() } else { 0 })

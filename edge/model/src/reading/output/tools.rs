@@ -1,6 +1,6 @@
 //! The functions that the model was offered, as far as reading needs to know them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
@@ -29,11 +29,6 @@ impl Tools {
     /// The types of a parameter; any, where nothing is said of it.
     pub(super) fn types(&self, function: &str, parameter: &str) -> Types {
         self.0.get(function).and_then(|parameters| parameters.get(parameter)).copied().unwrap_or(Types::ANY)
-    }
-
-    /// All names.
-    pub(super) fn names(&self) -> HashSet<&str> {
-        self.0.keys().map(String::as_str).collect()
     }
 }
 

@@ -1,0 +1,122 @@
+//! The table of the formats of reasoning.
+
+use super::reasoning::{Marks, Opening};
+
+/// A format.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// Its usual name first.
+    pub names: &'static [&'static str],
+    pub kind: Kind,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    Marks(Marks),
+    /// Channels, which say what calls are, too.
+    Harmony,
+}
+
+pub(super) static ROWS: &[Row] = &[
+    Row { names: &["deepseek_r1"], kind: Kind::Marks(THINK) },
+    Row { names: &["step3"], kind: Kind::Marks(THINK) },
+    Row { names: &["qwen3"], kind: Kind::Marks(Marks { hides_repeated: true, ends_with_call: true, ..THINK }) },
+    Row { names: &["kimi_k2"], kind: Kind::Marks(TOKENS) },
+    Row { names: &["minimax_m2"], kind: Kind::Marks(TOKENS) },
+    Row { names: &["nemotron_v3"], kind: Kind::Marks(TOKENS) },
+    Row { names: &["glm45", "glm47"], kind: Kind::Marks(Marks { anywhere: true, ..TOKENS }) },
+    Row {
+        names: &["deepseek_v4", "deepseek_v41"],
+        kind: Kind::Marks(Marks { opening: Opening::Answer, anywhere: true, ..TOKENS }),
+    },
+    Row { names: &["deepseek_v3"], kind: Kind::Marks(Marks { opening: Opening::Answer, ..THINK }) },
+    Row { names: &["olmo3"], kind: Kind::Marks(Marks { opening: Opening::Answer, ..THINK }) },
+    Row {
+        names: &["seed_oss"],
+        kind: Kind::Marks(Marks {
+            start: &["<seed:think>"],
+            end: &["</seed:think>"],
+            hides_repeated: true,
+            ends_with_call: true,
+            ..THINK
+        }),
+    },
+    Row {
+        names: &["ernie45"],
+        kind: Kind::Marks(Marks { answer: &["<response>\n", "\n</response>", "</response>"], ..THINK }),
+    },
+    Row {
+        names: &["hunyuan_a13b"],
+        kind: Kind::Marks(Marks {
+            start: &["<think>\n", "<think>"],
+            end: &["\n</think>\n<answer>\n", "</think>\n<answer>\n", "\n</think>", "</think>"],
+            opening: Opening::Answer,
+            answer: &["\n</answer>"],
+            ..THINK
+        }),
+    },
+    Row {
+        names: &["minimax_m2_append_think"],
+        kind: Kind::Marks(Marks { start: &[], end: &[], opening: Opening::Answer, prefix: "<think>", ..THINK }),
+    },
+    Row {
+        names: &["mistral"],
+        kind: Kind::Marks(Marks {
+            start: &["[THINK]"],
+            end: &["[/THINK]"],
+            opening: Opening::Answer,
+            anywhere: true,
+            hides_repeated: true,
+            ..THINK
+        }),
+    },
+    Row {
+        names: &["granite"],
+        kind: Kind::Marks(Marks {
+            start: &["Here is my thought process:", "Here's my thought process:", "<think>"],
+            end: &["Here is my response:", "Here's my response:", "</think>"],
+            opening: Opening::Answer,
+            answer: &["<response>", "</response>"],
+            ..THINK
+        }),
+    },
+    Row {
+        names: &["gemma4"],
+        kind: Kind::Marks(Marks {
+            start: &["<|channel>thought\n", "<|channel>thought"],
+            end: &["<channel|>"],
+            opening: Opening::Answer,
+            anywhere: true,
+            ..TOKENS
+        }),
+    },
+    Row {
+        names: &["cohere_command3", "cohere_command4"],
+        kind: Kind::Marks(Marks {
+            start: &["<|START_THINKING|>"],
+            end: &["<|END_THINKING|>"],
+            opening: Opening::Answer,
+            hides_repeated: true,
+            ends_with_call: true,
+            answer: &["<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|START_TEXT|>", "<|END_TEXT|>"],
+            ..THINK
+        }),
+    },
+    Row { names: &["harmony", "openai_gptoss"], kind: Kind::Harmony },
+];
+
+/// What most models write.
+const THINK: Marks = Marks {
+    start: &["<think>"],
+    end: &["</think>"],
+    opening: Opening::Reasoning,
+    anywhere: false,
+    hides_repeated: false,
+    trims: false,
+    ends_with_call: false,
+    answer: &[],
+    prefix: "",
+};
+
+/// What models write whose marks are tokens that stand nowhere else.
+const TOKENS: Marks = Marks { hides_repeated: true, trims: true, ends_with_call: true, ..THINK };

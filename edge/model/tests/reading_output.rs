@@ -1,0 +1,593 @@
+//! Reasoning, answers and calls that models write on their own accord: one text for each kind of behaviour, any text in
+//! any cut, and texts that are meant to do harm.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
+
+use std::time::{Duration, Instant};
+
+use cloudach_model::reading::{Event, Function, Output, OutputReader, ReasoningFormat, ToolFormat, UnknownFormat};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+/// More than a reader may hold, with its description around it.
+const MOST_MEMORY: usize = 600 * 1024;
+
+/// Events as a line: `name(` begins a call, then come its arguments, `)` ends it; an answer is in quotes, reasoning in
+/// braces with a question mark, `!` is the end.
+const CASES: &[(&str, &str, &str, &str)] = &[
+    // What may still become a marker waits, what is none is text.
+    ("hermes", "", "a < b <tool> <tool_cal", r#""a < b <tool> <tool_cal""#),
+    ("hermes", "", "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": [1]}}</tool_call>", r#"f({"a": [1]})"#),
+    ("hermes", "", "Hm.\n<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>", r#""Hm.\n"f({})"#),
+    // Any order, arguments as text, keys that say nothing, names that are escaped.
+    ("hermes", "", "<tool_call>{\"arguments\": {\"a\": 1}, \"name\": \"f\"}</tool_call>", r#"f({"a": 1})"#),
+    ("hermes", "", "<tool_call>{\"name\": \"f\", \"arguments\": \"{\\\"a\\\": 1}\"}</tool_call>", r#"f({"a": 1})"#),
+    ("hermes", "", "<tool_call>{\"id\": [1, {}], \"x\": -1.5, \"name\": \"\\u0066\", \"arguments\": {}}", "f({})"),
+    ("hermes", "", "<tool_call>{\"name\": \"f\", \"arguments\": null}</tool_call>", "f({})"),
+    // Braces and markers inside of strings.
+    (
+        "hermes",
+        "",
+        "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"}</tool_call>\\\"\"}}",
+        "f({\"a\": \"}</tool_call>\\\"\"})",
+    ),
+    // Broken ones are text, with all that belongs to them.
+    ("hermes", "", "<tool_call>{\"name\": 1}</tool_call>", r#""<tool_call>{\"name\": 1}</tool_call>""#),
+    ("hermes", "", "<tool_call>\n{\"name\": \"f\"}", r#""<tool_call>\n{\"name\": \"f\"}""#),
+    (
+        "hermes",
+        "",
+        "<tool_call>{\"name\": \"f\", \"arguments\": [1]}",
+        r#""<tool_call>{\"name\": \"f\", \"arguments\": [1]}""#,
+    ),
+    ("hermes", "", "<tool_call><tool_call>{\"name\": \"f\", \"arguments\": {}}", r#""<tool_call>"f({})"#),
+    // One broken call does not hide another, and is not hidden by it.
+    (
+        "hermes",
+        "",
+        "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call><tool_call>oops</tool_call>",
+        r#""<tool_call>oops</tool_call>"f({})"#,
+    ),
+    // The budget ran out.
+    ("hermes", "", "<tool_call>{\"name\": \"f", r#""<tool_call>{\"name\": \"f""#),
+    ("hermes", "", "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"x", "f({\"a\": \"x"),
+    // Several in one marker, as lines.
+    (
+        "jamba",
+        "",
+        "<tool_calls>\n{\"name\":\"f\",\"arguments\":{}}\n{\"name\":\"g\",\"arguments\":{}}\n</tool_calls>",
+        "f({})g({})",
+    ),
+    ("mistral", "", "[TOOL_CALLS]f[CALL_ID]ab12[ARGS]{\"a\": 1}[TOOL_CALLS]g{}", r#"f({"a": 1})g({})"#),
+    ("mistral", "", "[TOOL_CALLS]f[NO]{}", r#""f[NO]{}""#),
+    ("llama3_json", "", "<|python_tag|>print(1)", r#""<|python_tag|>print(1)""#),
+    ("json", "", "{\"name\": \"known\", \"parameters\": {\"a\": 1}}", r#"known({"a": 1})"#),
+    (
+        "json",
+        "",
+        "{\"name\": \"other\", \"parameters\": {\"a\": 1}}",
+        r#""{\"name\": \"other\", \"parameters\": {\"a\": 1}}""#,
+    ),
+    ("apertus", "", "<|tools_prefix|>[{\"f\": {\"a\": 1}}, {\"g\": {}}]<|tools_suffix|> ok", r#""ok"f({"a": 1})g({})"#),
+    (
+        "cohere_command3",
+        "",
+        "<|START_ACTION|>[{\"tool_call_id\": \"0\", \"tool_name\": \"f\", \"parameters\": {}}]",
+        "f({})",
+    ),
+    // Headers of special tokens; arguments flow unseen up to theirs.
+    (
+        "kimi_k2",
+        "",
+        "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:3<|tool_call_argument_begin|> {oops<|tool_call_end|>",
+        "f({oops)",
+    ),
+    ("kimi_k2", "", "<|tool_call_begin|>f<|tool_call_argument_begin|><|tool_call_end|>", "f({})"),
+    ("deepseek_v31", "", "<｜tool▁calls▁begin｜>oops", r#""<｜tool▁calls▁begin｜>oops""#),
+    // Parameters in tags: strings flow, others are typed by the schema.
+    (
+        "qwen3_coder",
+        "",
+        "<tool_call>\n<function=known>\n<parameter=s>\n1\n\n</parameter>\n<parameter=n>\n1.5\n</parameter>\n</function>\n</tool_call>",
+        r#"known({"s": "1\n", "n": 1.5})"#,
+    ),
+    (
+        "qwen3_coder",
+        "",
+        "<function=known><parameter=n>seven</parameter><parameter=o>{\"a\": [1]}</parameter><parameter=o>{a}</parameter></function>",
+        r#"known({"n": "seven", "o": {"a": [1]}, "o": "{a}"})"#,
+    ),
+    (
+        "qwen3_coder",
+        "",
+        "<function=known><parameter=b>True</parameter><parameter=u>null</parameter><parameter=u>nullable</parameter></function>",
+        r#"known({"b": true, "u": null, "u": "nullable"})"#,
+    ),
+    ("qwen3_coder", "", "<tool_call>\n<function=known>\n<parameter=s>\nhal", r#"known({"s": "hal"#),
+    ("qwen3_coder", "", "<tool_call> no", r#""<tool_call> no""#),
+    (
+        "glm45",
+        "",
+        "<tool_call>known\n<arg_key>n</arg_key>\n<arg_value>007</arg_value>\n</tool_call>",
+        r#"known({"n": 7})"#,
+    ),
+    ("glm45", "", "<tool_call>", r#""<tool_call>""#),
+    (
+        "deepseek_v32",
+        "",
+        "<｜DSML｜function_calls><｜DSML｜invoke name=\"f\"><｜DSML｜parameter name=\"a\" string=\"true\">1</｜DSML｜parameter><｜DSML｜parameter name=\"b\" string=\"false\">[1]</｜DSML｜parameter></｜DSML｜invoke>",
+        r#"f({"a": "1", "b": [1]})"#,
+    ),
+    // Python.
+    (
+        "pythonic",
+        "",
+        r#"[f(a='it\'s "x"\n\x41\u00e9', b=[1, (2,), {'k': None}], c=-1_000, d='''q'q'''), g()]"#,
+        r#"f({"a": "it's \"x\"\nAé", "b": [1, [2], {"k": null}], "c": -1000, "d": "q'q"})g({})"#,
+    ),
+    ("pythonic", "", "See [f(1)] or [g(x=1)].", r#""See [f(1)] or [g(x=1)].""#),
+    ("pythonic", "", "So: [known(s='')]", r#""So: "known({"s": ""})"#),
+    ("olmo3", "", "<function_calls>\nf(a=1)\ng()\n</function_calls>", r#"f({"a": 1})g({})"#),
+    // A quote in the middle of a word ends nothing.
+    ("pythonic", "", "[f(a='it's', b='')]", r#"f({"a": "it's", "b": ""})"#),
+    // White space between the end of a call and the end of its notation is part of that; other is the client's.
+    ("granite4", "", "<tool_call>{\"name\": \"f\", \"arguments\": {}}\n</tool_call> ok", r#"" ok"f({})"#),
+    ("apertus", "", "So.\n<|tools_prefix|>[{\"f\": {}}]<|tools_suffix|> Done.", r#""So.\nDone."f({})"#),
+    // Half of a marker that ended with the budget is for nobody.
+    ("glm45", "", "<tool_call>f<arg_key>a</arg_key><arg_value>b</arg_v", r#"f({"a": "b"#),
+    ("glm45", "", "<tool_call>f<arg_key>a</arg_key><arg", "f({})"),
+    // Gemma.
+    (
+        "gemma4",
+        "",
+        "<|tool_call>call:known{s:<|\"|>a\"b<|\"|>,n:[1,<|\"|>x<|\"|>,{k:true}]}<tool_call|>",
+        r#"known({"s": "a\"b", "n": [1, "x", {"k": true}]})"#,
+    ),
+    ("gemma4", "", "<|tool_call>callf{}", r#""<|tool_call>callf{}""#),
+    // Reasoning.
+    ("", "deepseek_r1", "\n<think>a < b\n</think>\n c </think>", r#"{?"a < b\n"}"\n c </think>""#),
+    ("", "deepseek_r1", "never closed </thin", r#"{?"never closed </thin"}"#),
+    ("", "deepseek_v3", "no thoughts <think>", r#""no thoughts <think>""#),
+    ("", "minimax_m2", "a \n\n</think>b", r#"{?"a"}"b""#),
+    ("", "mistral", "[THINK]a[/THINK]b[THINK]c[/THINK]", r#"{?"ac"}"b""#),
+    ("hermes", "qwen3", "a<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>", r#"{?"a"}f({})"#),
+    ("hermes", "qwen3", "a</think>\n\n<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>\n", r#"{?"a"}f({})"#),
+    // Harmony.
+    (
+        "harmony",
+        "harmony",
+        "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary to=functions.f <|constrain|>json<|message|>{}<|call|>",
+        r#"{?"a"}f({})"#,
+    ),
+    (
+        "harmony",
+        "harmony",
+        "<|channel|>analysis to=python<|message|>1<|end|><|channel|>final<|message|>b <|c",
+        r#"{?"1"}"b <|c""#,
+    ),
+];
+
+#[test]
+fn cases() {
+    for (tool_format, reasoning_format, text, expected) in CASES {
+        let reader = reader(tool_format, reasoning_format);
+        let told = tell(&reader, &[text]);
+        assert_eq!(line(&told), *expected, "{tool_format} {reasoning_format} {text:?}");
+        let places: Vec<usize> = (1..text.len()).filter(|place| text.is_char_boundary(*place)).collect();
+        for place in &places {
+            let (begin, end) = text.split_at(*place);
+            assert_eq!(tell(&reader, &[begin, end]), told, "{begin:?} {end:?}");
+        }
+        let signs: Vec<String> = text.chars().map(String::from).collect();
+        assert_eq!(tell(&reader, &signs.iter().map(String::as_str).collect::<Vec<_>>()), told, "{text:?}");
+    }
+}
+
+/// What is certain is given out with the piece that made it so.
+#[test]
+fn pieces_flow() {
+    let steps = [
+        (
+            "hermes",
+            vec![
+                ("Let me ", r#""Let me ""#),
+                ("see <to", r#""see ""#),
+                ("ol_call>{\"name\": \"f\"", ""),
+                (", \"arguments\": {", ""),
+                ("\"a\"", "f({\"a\""),
+                (": \"b", ": \"b"),
+                ("c\"}", "c\"})"),
+            ],
+        ),
+        (
+            "qwen3_coder",
+            vec![
+                ("<tool_call>\n<function=known>", "known("),
+                ("\n<parameter=s>", "{\"s\": "),
+                ("\nab", "\"ab"),
+                ("c\n", "c"),
+                ("d</para", "\\nd"),
+                ("meter>", "\""),
+                ("</function>", "})"),
+            ],
+        ),
+        ("pythonic", vec![("[f(", ""), ("a=", "f({\"a\": "), ("'x", "\"x"), ("y', b=1", "y\", \"b\": "), (")", "1})")]),
+    ];
+    for (format, steps) in steps {
+        let mut reader = reader(format, "");
+        for (piece, expected) in steps {
+            let mut told = Told::default();
+            reader.push(piece, &mut |event| told.add(event));
+            assert_eq!(line(&told), expected, "{format} {piece:?}");
+        }
+    }
+}
+
+#[test]
+fn prompts_open_reasoning() {
+    let cases = [
+        ("deepseek_v3", "<｜Assistant｜><think>\n", "a</think>b", r#"{?"a"}"b""#),
+        ("deepseek_v3", "<｜Assistant｜></think>", "a</think>b", r#""a</think>b""#),
+        ("qwen3", "<|im_start|>assistant\n<think>\n\n</think>\n\n", "a", r#""a""#),
+        // The end of a former turn's reasoning says nothing of this one.
+        ("qwen3", "</think>\n\nb<|im_end|>\n<|im_start|>assistant\n", "a</think>b", r#"{?"a"}"b""#),
+        // A message that is gone on with.
+        ("qwen3", "<|im_start|>assistant\n<think>\na</think>\n\nHello", " you", r#"" you""#),
+        ("deepseek_v3", "<｜Assistant｜><think>\nFirst", ", a</think>b", r#"{?", a"}"b""#),
+        ("harmony", "<|start|>assistant<|channel|>final<|message|>Hel", "lo<|return|>", r#""lo""#),
+        ("harmony", "<|start|>assistant<|channel|>analysis<|message|>", "a<|end|>", r#"{?"a"}"#),
+    ];
+    for (format, prompt_end, text, expected) in cases {
+        let reader = OutputReader::new(&Output { prompt_end, ..output("", format) });
+        assert_eq!(line(&tell(&reader, &[text])), expected, "{format} {prompt_end:?}");
+    }
+}
+
+/// Without tools on offer nothing is a call, and reasoning is reasoning still.
+#[test]
+fn nothing_is_offered() {
+    let text = "a</think>b <tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call> c";
+    let reader = OutputReader::new(&Output { offered: false, ..output("hermes", "qwen3") });
+    let expected = r#"{?"a"}"b <tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call> c""#;
+    assert_eq!(line(&tell(&reader, &[text])), expected);
+    let text = "<|channel|>commentary to=functions.f<|message|>{}<|call|>";
+    let reader = OutputReader::new(&Output { offered: false, ..output("harmony", "harmony") });
+    assert_eq!(line(&tell(&reader, &[text])), r#""{}""#);
+}
+
+#[test]
+fn one_call_is_wanted() {
+    let text = "Hm.<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call><tool_call>{\"name\": \"g\"";
+    let reader = OutputReader::new(&Output { one_call: true, ..output("hermes", "") });
+    assert_eq!(line(&tell(&reader, &[text])), r#""Hm."f({})!"#);
+    assert_eq!(line(&tell(&reader, &[&text[..60], &text[60..], "more"])), r#""Hm."f({})!"#);
+}
+
+/// Stop strings end the answer; they are not looked for in reasoning and calls.
+#[test]
+fn stop_strings() {
+    let stops = ["END".to_owned()];
+    let cases = [
+        ("END</think>a EN", false, r#"{?"END"}"a EN""#),
+        ("</think>a ENDb", false, r#""a "!"#),
+        ("</think>a ENDb", true, r#""a END"!"#),
+        (
+            "</think>E<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"END\"}}</tool_call>",
+            false,
+            r#""E"f({"a": "END"})"#,
+        ),
+    ];
+    for (text, keep_stop, expected) in cases {
+        let reader = OutputReader::new(&Output { stops: &stops, keep_stop, ..output("hermes", "qwen3") });
+        assert_eq!(line(&tell(&reader, &[text])), expected, "{text}");
+    }
+}
+
+#[test]
+fn unknown_names_are_told() {
+    let error: UnknownFormat = "nonsense".parse::<ToolFormat>().unwrap_err();
+    let said = error.to_string();
+    assert!(said.starts_with("there is no tool format `nonsense`, use one of hermes, "), "{said}");
+    assert!("qwen3".parse::<ReasoningFormat>().is_ok());
+    for format in ToolFormat::all() {
+        assert_eq!(format.name().parse::<ToolFormat>().unwrap(), format);
+    }
+    for format in ReasoningFormat::all() {
+        assert_eq!(format.name().parse::<ReasoningFormat>().unwrap(), format);
+    }
+}
+
+/// What a model might write of each format, in no order.
+const FRAGMENTS: &[&str] = &[
+    "<tool_call>",
+    "</tool_call>",
+    "<tool_calls>",
+    "<|python_tag|>",
+    "[TOOL_CALLS]",
+    "[ARGS]",
+    "functools",
+    "<|tool_call|>",
+    "<function=known>",
+    "<parameter=s>",
+    "<parameter=n>",
+    "</parameter>",
+    "</function>",
+    "<arg_key>",
+    "</arg_key>",
+    "<arg_value>",
+    "</arg_value>",
+    "<｜tool▁calls▁begin｜>",
+    "<｜tool▁call▁begin｜>",
+    "<｜tool▁sep｜>",
+    "\n```json\n",
+    "```",
+    "<｜tool▁call▁end｜>",
+    "<｜tool▁calls▁end｜>",
+    "<|tool_calls_section_begin|>",
+    "<|tool_call_begin|>",
+    "functions.f:0",
+    "<|tool_call_argument_begin|>",
+    "<|tool_call_end|>",
+    "<｜DSML｜function_calls>",
+    "<｜DSML｜invoke name=\"f\">",
+    "<｜DSML｜parameter name=\"a\" string=\"false\">",
+    "</｜DSML｜parameter>",
+    "</｜DSML｜invoke>",
+    "<minimax:tool_call>",
+    "<invoke name=\"known\">",
+    "<parameter name=\"n\">",
+    "</invoke>",
+    "<steptml:invoke name=\"f\">",
+    "<|tool_call_start|>",
+    "<function_calls>",
+    "</function_calls>",
+    "<|tool_call>",
+    "call:known{",
+    "<tool_call|>",
+    "<|\"|>",
+    "<|channel|>",
+    "<|message|>",
+    "<|start|>assistant",
+    "<|end|>",
+    "<|call|>",
+    "analysis",
+    "final",
+    "commentary to=functions.f",
+    "<think>",
+    "</think>",
+    "[THINK]",
+    "[/THINK]",
+    "\n</think>\n<answer>\n",
+    "\n</answer>",
+    "<|channel>thought\n",
+    "<channel|>",
+    "<seed:think>",
+    "</seed:think>",
+    "Here is my thought process:",
+    "Here is my response:",
+    "<|START_THINKING|>",
+    "<|END_THINKING|>",
+    "<|START_ACTION|>",
+    "{\"name\": \"known\", \"arguments\": {",
+    "{\"name\": \"f\", \"parameters\": {\"a\": [1]}}",
+    "\"a\": \"b\"",
+    "{",
+    "}",
+    "[",
+    "]",
+    "}}",
+    ", ",
+    "[known(",
+    "f(a=",
+    "'x",
+    "\\'",
+    "'",
+    "\"",
+    ")",
+    "=",
+    "True",
+    "-1.5e3",
+    "null",
+    "\\",
+    "\n",
+    "  ",
+    "a",
+    "é",
+    "🙂",
+    "<",
+    "<|",
+    "x:",
+    ":",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn cuts_change_nothing(
+        tool in 0..ToolFormat::all().count(),
+        reasoning in 0..=ReasoningFormat::all().count(),
+        fragments in prop::collection::vec(0..FRAGMENTS.len(), 0..24),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+        one_call in any::<bool>(),
+    ) {
+        let text: String = fragments.iter().map(|fragment| FRAGMENTS[*fragment]).collect();
+        let stops = ["a\n".to_owned()];
+        let reader = OutputReader::new(&Output {
+            tool_format: ToolFormat::all().nth(tool),
+            reasoning_format: ReasoningFormat::all().nth(reasoning),
+            one_call,
+            stops: &stops,
+            ..output("", "")
+        });
+        let mut places: Vec<usize> = cuts.iter().map(|cut| text.floor_char_boundary(cut.index(text.len() + 1))).collect();
+        places.extend([0, text.len()]);
+        places.sort_unstable();
+        let pieces: Vec<&str> = places.windows(2).map(|ends| &text[ends[0]..ends[1]]).collect();
+        let whole = tell(&reader, &[&text]);
+        prop_assert_eq!(&tell(&reader, &pieces), &whole, "{:?}", text);
+        let signs: Vec<String> = text.chars().map(String::from).collect();
+        prop_assert_eq!(tell(&reader, &signs.iter().map(String::as_str).collect::<Vec<_>>()), whole, "{:?}", text);
+    }
+
+    /// Text without calls is the client's, to the last byte.
+    #[test]
+    fn text_is_kept(tool in 0..ToolFormat::all().count(), words in "[a-z <({'\"=|:\n]{0,60}") {
+        let format = ToolFormat::all().nth(tool);
+        prop_assume!(format.is_some_and(|format| format.name() != "harmony"));
+        let reader = OutputReader::new(&Output { tool_format: format, ..output("", "") });
+        let told = tell(&reader, &[&words]);
+        prop_assume!(told.calls.is_empty());
+        prop_assert_eq!(told.content, words);
+    }
+}
+
+/// A hundred kilobytes of each beginning to every format: in memory that has a bound, in time that is linear.
+#[test]
+fn hostile_texts() {
+    let cases = [
+        ("", "<tool_call>"),
+        ("", "<tool_call>{\"name\": \""),
+        ("", "<tool_call>{\"a\": [[[["),
+        ("", "{\"k\": \"{"),
+        ("", "["),
+        ("", "{"),
+        ("", " \n"),
+        ("<tool_call>", " "),
+        ("<|start|>", "<|channel|>analysis"),
+        ("<function=f><parameter=n>", "1"),
+        ("<function=f><parameter=n>", " "),
+        ("<function=f><parameter=", "a"),
+        ("<tool_call>f<arg_key>a</arg_key><arg_value>[", "["),
+        ("<tool_call>", "f"),
+        ("<｜tool▁calls▁begin｜>", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>"),
+        ("<|tool_calls_section_begin|><|tool_call_begin|>", "a"),
+        ("[f(a=", "["),
+        ("[f(a='", "\\"),
+        ("[f(", "a"),
+        ("<|tool_call>call:", "f"),
+        ("<|tool_call>call:f{", "a:{"),
+        ("<|tool_call>call:f{a:", "1"),
+    ];
+    for tool_format in ToolFormat::all() {
+        for (begin, repeated) in cases {
+            let start = Instant::now();
+            let mut reader = OutputReader::new(&Output { tool_format: Some(tool_format), ..output("", "") });
+            let piece = repeated.repeat(1000 / repeated.len());
+            let mut pushed = 0;
+            let mut most = 0;
+            reader.push(begin, &mut |_| {});
+            while pushed < 150_000 {
+                // As an engine would, for a while.
+                let pieces = if pushed < 20_000 { 4 } else { piece.len() };
+                let mut place = 0;
+                while place < piece.len() {
+                    let end = piece.ceil_char_boundary(place + pieces);
+                    reader.push(&piece[place..end], &mut |_| {});
+                    place = end;
+                }
+                pushed += piece.len();
+                if pushed % 7 == 0 {
+                    most = most.max(format!("{reader:?}").len());
+                }
+            }
+            reader.finish(&mut |_| {});
+            let took = start.elapsed();
+            assert!(most < MOST_MEMORY, "{tool_format:?} {begin}{repeated} held {most}");
+            assert!(took < Duration::from_secs(5), "{tool_format:?} {begin}{repeated} took {took:?}");
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Told {
+    content: String,
+    reasoning: String,
+    calls: Vec<(String, String, bool)>,
+    stopped: bool,
+}
+
+impl Told {
+    fn add(&mut self, event: Event<'_>) {
+        match event {
+            Event::Text(text) => self.content.push_str(text),
+            Event::Reasoning(text) => self.reasoning.push_str(text),
+            Event::CallBegin { name } => self.calls.push((name.to_owned(), String::new(), false)),
+            Event::CallArguments(text) => {
+                assert!(!text.is_empty());
+                match self.calls.last_mut() {
+                    Some(call) => call.1.push_str(text),
+                    None => self.calls.push((String::new(), text.to_owned(), false)),
+                }
+            }
+            Event::CallEnd => match self.calls.last_mut() {
+                Some(call) => call.2 = true,
+                None => self.calls.push((String::new(), String::new(), true)),
+            },
+            Event::Stopped => self.stopped = true,
+        }
+    }
+}
+
+fn tell(reader: &OutputReader, pieces: &[&str]) -> Told {
+    let mut reader = reader.clone();
+    let mut told = Told::default();
+    for piece in pieces {
+        reader.push(piece, &mut |event| {
+            assert!(!told.stopped);
+            told.add(event);
+        });
+    }
+    reader.finish(&mut |event| told.add(event));
+    told
+}
+
+fn line(told: &Told) -> String {
+    let mut line = String::new();
+    if !told.reasoning.is_empty() {
+        line += &format!("{{?{:?}}}", told.reasoning);
+    }
+    if !told.content.is_empty() {
+        line += &format!("{:?}", told.content);
+    }
+    for (name, arguments, ended) in &told.calls {
+        line += name;
+        line += if name.is_empty() { "" } else { "(" };
+        line += arguments;
+        line += if *ended { ")" } else { "" };
+    }
+    line + if told.stopped { "!" } else { "" }
+}
+
+fn reader(tool_format: &str, reasoning_format: &str) -> OutputReader {
+    OutputReader::new(&output(tool_format, reasoning_format))
+}
+
+fn output(tool_format: &str, reasoning_format: &str) -> Output<'static> {
+    Output {
+        tool_format: (!tool_format.is_empty()).then(|| tool_format.parse().unwrap()),
+        reasoning_format: (!reasoning_format.is_empty()).then(|| reasoning_format.parse().unwrap()),
+        tools: tools(),
+        prompt_end: "",
+        offered: true,
+        stops: &[],
+        keep_stop: false,
+        one_call: false,
+    }
+}
+
+fn tools() -> &'static [Function<'static>] {
+    static SCHEMA: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(|| {
+        let schema = json!({"properties": {
+            "s": {"type": "string"},
+            "n": {"type": "number"},
+            "b": {"type": "boolean"},
+            "o": {"$ref": "#/$defs/o"},
+            "u": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        }, "$defs": {"o": {"type": "object"}}});
+        schema.as_object().unwrap().clone()
+    });
+    static TOOLS: std::sync::LazyLock<[Function<'static>; 1]> =
+        std::sync::LazyLock::new(|| [Function { name: "known", parameters: Some(&SCHEMA) }]);
+    &*TOOLS
+}
