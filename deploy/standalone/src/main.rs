@@ -6,6 +6,7 @@ mod lines;
 mod parse;
 mod progress;
 mod render;
+mod schema;
 mod up;
 
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ enum Command {
     Parse(parse::Parse),
     /// Say what prompt a chat template makes of a request.
     Render(render::Render),
+    /// Translate JSON Schemas into what an engine enforces.
+    Schema(schema::Schema),
 }
 
 fn main() -> ExitCode {
@@ -40,5 +43,6 @@ fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Parse(parse) => parse.run(),
         Command::Render(render) => render.run(),
+        Command::Schema(schema) => schema.run(),
     }
 }

@@ -384,8 +384,8 @@ fn hostile_schemas_end_quickly() {
         for dialect in [Dialect::Vllm, Dialect::LlamaCpp] {
             let start = Instant::now();
             let found = translate(&schema, dialect);
-            // Without optimisation; a release build takes a twentieth.
-            assert!(start.elapsed() < Duration::from_secs(20), "{what} took {:?}", start.elapsed());
+            // Without optimisation and next to other tests; a release build takes a twentieth.
+            assert!(start.elapsed() < Duration::from_secs(30), "{what} took {:?}", start.elapsed());
             if let Ok(translated) = found {
                 assert!(depth(&translated) <= 64, "{what} is too deep for vLLM");
             }

@@ -14,8 +14,11 @@ pub(super) const MAX_TEXT: usize = 4 * 1024 * 1024;
 /// Schemas that apply to the same value, one inside or behind the other (`allOf` in `allOf`, `$ref` to `$ref`).
 pub(super) const MAX_NESTED: usize = 64;
 
-/// Alternatives of one kind (objects, say) that may stand side by side.
+/// Numbers, or kinds of strings, that may stand side by side.
 pub(super) const MAX_ALTERNATIVES: usize = 20_000;
+
+/// The same for arrays and objects, which cost more.
+pub(super) const MAX_BRANCHES: usize = 2_000;
 
 /// Steps of work: comparisons of two alternatives, members looked at, alternatives written. Less than a second.
 const MAX_STEPS: usize = 1_000_000;

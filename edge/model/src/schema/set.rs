@@ -2,7 +2,7 @@
 
 use super::algebra::Algebra;
 use super::arrays::Array;
-use super::budget::MAX_ALTERNATIVES;
+use super::budget::{MAX_ALTERNATIVES, MAX_BRANCHES};
 use super::error::SchemaError;
 use super::numbers::Numbers;
 use super::objects::Object;
@@ -110,8 +110,8 @@ impl Set {
     }
 
     fn check_size(&self, path: &str) -> Result<(), SchemaError> {
-        let most = self.numbers.len().max(self.strings.len()).max(self.arrays.len()).max(self.objects.len());
-        if most <= MAX_ALTERNATIVES {
+        let plain = self.numbers.len().max(self.strings.len());
+        if plain <= MAX_ALTERNATIVES && self.arrays.len().max(self.objects.len()) <= MAX_BRANCHES {
             return Ok(());
         }
         Err(SchemaError::TooLarge { path: path.to_owned(), reason: "too many alternatives" })
