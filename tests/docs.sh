@@ -12,7 +12,7 @@ for page in README.md docs/*.md docs/decisions/*.md; do
         fi
     done
     # Tests: `file::name`.
-    for test in $(grep -oE '`[A-Za-z0-9_./-]+::[A-Za-z0-9_]+`' "$page" | tr -d '`'); do
+    for test in $(grep -oE '`[A-Za-z0-9_/-]+\.[a-z]+::[A-Za-z0-9_]+`' "$page" | tr -d '`'); do
         if ! grep -qE "(fn|def) ${test##*::}\\b" "${test%%::*}" 2>/dev/null; then
             echo "$page names the test $test, which does not exist"
             missing=1

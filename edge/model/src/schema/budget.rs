@@ -23,6 +23,9 @@ pub(super) const MAX_BRANCHES: usize = 2_000;
 /// Steps of work: comparisons of two alternatives, members looked at, alternatives written. Less than a second.
 const MAX_STEPS: usize = 1_000_000;
 
+/// Steps for one attempt.
+const SHARE: usize = MAX_STEPS / 50;
+
 /// Counts work down.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -32,6 +35,16 @@ pub(super) struct Budget {
 impl Budget {
     pub(super) fn new() -> Self {
         Self { left: MAX_STEPS }
+    }
+
+    /// A small share for what may be given up.
+    pub(super) fn part(&self) -> Self {
+        Self { left: self.left.min(SHARE) }
+    }
+
+    /// Pays for what was spent of a share.
+    pub(super) fn take(&mut self, part: Self) {
+        self.left -= self.left.min(SHARE) - part.left;
     }
 
     /// Pays for `steps` of work at a place.

@@ -176,8 +176,7 @@ impl<'s> Schema<'s> {
             Some(Value::String(text)) => strings.patterns.extend(pattern::read(text, budget, &self.at("pattern"))?),
             Some(_) => return Err(self.invalid("pattern", "it must be a string")),
         }
-        let none = strings.patterns.iter().any(Regex::is_nothing);
-        Ok((!none && strings.most.is_none_or(|most| most >= strings.least)).then_some(strings))
+        Ok((!strings.is_clearly_empty(budget, &self.path)).then_some(strings))
     }
 
     fn array(&self, algebra: &mut Algebra<'s>) -> Result<Option<Array>, SchemaError> {

@@ -135,48 +135,14 @@ impl Regex {
 
     /// Whether no string is in both.
     pub(super) fn is_apart_from(&self, other: &Self, budget: &mut Budget, path: &str) -> Result<bool, SchemaError> {
-        let found = self.find_string(other, |one, two| one.takes_empty() && two.takes_empty(), budget, path)?;
-        Ok(!found)
+        are_apart(vec![self.clone(), other.clone()], budget, path)
     }
 
     /// Whether each string of this is in the other one.
     pub(super) fn is_within(&self, other: &Self, budget: &mut Budget, path: &str) -> Result<bool, SchemaError> {
-        let found = self.find_string(other, |one, two| one.takes_empty() && !two.takes_empty(), budget, path)?;
-        Ok(!found)
-    }
-
-    /// Whether some string of this one leads to where `is_end` holds for what then remains of both.
-    fn find_string(
-        &self,
-        other: &Self,
-        is_end: fn(&Self, &Self) -> bool,
-        budget: &mut Budget,
-        path: &str,
-    ) -> Result<bool, SchemaError> {
-        let mut seen = HashSet::new();
-        let mut open = vec![(self.clone(), other.clone())];
-        while let Some((one, two)) = open.pop() {
-            if one == Self::nothing() || !seen.insert((one.clone(), two.clone())) {
-                continue;
-            }
-            if is_end(&one, &two) {
-                return Ok(true);
-            }
-            if seen.len() > MOST_STATES {
-                return Err(SchemaError::TooLarge {
-                    path: path.to_owned(),
-                    reason: "its patterns are hard to compare",
-                });
-            }
-            let mut starts = BTreeSet::from([0]);
-            one.class_starts(&mut starts);
-            two.class_starts(&mut starts);
-            budget.spend((one.checked_size(path)? + two.checked_size(path)?) * starts.len(), path)?;
-            for character in starts {
-                open.push((one.after(character), two.after(character)));
-            }
-        }
-        Ok(false)
+        let only_first = |rests: &[Self]| rests[0].takes_empty() && !rests[1].takes_empty();
+        let is_lost = |rests: &[Self]| rests[0].is_nothing();
+        Ok(!some_string(vec![self.clone(), other.clone()], only_first, is_lost, budget, path)?)
     }
 
     /// Whether each class keeps to characters that JSON strings hold without an escape.
@@ -303,6 +269,49 @@ impl Regex {
             text.push(')');
         }
     }
+}
+
+/// Whether no string is in all of these.
+pub(super) fn are_apart(all: Vec<Regex>, budget: &mut Budget, path: &str) -> Result<bool, SchemaError> {
+    let in_all = |rests: &[Regex]| rests.iter().all(Regex::takes_empty);
+    let is_lost = |rests: &[Regex]| rests.iter().any(Regex::is_nothing);
+    Ok(!some_string(all, in_all, is_lost, budget, path)?)
+}
+
+/// Whether some string leads to where `is_end` holds for what then remains of each expression, and not past where
+/// `is_lost` does.
+fn some_string(
+    all: Vec<Regex>,
+    is_end: fn(&[Regex]) -> bool,
+    is_lost: fn(&[Regex]) -> bool,
+    budget: &mut Budget,
+    path: &str,
+) -> Result<bool, SchemaError> {
+    let mut seen = HashSet::new();
+    let mut open = vec![all];
+    while let Some(rests) = open.pop() {
+        if is_lost(&rests) || seen.contains(&rests) {
+            continue;
+        }
+        if is_end(&rests) {
+            return Ok(true);
+        }
+        if seen.len() > MOST_STATES {
+            return Err(SchemaError::TooLarge { path: path.to_owned(), reason: "its patterns are hard to compare" });
+        }
+        let mut starts = BTreeSet::from([0]);
+        let mut size = 0;
+        for rest in &rests {
+            rest.class_starts(&mut starts);
+            size += rest.checked_size(path)?;
+        }
+        budget.spend(size * starts.len(), path)?;
+        for character in starts {
+            open.push(rests.iter().map(|rest| rest.after(character)).collect());
+        }
+        seen.insert(rests);
+    }
+    Ok(false)
 }
 
 /// All strings but these, which are in order and have their first `from` bytes behind them.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::budget::Budget;
 use super::error::SchemaError;
-use super::regex::Regex;
+use super::regex::{self, Regex};
 
 /// Names in one set.
 pub(super) type Names = Rc<BTreeSet<Rc<str>>>;
@@ -48,23 +48,34 @@ impl Strings {
                     return Ok(None);
                 }
                 budget.spend(self.none_of.len() + other.none_of.len(), path)?;
-                for one in &self.patterns {
-                    for two in &other.patterns {
-                        // What is too hard to compare may have strings in common.
-                        if one != two && one.is_apart_from(two, budget, path).unwrap_or(false) {
-                            return Ok(None);
-                        }
-                    }
-                }
-                Ok(Some(Self {
+                let both = Self {
                     least,
                     most,
                     patterns: self.patterns.union(&other.patterns).cloned().collect(),
                     one_of: None,
                     none_of: Rc::new(self.none_of.union(&other.none_of).cloned().collect()),
-                }))
+                };
+                Ok((!both.is_clearly_empty(budget, path)).then_some(both))
             }
         }
+    }
+
+    /// Whether no string matches all patterns within the lengths. What is hard to see counts as not empty.
+    pub(super) fn is_clearly_empty(&self, budget: &mut Budget, path: &str) -> bool {
+        if self.most.is_some_and(|most| most < self.least) {
+            return true;
+        }
+        if self.patterns.is_empty() && (self.none_of.is_empty() || self.most.is_none()) {
+            return false;
+        }
+        let lengths = Self { least: self.least, most: self.most, ..Self::default() };
+        let others = Self { none_of: Rc::clone(&self.none_of), ..Self::default() };
+        let mut all: Vec<Regex> = self.patterns.iter().cloned().collect();
+        all.extend([lengths, others].iter().filter_map(Self::regex).filter(|regex| *regex != Regex::all()));
+        let mut part = budget.part();
+        let found = regex::are_apart(all, &mut part, path);
+        budget.take(part);
+        found.unwrap_or(false)
     }
 
     /// Everything else, as alternatives.
