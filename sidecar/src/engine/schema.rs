@@ -2,10 +2,11 @@
 
 use serde_json::value::RawValue;
 
-/// What holds a model to one blank at most, and only behind commas and colons. Small models else write blanks until
-/// their budget is gone. llguidance reads it, the library in vLLM (backend `guidance`) and in builds of llama.cpp; what
-/// else there is passes over it. (Its `whitespace_pattern` may repeat itself, so it bounds nothing.)
-const TIGHT: &str = r#""x-guidance":{"whitespace_flexible":false,"item_separator":", ?","key_separator":": ?"}"#;
+/// What holds a model to JSON without white space, as OpenAI's constrained answers are. Small models else write blanks
+/// until their budget is gone. llguidance reads it, the library in vLLM (backend `guidance`) and in builds of llama.cpp;
+/// what else there is passes over it. (Its `whitespace_pattern` may repeat itself and so bounds nothing, and its
+/// separators are patterns in some versions and plain text in others.)
+const TIGHT: &str = r#""x-guidance":{"whitespace_flexible":false}"#;
 
 /// Any JSON object.
 pub(super) const OBJECT: &str = r#"{"type":"object"}"#;

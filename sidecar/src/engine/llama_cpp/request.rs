@@ -204,7 +204,7 @@ mod tests {
             "repeat_penalty": 1.25, "repeat_last_n": 2048, "presence_penalty": 0.5, "frequency_penalty": -0.5, "seed": 7,
             "stop": ["END"], "ignore_eos": true, "logit_bias": {"504": -5.0}, "n_probs": 1,
             "post_sampling_probs": false, "json_schema": {
-                "x-guidance": {"whitespace_flexible": false, "item_separator": ", ?", "key_separator": ": ?"},
+                "x-guidance": {"whitespace_flexible": false},
                 "b": 1, "a": 2,
             },
         });

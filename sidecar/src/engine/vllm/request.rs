@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn each_constraint_has_its_name() {
-        let tight = json!({"whitespace_flexible": false, "item_separator": ", ?", "key_separator": ": ?"});
+        let tight = json!({"whitespace_flexible": false});
         let schema = constraint::Kind::JsonSchema(r#"{"b":1,"a":2}"#.into());
         let cases = [
             (schema, json!({"json": {"x-guidance": tight, "b": 1, "a": 2}})),
