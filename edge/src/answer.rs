@@ -1,7 +1,7 @@
 //! An answer on its way: merges the events of its choices and feeds them to the reply, which makes bytes of them.
 //! Streamed or whole, this is the one path.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use cloudach_model::reading::Reader;
 use cloudach_openai::{CallPiece, FinishReason, Head, Invalid, Piece, TokenLogprob, Usage, chat, completions};
@@ -9,7 +9,7 @@ use cloudach_proto::v1::{self, ErrorCode, Failed, GenerateEvent, GenerateRequest
 use futures_util::{
     FutureExt, StreamExt,
     future::{BoxFuture, Fuse},
-    stream::{BoxStream, SelectAll, abortable},
+    stream::{AbortHandle, BoxStream, SelectAll, abortable},
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -19,6 +19,7 @@ use crate::{
     error::{ApiError, Words},
     metrics::Outcome,
     reading::schema_refused,
+    turn::Continuation,
     usage::Meter,
 };
 
@@ -106,13 +107,23 @@ pub struct Making<R> {
     pub merge: Duration,
     /// Different choices have different prompts, of which one may be wrong and another not.
     pub several_prompts: bool,
+    /// How each choice goes on from where it takes another turn, if it does.
+    pub turn: Option<Continuation>,
+}
+
+/// Which generation an event is of.
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    choice: u32,
+    /// See [`Choice::part`].
+    part: u32,
 }
 
 /// An answer whose engine has started. Dropping it ends all its generations.
 pub struct Answer<R> {
-    events: SelectAll<BoxStream<'static, (u32, GenerateEvent)>>,
+    events: SelectAll<BoxStream<'static, (Source, GenerateEvent)>>,
     /// Events that have arrived and are not yet handed on: several at the start only.
-    arrived: VecDeque<(u32, GenerateEvent)>,
+    arrived: VecDeque<(Source, GenerateEvent)>,
     opened: bool,
     choices: Vec<Choice>,
     unfinished: usize,
@@ -149,16 +160,11 @@ impl<R: Reply> Answer<R> {
             // One for the whole answer: each registers with a lock that all answers share.
             kill: edge.running.kill.clone().cancelled_owned().boxed().fuse(),
         };
-        for (number, generation) in (0..).zip(generations) {
-            match edge.upstream.generate(generation, &edge.catalog) {
-                Ok(stream) => {
-                    let (stream, abort) = abortable(stream);
-                    answer.unfinished += 1;
-                    answer.choices.push(Choice::new(number, making.reader.clone(), abort));
-                    answer.events.push(stream.map(move |event| (number, event)).boxed());
-                }
-                Err(error) => return Err(answer.fail(error)),
-            }
+        let turn = making.turn.map(Arc::new);
+        for (choice, generation) in (0..).zip(generations) {
+            let abort = answer.generate(Source { choice, part: 0 }, generation)?;
+            answer.unfinished += 1;
+            answer.choices.push(Choice::new(choice, making.reader.clone(), turn.as_ref(), abort));
         }
         answer.hear_first_word().await?;
         if making.several_prompts {
@@ -171,6 +177,16 @@ impl<R: Reply> Answer<R> {
             }
         }
         Ok(answer)
+    }
+
+    fn generate(&mut self, source: Source, generation: GenerateRequest) -> Result<AbortHandle, ApiError> {
+        let started = {
+            let edge = self.meter.edge();
+            edge.upstream.generate(generation, &edge.catalog)
+        };
+        let (stream, abort) = abortable(started.map_err(|error| self.fail(error))?);
+        self.events.push(stream.map(move |event| (source, event)).boxed());
+        Ok(abort)
     }
 
     /// Waits until an event is there to be handed on. May be dropped and called again.
@@ -193,8 +209,8 @@ impl<R: Reply> Answer<R> {
         }
         self.wait().await;
         loop {
-            while let Some((number, event)) = self.arrived.pop_front() {
-                if let Err(error) = self.take(number, event, out) {
+            while let Some((source, event)) = self.arrived.pop_front() {
+                if let Err(error) = self.take(source, event, out) {
                     self.read_gathered(out);
                     return Err(error);
                 }
@@ -213,6 +229,9 @@ impl<R: Reply> Answer<R> {
             let Some(until) = self.gather_until.filter(|_| out.is_empty()) else { return Ok(Progress::More) };
             if timeout_at(until, self.wait()).await.is_err() {
                 self.read_gathered(out);
+                for choice in 0..self.choices.len() {
+                    self.turn_if_due(choice, out)?;
+                }
                 // After a silence, text is handed on as it comes.
                 self.gather_until = (!out.is_empty()).then(|| Instant::now() + self.merge);
                 return Ok(Progress::More);
@@ -238,29 +257,36 @@ impl<R: Reply> Answer<R> {
     async fn hear_first_word(&mut self) -> Result<(), ApiError> {
         match self.next().await {
             (_, GenerateEvent { event: Some(Event::Failed(failed)) }) => Err(self.failed(failed)),
-            (number, event) => {
-                if let Some(choice) = self.choices.get_mut(number as usize) {
+            (source, event) => {
+                if let Some(choice) = self.choices.get_mut(source.choice as usize) {
                     choice.hear();
                 }
-                self.arrived.push_back((number, event));
+                self.arrived.push_back((source, event));
                 Ok(())
             }
         }
     }
 
-    async fn next(&mut self) -> (u32, GenerateEvent) {
+    async fn next(&mut self) -> (Source, GenerateEvent) {
+        // Whose it is does not matter: it ends the whole answer.
+        let any = Source { choice: 0, part: self.choices.first().map_or(0, Choice::part) };
         tokio::select! {
             event = self.events.next() => event.unwrap_or_else(|| {
-                (0, Failed::retryable(ErrorCode::ReplicaLost, "the answer ended without a result").into())
+                (any, Failed::retryable(ErrorCode::ReplicaLost, "the answer ended without a result").into())
             }),
             () = &mut self.kill => {
-                (0, Failed::retryable(ErrorCode::ShuttingDown, "this server is stopping").into())
+                (any, Failed::retryable(ErrorCode::ShuttingDown, "this server is stopping").into())
             }
         }
     }
 
-    fn take(&mut self, number: u32, event: GenerateEvent, out: &mut Vec<u8>) -> Result<(), ApiError> {
+    fn take(&mut self, source: Source, event: GenerateEvent, out: &mut Vec<u8>) -> Result<(), ApiError> {
+        let number = source.choice;
         let Some(choice) = self.choices.get_mut(number as usize) else { return Ok(()) };
+        if choice.part() != source.part {
+            // The generation was ended where its choice took another turn.
+            return Ok(());
+        }
         let sink = &mut Sink { reply: &mut self.reply, meter: &mut self.meter, out };
         match event.event {
             Some(Event::Started(mut started)) => {
@@ -286,12 +312,35 @@ impl<R: Reply> Answer<R> {
                     v1::FinishReason::Stop | v1::FinishReason::Unspecified => FinishReason::Stop,
                 };
                 sink.meter.choice_finished(number, finished.usage);
+                if reason == FinishReason::Stop && choice.turns_at_end(sink) {
+                    return self.turn_if_due(number as usize, out);
+                }
                 choice.finish(reason, sink);
                 self.unfinished -= 1;
             }
             Some(Event::Failed(failed)) => return Err(self.failed(failed)),
             // An event of a newer version.
             None => {}
+        }
+        self.turn_if_due(number as usize, out)
+    }
+
+    /// Lets a choice go on under what it was not held to before, if that is where it is.
+    fn turn_if_due(&mut self, number: usize, out: &mut Vec<u8>) -> Result<(), ApiError> {
+        let Some(choice) = self.choices.get_mut(number).filter(|choice| choice.turns()) else { return Ok(()) };
+        let Some((continuation, written)) = choice.turn() else { return Ok(()) };
+        let source = Source { choice: choice.number(), part: choice.part() };
+        let tokens = self.meter.turned(source.choice);
+        match continuation.from(source.choice, &written, tokens) {
+            Some(generation) => {
+                let abort = self.generate(source, generation)?;
+                self.choices[number].go_on(abort);
+            }
+            None => {
+                let sink = &mut Sink { reply: &mut self.reply, meter: &mut self.meter, out };
+                self.choices[number].finish(FinishReason::Length, sink);
+                self.unfinished -= 1;
+            }
         }
         Ok(())
     }
@@ -332,7 +381,7 @@ impl<R> Drop for Answer<R> {
             self.meter.shown(choice.number(), choice.gathered());
         }
         let waiting = std::iter::from_fn(|| self.events.next().now_or_never().flatten());
-        for (number, event) in self.arrived.drain(..).chain(waiting) {
+        for (Source { choice: number, .. }, event) in self.arrived.drain(..).chain(waiting) {
             match event.event {
                 Some(Event::Started(started)) => self.meter.started(number, started),
                 Some(Event::Delta(delta)) => {

@@ -12,11 +12,13 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use cloudach_model::{
     reading::{ReasoningFormat, ToolFormat, detect},
+    schema::Dialect,
     template::{ChatTemplate, Source},
     tokens::Encoding,
 };
 use cloudach_proto::v1::{
-    self, CatalogSnapshot, ErrorCode, Failed, WatchCatalogRequest, catalog_client::CatalogClient, token_counting,
+    self, CatalogSnapshot, ErrorCode, Failed, SchemaWords, WatchCatalogRequest, catalog_client::CatalogClient,
+    token_counting,
 };
 use cloudach_service::{
     address::Address,
@@ -215,6 +217,14 @@ impl Model {
             formats: Formats::of(&told),
             counting,
             told,
+        }
+    }
+
+    /// The words in which its engines understand schemas.
+    pub fn schema_dialect(&self) -> Dialect {
+        match self.told.capabilities.map(|capabilities| capabilities.schema_words()) {
+            Some(SchemaWords::LlamaCpp) => Dialect::LlamaCpp,
+            Some(SchemaWords::Llguidance | SchemaWords::Unspecified) | None => Dialect::Vllm,
         }
     }
 

@@ -1,11 +1,19 @@
 //! One choice of an answer: what an engine generates for it, on its way through the reading step to the reply.
 
+use std::sync::Arc;
+
 use cloudach_model::reading::{Event, HeldTokens, Reader};
 use cloudach_openai::{CallPiece, FinishReason, Piece, TokenLogprob, TopLogprob, ids};
 use cloudach_proto::v1::{self, Delta, EchoedPrompt};
 use futures_util::stream::AbortHandle;
 
-use crate::{answer::Reply, http::arrival, trail::Trail, usage::Meter};
+use crate::{
+    answer::Reply,
+    http::arrival,
+    trail::Trail,
+    turn::{Continuation, Watch},
+    usage::Meter,
+};
 
 /// Where what is read goes.
 pub struct Sink<'a, R> {
@@ -19,6 +27,10 @@ pub struct Sink<'a, R> {
 pub struct Choice {
     number: u32,
     reader: Reader,
+    /// Looks for the place where it takes another turn.
+    watch: Option<Watch>,
+    /// Counts its generations.
+    part: u32,
     /// Tokens whose text the reader holds.
     tokens: HeldTokens<TokenLogprob>,
     /// Tokens of which the reader has not told yet whether they are the answer's.
@@ -43,6 +55,8 @@ struct Gathered {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Open,
+    /// It takes another turn from here.
+    Turning,
     /// A stop string was met; the engine was told of it too, so that its end is to follow.
     Stopped,
     Finished,
@@ -50,10 +64,12 @@ enum Stage {
 
 impl Choice {
     /// A choice whose generation `abort` ends.
-    pub fn new(number: u32, reader: Reader, abort: AbortHandle) -> Self {
+    pub fn new(number: u32, reader: Reader, turn: Option<&Arc<Continuation>>, abort: AbortHandle) -> Self {
         Self {
             number,
             reader,
+            watch: turn.cloned().map(Watch::new),
+            part: 0,
             tokens: HeldTokens::new(),
             trail: Trail::default(),
             prompted: false,
@@ -67,6 +83,32 @@ impl Choice {
     /// Its place in the answer.
     pub fn number(&self) -> u32 {
         self.number
+    }
+
+    /// Which of its generations runs.
+    pub fn part(&self) -> u32 {
+        self.part
+    }
+
+    /// Whether it takes another turn from here.
+    pub fn turns(&self) -> bool {
+        self.stage == Stage::Turning
+    }
+
+    /// Ends its generation where it turns: what follows, and what was written before it.
+    pub fn turn(&mut self) -> Option<(Arc<Continuation>, String)> {
+        self.abort.abort();
+        let (continuation, written) = self.watch.take()?.turn();
+        self.reader = continuation.reader.clone();
+        (self.tokens, self.trail) = (HeldTokens::new(), Trail::default());
+        self.stage = Stage::Open;
+        self.part += 1;
+        Some((continuation, written))
+    }
+
+    /// `abort` ends the generation that follows the turn.
+    pub fn go_on(&mut self, abort: AbortHandle) {
+        self.abort = abort;
     }
 
     /// The engine has said something of it.
@@ -137,6 +179,17 @@ impl Choice {
         true
     }
 
+    /// The engine has ended of itself. Whether that is where it takes another turn.
+    pub fn turns_at_end(&mut self, sink: &mut Sink<'_, impl Reply>) -> bool {
+        self.read_gathered(sink);
+        if let (Stage::Open, Reader::Output(reader), Some(watch)) = (self.stage, &self.reader, &mut self.watch)
+            && watch.look_at_end(reader)
+        {
+            self.stage = Stage::Turning;
+        }
+        self.turns()
+    }
+
     /// The engine has ended.
     pub fn finish(&mut self, reason: FinishReason, sink: &mut Sink<'_, impl Reply>) {
         self.read_gathered(sink);
@@ -160,7 +213,7 @@ impl Choice {
         if self.stage != Stage::Open {
             return;
         }
-        let Self { number, reader, tokens, trail, stage, .. } = self;
+        let Self { number, reader, watch, tokens, trail, stage, .. } = self;
         match reader {
             Reader::Plain => {
                 sink.meter.shown(*number, text);
@@ -180,7 +233,9 @@ impl Choice {
             }
             // Log-probabilities of calls are never shown, as at OpenAI.
             Reader::Calls(_) => reader.push(text, &mut |event| give(*number, event, &mut Vec::new(), sink)),
-            Reader::Output(_) => {
+            Reader::Output(output) => {
+                let before_turn = watch.as_mut().and_then(|watch| watch.look(output, text));
+                let text = before_turn.unwrap_or(text);
                 trail.push(text, logprobs);
                 reader.push(text, &mut |event| {
                     if event == Event::Stopped {
@@ -188,6 +243,9 @@ impl Choice {
                     }
                     give(*number, event, &mut follow(trail, event), sink);
                 });
+                if before_turn.is_some() {
+                    *stage = Stage::Turning;
+                }
             }
         }
     }

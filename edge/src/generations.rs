@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use cloudach_openai::{Constraint, Invalid, Sampling};
+use cloudach_openai::{Invalid, Sampling};
 use cloudach_proto::v1::{self, GenerateRequest, Prompt, PromptText, RequestContext, TokenIds, prompt};
 
 use crate::reading::{Reading, Stops};
@@ -28,7 +28,7 @@ pub fn fits(bytes: usize, n: u32) -> Result<(), Invalid> {
 }
 
 /// What all choices of a request share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Shared<'a> {
     pub request_id: &'a str,
     pub model: &'a str,
@@ -52,7 +52,7 @@ impl Shared<'_> {
             prompt: Some(prompt),
             sampling: Some(sampling),
             top_logprobs: self.top_logprobs.map(u32::from),
-            constraint: self.reading.constraint.as_ref().map(constraint),
+            constraint: self.reading.constraint.clone(),
             context: Some(self.context.clone()),
             echo: self.echo,
         }
@@ -85,22 +85,11 @@ fn sampling(asked: &Sampling, reading: &Reading) -> v1::Sampling {
         stop_token_ids: asked.stop_token_ids.clone(),
         ignore_eos: asked.ignore_eos,
         logit_bias: asked.logit_bias.iter().map(|(&id, &bias)| (id, bias)).collect::<HashMap<_, _>>(),
-        skip_special_tokens: asked.skip_special_tokens.or(reading.marks.then_some(false)),
+        skip_special_tokens: asked.skip_special_tokens,
         priority: asked.priority,
         cache_salt: asked.cache_salt.clone(),
         include_stop: asked.include_stop,
+        shown_tokens: reading.marks.iter().map(|&token| token.to_owned()).collect(),
         stop_is_cut_by_caller: reading.stops == Stops::Edge && !asked.include_stop,
     }
-}
-
-fn constraint(asked: &Constraint) -> v1::Constraint {
-    use v1::constraint::Kind;
-    let kind = match asked {
-        Constraint::JsonObject => Kind::JsonObject(v1::JsonObject {}),
-        Constraint::JsonSchema(schema) => Kind::JsonSchema(schema.clone()),
-        Constraint::Regex(regex) => Kind::Regex(regex.clone()),
-        Constraint::Choice(choices) => Kind::Choice(v1::Choices { choices: choices.clone() }),
-        Constraint::Grammar(grammar) => Kind::Grammar(grammar.clone()),
-    };
-    v1::Constraint { kind: Some(kind) }
 }

@@ -17,6 +17,7 @@ mod reading;
 mod sse;
 mod tokens;
 mod trail;
+mod turn;
 mod upstream;
 mod usage;
 mod work;

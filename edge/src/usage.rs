@@ -113,9 +113,21 @@ struct Choice {
     /// Kept to be counted, whoever counts the rest: engines do not tell it apart.
     reasoning: String,
     tokens_seen: u64,
+    /// Those of generations before the one that runs.
+    tokens_before: u64,
     /// As the engine said at the start. 0: it did not.
     prompt_tokens: u64,
     engine: Option<TokenUsage>,
+}
+
+impl Choice {
+    /// The prompt has so many tokens, as the engine says. What follows a turn has a prompt that is longer by what was
+    /// generated before it.
+    fn note_prompt(&mut self, tokens: u32) {
+        if self.tokens_before == 0 {
+            self.prompt_tokens = self.prompt_tokens.max(tokens.into());
+        }
+    }
 }
 
 /// What a meter needs to know of its request.
@@ -184,7 +196,7 @@ impl Meter {
     pub fn started(&mut self, choice: u32, started: Started) {
         self.record.replica = started.replica;
         if let Some(choice) = self.choices.get_mut(choice as usize) {
-            choice.prompt_tokens = choice.prompt_tokens.max(started.prompt_tokens.into());
+            choice.note_prompt(started.prompt_tokens);
         }
     }
 
@@ -195,7 +207,7 @@ impl Meter {
         }
         if let Some(choice) = self.choices.get_mut(choice as usize) {
             choice.tokens_seen += delta.token_ids.len() as u64;
-            choice.prompt_tokens = choice.prompt_tokens.max(delta.prompt_tokens.into());
+            choice.note_prompt(delta.prompt_tokens);
         }
     }
 
@@ -211,6 +223,23 @@ impl Meter {
         if let Some(choice) = self.choices.get_mut(choice as usize) {
             choice.reasoning.push_str(text);
         }
+    }
+
+    /// A choice goes on in another generation, whose prompt holds what was written before. How many tokens were generated
+    /// for it so far.
+    pub fn turned(&mut self, choice: u32) -> u64 {
+        let Some(choice) = self.choices.get_mut(choice as usize) else { return 0 };
+        if let Some(usage) = choice.engine.take() {
+            choice.prompt_tokens = choice.prompt_tokens.max(usage.prompt_tokens.into());
+            choice.tokens_seen = choice.tokens_seen.max(usage.completion_tokens.into());
+        }
+        choice.tokens_before += std::mem::take(&mut choice.tokens_seen);
+        choice.tokens_before
+    }
+
+    /// The edge that the request came to.
+    pub fn edge(&self) -> &Edge {
+        &self.edge
     }
 
     /// A choice is complete.
@@ -274,12 +303,13 @@ impl Meter {
             let counts = || prompt.iter().filter_map(|choice| choice.engine.as_ref());
             // Choices share their prompt: it is counted once.
             let at_start = prompt.iter().map(|choice| choice.prompt_tokens);
-            let at_end = counts().map(|usage| u64::from(usage.prompt_tokens));
+            let first = prompt.iter().filter(|choice| choice.tokens_before == 0);
+            let at_end = first.filter_map(|choice| choice.engine.as_ref()).map(|usage| u64::from(usage.prompt_tokens));
             engine.prompt_tokens += at_end.chain(at_start).max().unwrap_or_default();
             engine.cached_tokens += counts().map(|usage| u64::from(usage.cached_tokens)).max().unwrap_or_default();
             for choice in prompt {
                 let exact = choice.engine.as_ref().map(|usage| u64::from(usage.completion_tokens));
-                engine.completion_tokens += exact.unwrap_or(choice.tokens_seen);
+                engine.completion_tokens += choice.tokens_before + exact.unwrap_or(choice.tokens_seen);
             }
         }
     }

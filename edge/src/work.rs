@@ -16,6 +16,8 @@ use crate::error::ApiError;
 /// Work on more bytes than this is long: counting so much text takes about a millisecond, other work less.
 const LONG: usize = 16 * 1024;
 
+const BROKEN: ApiError = ApiError::Internal("a computation failed");
+
 /// Runs work. How much may wait is bounded by the requests that were admitted.
 #[derive(Debug)]
 pub struct Work {
@@ -39,10 +41,20 @@ impl Work {
         bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        const BROKEN: ApiError = ApiError::Internal("a computation failed");
         if bytes <= LONG {
             return catch_unwind(AssertUnwindSafe(work)).map_err(|_| BROKEN);
         }
+        self.run_long(work).await
+    }
+
+    /// Runs `work` that may be long whatever its size is.
+    ///
+    /// # Errors
+    /// The work panicked.
+    pub async fn run_long<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
         let _core = self.cores.acquire().await.map_err(|_| BROKEN)?;
         self.tasks.spawn_blocking(work).await.map_err(|_| BROKEN)
     }

@@ -11,7 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use cloudach_proto::{
     session::client::Peer,
-    v1::{Capabilities, ChatTemplate, Load, ModelPhase, ModelState},
+    v1::{Capabilities, ChatTemplate, Load, ModelPhase, ModelState, SchemaWords},
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -128,9 +128,17 @@ impl Fleet {
         self.ready.load().get(model).map_or(0, Vec::len)
     }
 
-    /// What replicas have said of `model`.
+    /// What replicas have said of `model`. A schema must be in words that each of them understands, as any may get it.
     pub fn known(&self, model: &str) -> Known {
-        self.known.lock().get(model).cloned().unwrap_or_default()
+        let mut known = self.known.lock().get(model).cloned().unwrap_or_default();
+        let narrow = self.replicas.lock().values().any(|replica| {
+            let said = replica.models.lock().get(model).and_then(|state| state.capabilities);
+            said.is_some_and(|said| said.schema_words() == SchemaWords::LlamaCpp)
+        });
+        if let Some(capabilities) = known.capabilities.as_mut().filter(|_| narrow) {
+            capabilities.set_schema_words(SchemaWords::LlamaCpp);
+        }
+        known
     }
 
     /// For people: why no replica of `model` is ready.

@@ -1,36 +1,43 @@
-//! The schemas that force calls, and what of a function's own schema changes on its way into them.
+//! The schemas that force calls: the functions' own, in an engine's words, side by side.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
-use cloudach_model::reading::{Forced, Function};
+use cloudach_model::{
+    reading::{Forced, Function, answer_or_calls},
+    schema::Dialect,
+};
 use serde_json::{Value, json};
+
+fn forced(forced: &Forced<'_>) -> String {
+    forced.constraint(Dialect::Vllm).unwrap().to_string()
+}
 
 #[test]
 fn one_function_is_its_parameters() {
+    let nothing = r#"{"type":"object","properties":{},"additionalProperties":false}"#;
     let cases = [
-        // As the client wrote it: order of keys, references to the root and all.
+        // In the client's order of keys.
         (
-            r##"{"type":"object","$schema":"s","properties":{"b":{"$ref":"#"},"a":{"$ref":"#/$defs/A"}},"$id":"i","$defs":{"A":{}}}"##,
-            None,
+            r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","properties":{"b":{"type":"string"},"a":{"enum":[1]}},"additionalProperties":false}"#,
+            r#"{"type":"object","properties":{"b":{"type":"string"},"a":{"const":1}},"additionalProperties":false}"#,
         ),
-        ("{}", Some(r#"{"type":"object","properties":{},"additionalProperties":false}"#)),
-        (r#"{"type":"object"}"#, None),
+        ("{}", nothing),
+        // Arguments are an object, also where the schema allows more.
+        (r#"{"type":["object","null"],"additionalProperties":false}"#, nothing),
     ];
     for (parameters, expected) in cases {
         let parsed: Value = serde_json::from_str(parameters).unwrap();
         let function = Function { name: "f", parameters: parsed.as_object() };
-        assert_eq!(Forced::Named(function).constraint(), expected.unwrap_or(parameters));
+        assert_eq!(forced(&Forced::Named(function)), expected, "{parameters}");
     }
-    let function = Function { name: "f", parameters: None };
-    assert_eq!(
-        Forced::Named(function).constraint(),
-        r#"{"type":"object","properties":{},"additionalProperties":false}"#
-    );
+    assert_eq!(forced(&Forced::Named(Function { name: "f", parameters: None })), nothing);
 }
 
 #[test]
 fn any_function_is_a_list_of_calls() {
-    let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
+    let parameters = json!({
+        "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": false,
+    });
     let functions = [
         Function { name: "get_weather", parameters: parameters.as_object() },
         Function { name: "get-weather", parameters: None },
@@ -41,123 +48,57 @@ fn any_function_is_a_list_of_calls() {
         r#""required":["name","parameters"],"additionalProperties":false},"#,
         r##"{"type":"object","properties":{"name":{"const":"get-weather"},"parameters":{"$ref":"#/$defs/1"}},"##,
         r#""required":["name","parameters"],"additionalProperties":false}]},"#,
-        r#""$defs":{"0":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]},"#,
+        r#""$defs":{"0":{"type":"object","properties":{"city":{"type":"string"}},"additionalProperties":false,"required":["city"]},"#,
         r#""1":{"type":"object","properties":{},"additionalProperties":false}}}"#,
     );
-    assert_eq!(Forced::Required { functions: &functions, parallel: true }.constraint(), expected);
-    let single = Forced::Required { functions: &functions, parallel: false }.constraint();
+    assert_eq!(forced(&Forced::Required { functions: &functions, parallel: true }), expected);
+    let single = forced(&Forced::Required { functions: &functions, parallel: false });
     assert_eq!(single, expected.replace("\"maxItems\":16", "\"maxItems\":1"));
 }
 
-/// Each as it is and as it is at `#/$defs/0`.
+/// Recursive parameters, with properties that are named like keywords.
 #[test]
-fn local_references_move_along() {
-    let cases = [
-        (json!({"$ref": "#"}), json!({"$ref": "#/$defs/0"})),
-        (json!({"$ref": "#/"}), json!({"$ref": "#/$defs/0/"})),
-        (
-            json!({"$ref": "#/definitions/A", "definitions": {"A": {"$ref": "#/definitions/B"}, "B": {"type": "object"}}}),
-            json!({"$ref": "#/$defs/0/definitions/A",
-                "definitions": {"A": {"$ref": "#/$defs/0/definitions/B"}, "B": {"type": "object"}}}),
-        ),
-        // In every place where a schema may stand.
-        (
-            json!({"properties": {"a": {"$ref": "#/a"}}, "patternProperties": {"^x": {"$ref": "#/a"}},
-                "dependentSchemas": {"a": {"$ref": "#/a"}}, "dependencies": {"a": {"$ref": "#/a"}, "b": ["#/a"]},
-                "$defs": {"a": {"$ref": "#/a"}}, "definitions": {"a": {"$ref": "#/a"}}}),
-            json!({"properties": {"a": {"$ref": "#/$defs/0/a"}}, "patternProperties": {"^x": {"$ref": "#/$defs/0/a"}},
-                "dependentSchemas": {"a": {"$ref": "#/$defs/0/a"}},
-                "dependencies": {"a": {"$ref": "#/$defs/0/a"}, "b": ["#/a"]},
-                "$defs": {"a": {"$ref": "#/$defs/0/a"}}, "definitions": {"a": {"$ref": "#/$defs/0/a"}}}),
-        ),
-        (
-            json!({"anyOf": [{"$ref": "#/a"}], "allOf": [{"$ref": "#/a"}], "oneOf": [{"$ref": "#/a"}],
-                "prefixItems": [{"$ref": "#/a"}], "not": {"$ref": "#/a"}, "if": {"$ref": "#/a"},
-                "then": {"$ref": "#/a"}, "else": {"$ref": "#/a"}, "contains": {"$ref": "#/a"},
-                "additionalProperties": {"$ref": "#/a"}, "additionalItems": {"$ref": "#/a"},
-                "propertyNames": {"$ref": "#/a"}, "unevaluatedItems": {"$ref": "#/a"},
-                "unevaluatedProperties": {"$ref": "#/a"}, "contentSchema": {"$ref": "#/a"}, "items": {"$ref": "#/a"}}),
-            json!({"anyOf": [{"$ref": "#/$defs/0/a"}], "allOf": [{"$ref": "#/$defs/0/a"}],
-                "oneOf": [{"$ref": "#/$defs/0/a"}], "prefixItems": [{"$ref": "#/$defs/0/a"}],
-                "not": {"$ref": "#/$defs/0/a"}, "if": {"$ref": "#/$defs/0/a"}, "then": {"$ref": "#/$defs/0/a"},
-                "else": {"$ref": "#/$defs/0/a"}, "contains": {"$ref": "#/$defs/0/a"},
-                "additionalProperties": {"$ref": "#/$defs/0/a"}, "additionalItems": {"$ref": "#/$defs/0/a"},
-                "propertyNames": {"$ref": "#/$defs/0/a"}, "unevaluatedItems": {"$ref": "#/$defs/0/a"},
-                "unevaluatedProperties": {"$ref": "#/$defs/0/a"}, "contentSchema": {"$ref": "#/$defs/0/a"},
-                "items": {"$ref": "#/$defs/0/a"}}),
-        ),
-        (json!({"items": [{"$ref": "#/a"}, true]}), json!({"items": [{"$ref": "#/$defs/0/a"}, true]})),
-        // Properties with the names of keywords.
-        (
-            json!({"properties": {"$ref": {"$ref": "#"}, "enum": {"$ref": "#"}, "properties": {"$ref": "#"}}}),
-            json!({"properties": {"$ref": {"$ref": "#/$defs/0"}, "enum": {"$ref": "#/$defs/0"},
-                "properties": {"$ref": "#/$defs/0"}}}),
-        ),
-        // Reached through a reference only, also round and round.
-        (
-            json!({"$ref": "#/components/schemas/A~1B", "components": {"schemas": {
-                "A/B": {"items": {"$ref": "#/components/schemas/C"}}, "C": {"items": {"$ref": "#/components/schemas/A~1B"}},
-                "example": {"$ref": "#/components/schemas/C"}}}}),
-            json!({"$ref": "#/$defs/0/components/schemas/A~1B", "components": {"schemas": {
-                "A/B": {"items": {"$ref": "#/$defs/0/components/schemas/C"}},
-                "C": {"items": {"$ref": "#/$defs/0/components/schemas/A~1B"}},
-                "example": {"$ref": "#/components/schemas/C"}}}}),
-        ),
-        // A schema with an address is a document of its own, but at the root, where it is about to move.
-        (
-            json!({"$id": "https://example.com/f", "items": {"$ref": "#/a"},
-                "not": {"$id": "https://example.com/g", "items": {"$ref": "#/a"}}, "if": {"$id": "#anchor", "$ref": "#/a"}}),
-            json!({"items": {"$ref": "#/$defs/0/a"},
-                "not": {"$id": "https://example.com/g", "items": {"$ref": "#/a"}},
-                "if": {"$id": "#anchor", "$ref": "#/$defs/0/a"}}),
-        ),
-    ];
-    for (schema, expected) in cases {
-        assert_eq!(moved(&schema).to_string(), of_an_object(expected).to_string());
+fn references_move_along() {
+    let parameters = json!({
+        "properties": {
+            "$ref": {"$ref": "#/definitions/tree"}, "enum": {"const": "#/$defs/0"}, "rest": {"type": "array", "items": {"$ref": "#"}},
+        },
+        "additionalProperties": false,
+        "definitions": {"tree": {"type": "array", "items": {"anyOf": [{"$ref": "#/definitions/tree"}, {"type": "null"}]}}},
+    });
+    let functions = [Function { name: "f", parameters: parameters.as_object() }];
+    let schema = Forced::Required { functions: &functions, parallel: true }.constraint(Dialect::Vllm).unwrap();
+    let moved = &schema["$defs"]["0"];
+    let text = moved.to_string();
+    for reference in text.split(r##""$ref":"##).skip(1).filter(|rest| rest.starts_with('"')) {
+        let target = reference[1..].split('"').next().unwrap();
+        assert!(target.starts_with("#/$defs/0/$defs/"), "{target} in {text}");
+        assert!(schema.pointer(&target[1..]).is_some(), "{target} is nowhere in {schema}");
     }
-}
-
-/// Arguments are an object: it is said where the schema does not.
-fn of_an_object(mut schema: Value) -> Value {
-    let fields = schema.as_object_mut().unwrap();
-    if !fields.contains_key("type") {
-        fields.insert("type".to_owned(), "object".into());
-    }
-    schema
+    assert_eq!(moved["properties"]["enum"], json!({"const": "#/$defs/0"}), "a value that looks like a reference stays");
+    assert!(moved["properties"]["$ref"].is_object());
 }
 
 #[test]
-fn all_else_stays() {
-    let cases = [
-        json!({"properties": {"$ref": {"type": "string"}}, "required": ["$ref"]}),
-        json!({"enum": [{"$ref": "#/a"}, "#"], "const": {"$ref": "#"}, "default": {"$ref": "#/a"}}),
-        json!({"examples": [{"$ref": "#/a"}], "description": "#/a", "x-note": {"$ref": "#/a"}}),
-        json!({"items": {"$ref": "https://example.com/s#/a"}, "not": {"$ref": "#anchor"}, "if": {"$ref": "A"}}),
-        json!({"items": {"$ref": 1}, "not": {"$ref": ["#/a"]}, "if": {"$ref": {"$ref": "#/a"}}, "then": {"$ref": ""}}),
-        json!({"properties": {"properties": {"const": {"properties": {"a": {"$ref": "#"}}}}}}),
-        json!({"properties": [{"$ref": "#/a"}], "$defs": 1, "items": null}),
-    ];
-    for schema in cases {
-        assert_eq!(moved(&schema).to_string(), of_an_object(schema).to_string());
-    }
+fn what_cannot_be_enforced_is_named() {
+    let parameters = json!({"type": "object", "properties": {"tags": {"type": "array", "uniqueItems": true}}});
+    let functions =
+        [Function { name: "fine", parameters: None }, Function { name: "tag", parameters: parameters.as_object() }];
+    let calls = Forced::Required { functions: &functions, parallel: true };
+    let error = calls.constraint(Dialect::Vllm).unwrap_err();
+    assert_eq!((error.function.as_str(), error.error.path()), ("tag", "/properties/tags/uniqueItems"));
 }
 
-/// As many references as fit into a request, to each other and through each other.
 #[test]
-fn many_references_take_linear_time() {
-    let mut schemas = serde_json::Map::new();
-    for number in 0..50_000 {
-        schemas.insert(format!("s{number}"), json!({"items": {"$ref": format!("#/x/s{}", (number * 7) % 50_000)}}));
+fn an_answer_is_told_from_calls_by_its_first_sign() {
+    let functions = [Function { name: "f", parameters: None }];
+    let calls = Forced::Required { functions: &functions, parallel: true }.constraint(Dialect::Vllm).unwrap();
+    let object = json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/0"}}, "$defs": {"0": {"type": "null"}}});
+    let both = answer_or_calls(&object, &calls).unwrap();
+    assert_eq!(both["anyOf"], json!([{"$ref": "#/$defs/0"}, {"$ref": "#/$defs/1"}]));
+    assert_eq!(both.pointer("/$defs/0/properties/a/$ref"), Some(&json!("#/$defs/0/$defs/0")));
+    assert_eq!(both.pointer("/$defs/1/items/anyOf/0/properties/parameters/$ref"), Some(&json!("#/$defs/1/$defs/0")));
+    for answer in [json!({"type": "array"}), json!({}), json!(true), json!({"anyOf": [object, {"type": "string"}]})] {
+        assert_eq!(answer_or_calls(&answer, &calls), None, "{answer}");
     }
-    let schema = json!({"$ref": "#/x/s1", "x": schemas});
-    let start = std::time::Instant::now();
-    assert_eq!(moved(&schema)["$ref"], "#/$defs/0/x/s1");
-    println!("{:?}", start.elapsed());
-    assert!(start.elapsed() < std::time::Duration::from_secs(10));
-}
-
-fn moved(schema: &Value) -> Value {
-    let functions = [Function { name: "f", parameters: schema.as_object() }];
-    let constraint = Forced::Required { functions: &functions, parallel: true }.constraint();
-    serde_json::from_str::<Value>(&constraint).unwrap()["$defs"]["0"].take()
 }

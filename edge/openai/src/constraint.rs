@@ -1,6 +1,8 @@
 //! What an answer must look like: OpenAI's `response_format` and vLLM's
 //! `structured_outputs`, of which a request may use one.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use crate::invalid::Invalid;
@@ -17,14 +19,44 @@ const MOST_CHOICES: usize = 1024;
 pub enum Constraint {
     /// Any JSON object.
     JsonObject,
-    /// A JSON Schema, as compact JSON in the client's key order.
-    JsonSchema(String),
+    JsonSchema(JsonSchema),
     /// A regular expression for the whole answer.
     Regex(String),
     /// One of these texts; never empty.
     Choice(Vec<String>),
     /// A grammar in the engine's notation.
     Grammar(String),
+}
+
+/// A JSON Schema that an answer must satisfy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonSchema {
+    /// In the client's key order.
+    pub schema: Value,
+    /// Which parameter it came in.
+    origin: Origin,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Origin {
+    /// With the name that the client gave it.
+    ResponseFormat(String),
+    StructuredOutputs,
+}
+
+impl JsonSchema {
+    /// What a client is told of a schema that cannot be enforced. Clients look for the first words (compat-spec,
+    /// langchain-openai).
+    pub fn refused(&self, why: impl fmt::Display) -> Invalid {
+        match &self.origin {
+            Origin::ResponseFormat(name) => {
+                Invalid::new(format!("Invalid schema for response_format '{name}': {why}")).param("response_format")
+            }
+            Origin::StructuredOutputs => {
+                Invalid::new(format!("Invalid schema for structured_outputs: {why}")).param("structured_outputs")
+            }
+        }
+    }
 }
 
 impl Constraint {
@@ -77,7 +109,7 @@ fn json_schema(path: &Path<'_>, value: Value, blamed: &Path<'_>) -> Result<Const
             Invalid::new(format!("Invalid schema for response_format '{name}': {fault}")).param(blamed)
         })?;
     }
-    Ok(Constraint::JsonSchema(Value::Object(schema).to_string()))
+    Ok(Constraint::JsonSchema(JsonSchema { schema: Value::Object(schema), origin: Origin::ResponseFormat(name) }))
 }
 
 /// Names of functions and of schemas.
@@ -125,7 +157,7 @@ fn schema_or_text(path: &Path<'_>, value: Value) -> Result<Constraint, Invalid> 
         },
         other => return Err(Invalid::wrong_type(path, "one of an object or string", reader::kind(&other))),
     };
-    Ok(Constraint::JsonSchema(schema.to_string()))
+    Ok(Constraint::JsonSchema(JsonSchema { schema, origin: Origin::StructuredOutputs }))
 }
 
 fn choice(path: &Path<'_>, value: Value) -> Result<Vec<String>, Invalid> {

@@ -29,7 +29,7 @@ mod strict;
 mod unsupported;
 mod usage;
 
-pub use constraint::Constraint;
+pub use constraint::{Constraint, JsonSchema};
 pub use error::{error_body, error_event};
 pub use finish::FinishReason;
 pub use head::Head;

@@ -102,10 +102,16 @@ fn constraints_keep_the_clients_key_order() {
     assert_eq!(constraint(json!({"response_format": {"type": "json_object"}})), Some(Constraint::JsonObject));
     let schema = r#"{"type":"object","properties":{"z":{"type":"string"},"a":{"type":"integer"}}}"#;
     let parsed: Value = serde_json::from_str(schema).unwrap();
-    let expected = Some(Constraint::JsonSchema(schema.into()));
-    assert_eq!(constraint(format(json!({"name": "r", "description": "d", "schema": parsed}))), expected);
-    assert_eq!(constraint(json!({"structured_outputs": {"json": parsed}})), expected);
-    assert_eq!(constraint(json!({"structured_outputs": {"json": schema, "regex": null}})), expected);
+    let asked = [
+        format(json!({"name": "r", "description": "d", "schema": parsed})),
+        json!({"structured_outputs": {"json": parsed}}),
+        json!({"structured_outputs": {"json": schema, "regex": null}}),
+    ];
+    for (asked, param) in asked.into_iter().zip(["response_format", "structured_outputs", "structured_outputs"]) {
+        let Some(Constraint::JsonSchema(read)) = constraint(asked) else { panic!("no schema was read") };
+        assert_eq!(read.schema.to_string(), schema);
+        assert_eq!(read.refused("why").param.as_deref(), Some(param));
+    }
     assert_eq!(constraint(json!({"structured_outputs": {"regex": "a+"}})), Some(Constraint::Regex("a+".into())));
     assert_eq!(
         constraint(json!({"structured_outputs": {"choice": ["y", "n"]}})),

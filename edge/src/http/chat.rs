@@ -21,7 +21,8 @@ use crate::{
     generations::{Shared, fits, text_prompt},
     metrics::Endpoint,
     prompt,
-    reading::Reading,
+    reading,
+    turn::Continuation,
     usage::{Meter, Metered},
 };
 
@@ -38,6 +39,7 @@ pub async fn create(
     permit.check(&model.id)?;
     let (request, prompt) = prompt::chat(&edge.work, &model, request, bytes).await?;
     fits(prompt.text.len(), request.n)?;
+    let (reading, request) = reading::chat(&edge.work, &model, request, prompt.end()).await?;
     let cost = Cost {
         prompt_tokens: prompt.tokens,
         prompt_bytes: prompt.text.len(),
@@ -60,9 +62,6 @@ pub async fn create(
         max_tokens: request.sampling.max_tokens,
     };
     let meter = Meter::start(&edge, permit, &metered);
-    let (formats, prompt_end) = (model.formats, prompt.end().to_owned());
-    let read = move || (Reading::of_chat(&request, formats, &prompt_end), request);
-    let (reading, request) = edge.work.run(bytes, read).await?;
     let shared = Shared {
         request_id: &arrival.request_id,
         model: &model.id,
@@ -76,10 +75,14 @@ pub async fn create(
     let defaults =
         Defaults { obfuscation: edge.config.stream.obfuscation, reasoning: edge.config.stream.reasoning.into() };
     let reply = chat::Reply::new(&head, &request, defaults);
+    let turn = reading.turn.as_deref().map(|turn| {
+        let request = Shared { reading: &turn.then, ..shared.clone() }.generation(0, 0, text_prompt(prompt.text.clone(), false));
+        Continuation { at: turn.at.clone(), request, reader: turn.then.reader.clone() }
+    });
     let prompts = std::iter::repeat_n(prompt.text, request.n as usize);
     let generations =
         (0..).zip(prompts).map(|(choice, text)| shared.generation(choice, choice, text_prompt(text, false)));
     let form = request.stream.map_or(Form::Whole, |_| Form::Stream("text/event-stream; charset=utf-8"));
-    let making = Making { reply, reader: reading.reader.clone(), merge: form.merge(&edge), several_prompts: false };
+    let making = Making { reply, reader: reading.reader.clone(), merge: form.merge(&edge), several_prompts: false, turn };
     respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await
 }

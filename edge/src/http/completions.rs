@@ -45,7 +45,13 @@ pub async fn create(
     let head = answer::head(ids::completion(arrival::random()), &request.model, arrival.unix);
     let reply = completions::Reply::new(&head, &request);
     let best_of = request.best_of > request.n;
-    let reading = Reading::of_text(&request.sampling, request.constraint.take());
+    let reading = match request.constraint.take() {
+        Some(constraint) => {
+            let (sampling, dialect) = (request.sampling.clone(), model.schema_dialect());
+            edge.work.run_long(move || Reading::of_prompt(&sampling, Some(constraint), dialect)).await??
+        }
+        None => Reading::of_prompt(&request.sampling, None, model.schema_dialect())?,
+    };
     let prompts = std::mem::take(&mut request.prompts);
     let prompt_bytes = tokens::bytes(&prompts);
     fits(prompt_bytes, request.best_of)?;
@@ -90,10 +96,10 @@ pub async fn create(
     let (reader, merge, several_prompts) =
         (reading.reader.clone(), form.merge(&edge), candidates > request.best_of as usize);
     let response = if best_of {
-        let making = Making { reply: BestOf::new(reply, &request, candidates), reader, merge, several_prompts };
+        let making = Making { reply: BestOf::new(reply, &request, candidates), reader, merge, several_prompts, turn: None };
         respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await?
     } else {
-        let making = Making { reply, reader, merge, several_prompts };
+        let making = Making { reply, reader, merge, several_prompts, turn: None };
         respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await?
     };
     Ok(headers::name_model(response, &request.model))

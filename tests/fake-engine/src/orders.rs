@@ -2,7 +2,7 @@
 //!
 //! A directive stands anywhere in the prompt, the later one wins, and what cannot be read is ordinary text:
 //! `[[tokens=200]]`, `[[first=1s]]` (delay before the first token), `[[delay=5ms]]` (between tokens),
-//! `[[say:any text]]`, `[[eos=false]]`, `[[burst=2]]` (tokens per event), `[[fault:die_after=3]]`, `[[wire:crlf]]`,
+//! `[[say:any text]]`, `[[free:any text]]` (said where no schema asks for anything else), `[[eos=false]]`, `[[burst=2]]` (tokens per event), `[[fault:die_after=3]]`, `[[wire:crlf]]`,
 //! `[[wire:no_space]]`, `[[wire:split=3]]`, `[[items=2]]` (in the arrays of an answer that follows a schema). Where the
 //! said text, or that answer, is cut into tokens: `[[cut=3]]` (every three bytes), `[[cut_at=3]]` (two tokens, cut at
 //! byte 3), `[[cuts=3,7,8]]`.
@@ -118,6 +118,8 @@ impl Orders {
         if let Some(text) = directive.strip_prefix("say:") {
             self.answer = Answer::text(text);
             self.answer_ordered = true;
+        } else if let Some(text) = directive.strip_prefix("free:") {
+            self.answer = Answer::text(text);
         } else if let Some(fault) = directive.strip_prefix("fault:") {
             self.fault = fault.parse().ok().or(self.fault);
         } else if let Some(style) = directive.strip_prefix("wire:") {
@@ -188,7 +190,7 @@ fn directives(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn last_said(text: &str) -> Option<&str> {
-    directives(text).filter_map(|directive| directive.strip_prefix("say:")).last()
+    directives(text).filter_map(|directive| directive.strip_prefix("say:").or(directive.strip_prefix("free:"))).last()
 }
 
 fn duration(text: &str) -> Option<Duration> {

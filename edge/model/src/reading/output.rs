@@ -30,7 +30,7 @@ mod visible;
 use std::sync::Arc;
 
 pub use detect::detect;
-pub use format::{ReasoningFormat, ToolFormat, UnknownFormat};
+pub use format::{ReasoningFormat, ToolFormat, UnknownFormat, marks};
 
 use super::{Event, Function, StopReader};
 use gemma::GemmaReader;
@@ -115,6 +115,27 @@ impl OutputReader {
         Self { source: Source::Layers(Box::new(Layers { reasoning, calls })), visible }
     }
 
+    /// Whether the model may think before it answers, by its format and its prompt.
+    pub fn may_think(&self) -> bool {
+        match &self.source {
+            Source::Harmony(_) => true,
+            Source::Layers(layers) => layers.reasoning.as_ref().is_some_and(ReasoningReader::is_open),
+        }
+    }
+
+    /// Whether all that came was told: the model does not think, no call is open, and nothing waits for what follows. A
+    /// prompt may go on from here.
+    pub fn rests(&self) -> bool {
+        let source = match &self.source {
+            Source::Harmony(reader) => reader.rests(),
+            Source::Layers(layers) => {
+                layers.reasoning.as_ref().is_none_or(ReasoningReader::rests)
+                    && layers.calls.as_ref().is_none_or(CallReader::rests)
+            }
+        };
+        source && self.visible.rests()
+    }
+
     /// Reads the next piece.
     pub fn push(&mut self, text: &str, emit: &mut impl FnMut(Event<'_>)) {
         if self.visible.has_stopped() {
@@ -163,6 +184,16 @@ impl CallReader {
             Kind::Gemma(markers) => Self::Gemma(GemmaReader::new(markers, tools)),
             Kind::Harmony => return None,
         })
+    }
+
+    fn rests(&self) -> bool {
+        match self {
+            Self::Json(reader) => reader.rests(),
+            Self::Native(reader) => reader.rests(),
+            Self::Tagged(reader) => reader.rests(),
+            Self::Python(reader) => reader.rests(),
+            Self::Gemma(reader) => reader.rests(),
+        }
     }
 
     fn push(&mut self, text: &str, emit: piece::Emit<'_>) {

@@ -75,6 +75,11 @@ impl StopReader {
         self.stopped
     }
 
+    /// Whether text waits that may become a stop string.
+    pub fn holds(&self) -> bool {
+        self.held().1 > 0
+    }
+
     /// How many bytes are held, and the stop string that they begin.
     fn held(&self) -> (usize, usize) {
         if self.keep || self.stopped {

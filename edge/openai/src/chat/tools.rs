@@ -1,5 +1,7 @@
 //! The tools that a client offers to the model, and whether the model may use them.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use crate::chat::functions;
@@ -26,6 +28,8 @@ pub struct Tool {
     pub parameters: Option<Map<String, Value>>,
     /// The arguments must satisfy the schema.
     pub strict: bool,
+    /// The parameter that its schema came in, for errors about it.
+    place: String,
 }
 
 /// Whether the model may call tools.
@@ -69,6 +73,13 @@ impl From<Tool> for Value {
 }
 
 impl Tool {
+    /// What a client is told of parameters that cannot be enforced.
+    pub fn refused(&self, why: impl fmt::Display) -> Invalid {
+        Invalid::new(format!("Invalid schema for function '{}': {why}", self.name))
+            .param(&self.place)
+            .code("invalid_function_parameters")
+    }
+
     pub(crate) fn find<'t>(tools: &'t [Self], name: &str) -> Option<&'t Self> {
         tools.iter().find(|tool| tool.name == name)
     }
@@ -150,13 +161,10 @@ pub(crate) fn function(path: &Path<'_>, value: Value) -> Result<Tool, Invalid> {
     let description = fields.read("description", string)?;
     let parameters = fields.read("parameters", reader::object)?;
     let strict = fields.read("strict", boolean)?.unwrap_or(false);
-    if let Some(schema) = &parameters {
+    let tool = Tool { name, description, parameters, strict, place: path.field("parameters").to_string() };
+    if let Some(schema) = &tool.parameters {
         let checked = if strict { strict::check(schema) } else { strict::check_root(schema, false) };
-        checked.map_err(|fault| {
-            Invalid::new(format!("Invalid schema for function '{name}': {fault}"))
-                .param(path.field("parameters"))
-                .code("invalid_function_parameters")
-        })?;
+        checked.map_err(|fault| tool.refused(fault))?;
     }
-    Ok(Tool { name, description, parameters, strict })
+    Ok(tool)
 }

@@ -1,6 +1,6 @@
 //! Gets to know a llama.cpp server that answers. It needs no warm-up.
 
-use cloudach_proto::v1::{Capabilities, ChatTemplate};
+use cloudach_proto::v1::{Capabilities, ChatTemplate, SchemaWords};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -65,7 +65,7 @@ impl LlamaCpp {
             vocabulary,
             context_length: props.default_generation_settings.n_ctx,
             chat_template,
-            capabilities: Capabilities { generate: true, embed },
+            capabilities: Capabilities { generate: true, embed, schema_words: SchemaWords::LlamaCpp.into() },
         })
     }
 

@@ -44,6 +44,9 @@ struct Completion<'a> {
     logit_bias: &'a HashMap<u32, f32>,
     n_probs: u32,
     post_sampling_probs: bool,
+    /// Special tokens that are shown; those that its vocabulary does not have are passed over.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    preserved_tokens: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     json_schema: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,6 +125,7 @@ pub(super) fn completion(request: &GenerateRequest, prompt: &[u32], context_leng
         // The server reports the chosen token's probability only together with alternatives.
         n_probs: request.top_logprobs.map_or(0, |top| top.max(1)),
         post_sampling_probs: false,
+        preserved_tokens: &sampling.shown_tokens,
         json_schema,
         grammar,
     };
@@ -189,6 +193,7 @@ mod tests {
             priority: Some(0),
             cache_salt: Some("tenant".into()),
             include_stop: true,
+            shown_tokens: vec!["<tool_call>".into()],
             ..Sampling::default()
         };
         let constraint = Some(Constraint { kind: Some(constraint::Kind::JsonSchema(r#"{"b":1,"a":2}"#.into())) });
@@ -203,7 +208,7 @@ mod tests {
             "cache_prompt": false, "temperature": 0.5, "top_k": 40, "top_p": 0.9, "min_p": 0.05,
             "repeat_penalty": 1.25, "repeat_last_n": 2048, "presence_penalty": 0.5, "frequency_penalty": -0.5, "seed": 7,
             "stop": ["END"], "ignore_eos": true, "logit_bias": {"504": -5.0}, "n_probs": 1,
-            "post_sampling_probs": false, "json_schema": {
+            "post_sampling_probs": false, "preserved_tokens": ["<tool_call>"], "json_schema": {
                 "x-guidance": {"whitespace_flexible": false},
                 "b": 1, "a": 2,
             },

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use cloudach_proto::v1::Capabilities;
+use cloudach_proto::v1::{Capabilities, SchemaWords};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
@@ -73,14 +73,15 @@ impl Vllm {
     }
 
     async fn warm_up(&self, model: &str) -> Result<Capabilities, EngineError> {
+        let schema_words = SchemaWords::Llguidance.into();
         let completion = json!({ "model": model, "prompt": "Hello", "max_tokens": 2, "temperature": 0, "logprobs": 1 });
         let answer = self.calls.post_within(WARM_UP_WITHIN, "/v1/completions", &completion).await?;
         if answer.status != StatusCode::NOT_FOUND {
             answer.success()?;
-            return Ok(Capabilities { generate: true, embed: false });
+            return Ok(Capabilities { generate: true, embed: false, schema_words });
         }
         let embedding = json!({ "model": model, "input": "Hello" });
         self.calls.post_within(WARM_UP_WITHIN, "/v1/embeddings", &embedding).await?.success()?;
-        Ok(Capabilities { generate: false, embed: true })
+        Ok(Capabilities { generate: false, embed: true, schema_words })
     }
 }

@@ -98,7 +98,7 @@ pub(super) fn completion(request: &GenerateRequest, model: &ModelInfo) -> Result
         include_stop_str_in_output: sampling.include_stop || holds_nothing_back(sampling),
         ignore_eos: sampling.ignore_eos,
         logit_bias: (!sampling.logit_bias.is_empty()).then_some(&sampling.logit_bias),
-        skip_special_tokens: sampling.skip_special_tokens.unwrap_or(true),
+        skip_special_tokens: skips_special_tokens(sampling),
         priority: sampling.priority,
         cache_salt: sampling.cache_salt.as_deref().filter(|salt| !salt.is_empty()),
         logprobs: request.top_logprobs,
@@ -117,7 +117,12 @@ pub(super) fn holds_nothing_back(sampling: &Sampling) -> bool {
     sampling.stop_is_cut_by_caller
         && !sampling.stop.is_empty()
         && sampling.stop_token_ids.is_empty()
-        && sampling.skip_special_tokens != Some(false)
+        && skips_special_tokens(sampling)
+}
+
+/// vLLM shows all of them or none.
+fn skips_special_tokens(sampling: &Sampling) -> bool {
+    sampling.skip_special_tokens.unwrap_or(sampling.shown_tokens.is_empty())
 }
 
 /// Whether vLLM has something to say of the prompt: its log-probabilities, or that it is read and nothing generated.
@@ -208,6 +213,7 @@ mod tests {
             cache_salt: Some("tenant".into()),
             include_stop: true,
             stop_is_cut_by_caller: false,
+            shown_tokens: vec![],
         };
         let prompt = Some(Prompt { prompt: Some(prompt::Prompt::TokenIds(TokenIds { ids: vec![1, 4093] })) });
         let request = GenerateRequest {

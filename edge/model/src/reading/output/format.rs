@@ -23,6 +23,22 @@ pub struct UnknownFormat {
     known: String,
 }
 
+/// The tokens that are special in the vocabulary of a model that writes in these formats, or may be: a tokenizer shows them
+/// only when it is told to.
+pub fn marks(tools: Option<ToolFormat>, reasoning: Option<ReasoningFormat>) -> Vec<&'static str> {
+    let tools = tools.map_or_else(Vec::new, |format| format.0.markers());
+    let reasoning = reasoning.map_or_else(Vec::new, |format| format.0.markers());
+    let mut tokens: Vec<&str> = tools.into_iter().chain(reasoning).flat_map(tokens).collect();
+    tokens.sort_unstable();
+    tokens.dedup();
+    tokens
+}
+
+/// A marker may be two tokens side by side, or have a line's end.
+fn tokens(marker: &'static str) -> impl Iterator<Item = &'static str> {
+    marker.trim().split_inclusive('>').map(str::trim).filter(|token| !token.is_empty())
+}
+
 impl ToolFormat {
     /// Its usual name.
     pub fn name(self) -> &'static str {

@@ -68,6 +68,11 @@ impl GemmaReader {
         }
     }
 
+    /// Whether all text was understood, and no call is open.
+    pub(super) fn rests(&self) -> bool {
+        self.pending.is_empty() && self.place == Place::Text
+    }
+
     pub(super) fn push(&mut self, text: &str, emit: Emit<'_>) {
         let mut pending = std::mem::take(&mut self.pending);
         pending.read(text, |text| self.read(text, false, emit));

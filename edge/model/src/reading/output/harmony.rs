@@ -14,6 +14,10 @@ use super::tools::Tools;
 const START: &str = "<|start|>";
 const CHANNEL: &str = "<|channel|>";
 const MESSAGE: &str = "<|message|>";
+/// All that marks its messages.
+pub(super) const MARKERS: &[&str] =
+    &[START, CHANNEL, MESSAGE, "<|constrain|>", "<|end|>", "<|return|>", "<|call|>"];
+
 const ENDS: &[&str] = &["<|end|>", "<|return|>", "<|call|>", START, CHANNEL];
 
 /// How many bytes of a header are looked at.
@@ -73,6 +77,16 @@ impl HarmonyReader {
         reader.pending = Pending::default();
         (reader.reasoning, reader.answer) = (false, false);
         reader
+    }
+
+    /// Whether all text was understood, and no message is open but an answer.
+    pub(super) fn rests(&self) -> bool {
+        self.pending.is_empty()
+            && match self.place {
+                Place::Header => self.header.is_empty(),
+                Place::Answer { .. } => true,
+                Place::Reasoning { .. } | Place::Call { .. } => false,
+            }
     }
 
     pub(super) fn push(&mut self, text: &str, emit: Emit<'_>) {

@@ -56,6 +56,10 @@ pub(super) fn certain(markers: &[&str], text: &str, last: bool) -> usize {
 pub(super) struct Pending(String);
 
 impl Pending {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Gives what is pending and the text after it to be read; what was read leaves.
     ///
     /// `read` gives back how many bytes it has read. What it leaves is read again with the next piece, so it must not

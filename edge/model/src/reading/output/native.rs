@@ -24,6 +24,13 @@ pub(super) struct Tokens {
     pub name: fn(&str) -> &str,
 }
 
+impl Tokens {
+    pub(super) fn all(&self) -> Vec<&'static str> {
+        let single = [self.section, self.section_end, self.call, self.arguments];
+        single.iter().chain(self.call_end).copied().collect()
+    }
+}
+
 /// Reads the calls of one choice.
 #[derive(Debug, Clone)]
 pub(super) struct NativeReader {
@@ -57,6 +64,11 @@ impl NativeReader {
             nesting: None,
             arguments: false,
         }
+    }
+
+    /// Whether all text was understood, and no call is open.
+    pub(super) fn rests(&self) -> bool {
+        self.pending.is_empty() && self.state == State::Text
     }
 
     pub(super) fn push(&mut self, text: &str, emit: Emit<'_>) {

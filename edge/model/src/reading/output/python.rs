@@ -97,6 +97,11 @@ impl PythonReader {
         }
     }
 
+    /// Whether all text was understood, and no call is open.
+    pub(super) fn rests(&self) -> bool {
+        self.pending.is_empty() && matches!(self.place, Place::Text) && self.held.is_empty()
+    }
+
     pub(super) fn push(&mut self, text: &str, emit: Emit<'_>) {
         let mut pending = std::mem::take(&mut self.pending);
         pending.read(text, |text| self.read(text, false, emit));

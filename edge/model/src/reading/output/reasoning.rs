@@ -61,6 +61,8 @@ pub(super) struct ReasoningReader {
     /// White space that waits for what follows.
     space: String,
     prefixed: bool,
+    /// The prompt holds the model's reasoning, whole or empty.
+    closed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,16 +81,34 @@ impl ReasoningReader {
         let calls = if marks.ends_with_call { calls } else { &[] };
         let repeated = |all: &'static [&'static str]| if marks.hides_repeated { all } else { &[] };
         let anywhere = if marks.anywhere { marks.start } else { &[] };
+        let (opening, closed) = opening(marks, prompt_end);
         Self {
             marks,
             in_reasoning: marks.end.iter().chain(calls).chain(repeated(marks.start)).copied().collect(),
             calls,
             in_answer: marks.answer.iter().chain(anywhere).chain(repeated(marks.end)).copied().collect(),
             pending: Pending::default(),
-            state: State::Begin(opening(marks, prompt_end)),
+            state: State::Begin(opening),
             space: String::new(),
             prefixed: false,
+            closed,
         }
+    }
+
+    /// Whether the model may think before it answers.
+    pub(super) fn is_open(&self) -> bool {
+        !self.closed
+    }
+
+    /// Whether all text was understood, and the model does not think.
+    pub(super) fn rests(&self) -> bool {
+        self.pending.is_empty()
+            && self.space.is_empty()
+            && match self.state {
+                State::Begin(opening) => matches!(opening, Opening::Answer),
+                State::Reasoning => false,
+                State::Answer => true,
+            }
     }
 
     pub(super) fn push(&mut self, text: &str, emit: Emit<'_>) {
@@ -229,15 +249,16 @@ pub(super) fn hold(held: &mut String, space: &str) {
     held.push_str(&space[..space.floor_char_boundary(room)]);
 }
 
-/// Where the prompt leaves the model: the last mark in it tells, if it is of the turn that the model continues.
-fn opening(marks: &Marks, prompt_end: &str) -> Opening {
+/// Where the prompt leaves the model: the last mark in it tells, if it is of the turn that the model continues. And whether
+/// that is behind its reasoning.
+fn opening(marks: &Marks, prompt_end: &str) -> (Opening, bool) {
     let last = |all: &[&str]| {
         let ends = all.iter().filter_map(|mark| prompt_end.rfind(mark.trim()).map(|at| at + mark.trim().len()));
         ends.max()
     };
     match (last(marks.start), last(marks.end)) {
-        (Some(start), end) if end.is_none_or(|end| end < start) => Opening::Reasoning,
-        (_, Some(end)) if !TURNS.iter().any(|turn| prompt_end[end..].contains(turn)) => Opening::Answer,
-        (..) => marks.opening,
+        (Some(start), end) if end.is_none_or(|end| end < start) => (Opening::Reasoning, false),
+        (_, Some(end)) if !TURNS.iter().any(|turn| prompt_end[end..].contains(turn)) => (Opening::Answer, true),
+        (..) => (marks.opening, false),
     }
 }

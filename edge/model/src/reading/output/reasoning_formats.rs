@@ -1,5 +1,6 @@
 //! The table of the formats of reasoning.
 
+use super::harmony::MARKERS as HARMONY;
 use super::reasoning::{Marks, Opening};
 
 /// A format.
@@ -15,6 +16,16 @@ pub(super) enum Kind {
     Marks(Marks),
     /// Channels, which say what calls are, too.
     Harmony,
+}
+
+impl Row {
+    /// All that marks reasoning.
+    pub(super) fn markers(&'static self) -> Vec<&'static str> {
+        match &self.kind {
+            Kind::Marks(marks) => [marks.start, marks.end, marks.answer].concat(),
+            Kind::Harmony => HARMONY.to_vec(),
+        }
+    }
 }
 
 pub(super) static ROWS: &[Row] = &[

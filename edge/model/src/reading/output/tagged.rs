@@ -36,6 +36,14 @@ pub(super) struct Tags {
     pub typing: Typing,
 }
 
+impl Tags {
+    pub(super) fn all(&self) -> Vec<&'static str> {
+        let ends = [self.section_end, self.call, self.call_end, self.parameter, self.parameter_name_end, self.value_end];
+        let options = self.call_name_end.into_iter().chain(self.value);
+        self.section.iter().chain(self.noise).copied().chain(ends).chain(options).collect()
+    }
+}
+
 /// Where the type of a value is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Typing {
@@ -93,6 +101,11 @@ impl TaggedReader {
             parameter: (String::new(), Types::ANY),
             arguments: Arguments::default(),
         }
+    }
+
+    /// Whether all text was understood, and no call is open.
+    pub(super) fn rests(&self) -> bool {
+        self.pending.is_empty() && self.state == State::Text
     }
 
     pub(super) fn push(&mut self, text: &str, emit: Emit<'_>) {

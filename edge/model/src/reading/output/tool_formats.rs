@@ -2,6 +2,7 @@
 
 use super::arguments::Form;
 use super::gemma::Markers;
+use super::harmony::MARKERS as HARMONY;
 use super::native::{self, Tokens};
 use super::notation::{Body, Notation, Trust};
 use super::python::{self, List};
@@ -39,6 +40,18 @@ impl Row {
             Kind::Python(around) => around.open,
             Kind::Gemma(markers) => std::slice::from_ref(&markers.open),
             Kind::Harmony => &[],
+        }
+    }
+
+    /// All that marks calls, with what is marked in them.
+    pub(super) fn markers(&'static self) -> Vec<&'static str> {
+        match &self.kind {
+            Kind::Json(notation) => [notation.open, notation.close].concat(),
+            Kind::Native(tokens) => tokens.all(),
+            Kind::Tagged(tags) => tags.all(),
+            Kind::Python(around) => [around.open, around.close].concat(),
+            Kind::Gemma(Markers { open, close, string }) => vec![open, close, string],
+            Kind::Harmony => HARMONY.to_vec(),
         }
     }
 }

@@ -63,6 +63,11 @@ impl Visible {
         self.stopped
     }
 
+    /// Whether nothing waits for what follows.
+    pub(super) fn rests(&self) -> bool {
+        self.space.is_empty() && !self.stops.holds()
+    }
+
     pub(super) fn reasoning(&mut self, text: &str, emit: Emit<'_>) {
         if !self.stopped {
             emit(Event::Reasoning(text));

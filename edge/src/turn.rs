@@ -1,0 +1,130 @@
+//! An answer that takes another turn: the text is watched for the place, and the generation goes on from there under a
+//! constraint that it was not held to before. This is how reasoning stays free where the answer is not, and how calls
+//! that a model makes on its own accord keep to strict schemas, with any engine and any notation of calls.
+
+use std::sync::Arc;
+
+use cloudach_model::reading::{Event, OutputReader, Reader};
+use cloudach_proto::v1::{GenerateRequest, prompt};
+
+use crate::reading::At;
+
+/// What follows the turn of any choice of a request.
+#[derive(Debug)]
+pub struct Continuation {
+    pub at: At,
+    /// The generation from the prompt on, as of the first choice.
+    pub request: GenerateRequest,
+    /// Reads what follows.
+    pub reader: Reader,
+}
+
+impl Continuation {
+    /// The generation of a choice that goes on from what it has `written`; none when it has used up its tokens.
+    pub fn from(&self, choice: u32, written: &str, tokens: u64) -> Option<GenerateRequest> {
+        let mut request = self.request.clone();
+        let sampling = request.sampling.get_or_insert_default();
+        if let Some(most) = &mut sampling.max_tokens {
+            *most = u32::try_from(u64::from(*most).saturating_sub(tokens)).unwrap_or_default();
+            if *most == 0 {
+                return None;
+            }
+        }
+        // As the first generation of each choice has it.
+        sampling.seed = sampling.seed.map(|seed| seed.wrapping_add(i64::from(choice)));
+        request.request_id = format!("{}-turn-{choice}", request.request_id);
+        if let Some(prompt::Prompt::Text(prompt)) = request.prompt.as_mut().and_then(|prompt| prompt.prompt.as_mut()) {
+            prompt.text.push_str(written);
+        }
+        Some(request)
+    }
+}
+
+/// Watches one choice.
+#[derive(Debug)]
+pub struct Watch {
+    continuation: Arc<Continuation>,
+    /// All that the engine has written.
+    written: String,
+    /// How much of it a prompt may go on from: nothing before it is half told.
+    rest: usize,
+}
+
+/// What reading a piece of text shows.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    turn: bool,
+    /// A call was complete, and nothing was told after it.
+    call_ended: bool,
+}
+
+impl Watch {
+    pub fn new(continuation: Arc<Continuation>) -> Self {
+        Self { continuation, written: String::new(), rest: 0 }
+    }
+
+    /// Takes text that `reader` is to read next. When the turn is in it: the text before it, which is still to be read,
+    /// and nothing else.
+    pub fn look<'t>(&mut self, reader: &OutputReader, text: &'t str) -> Option<&'t str> {
+        let mut ahead = reader.clone();
+        let seen = self.read(&mut ahead, text);
+        if !seen.turn {
+            self.written.push_str(text);
+            self.note(&ahead, seen);
+            return None;
+        }
+        let (before, mut reader) = (self.written.len(), reader.clone());
+        for (begin, sign) in text.char_indices() {
+            let sign = &text[begin..begin + sign.len_utf8()];
+            let seen = self.read(&mut reader, sign);
+            if seen.turn {
+                break;
+            }
+            self.written.push_str(sign);
+            self.note(&reader, seen);
+        }
+        Some(&text[..self.rest.saturating_sub(before)])
+    }
+
+    /// Whether the turn is where the engine has ended.
+    pub fn look_at_end(&mut self, reader: &OutputReader) -> bool {
+        let mut ahead = reader.clone();
+        let mut turn = false;
+        ahead.finish(&mut |event| turn |= self.is_turn(event));
+        if !turn && matches!(self.continuation.at, At::Answer) {
+            // An answer must come, also from a model that has nothing to say when it has thought.
+            self.rest = self.written.len();
+            return true;
+        }
+        turn
+    }
+
+    /// Ends the watch: what follows, and what was written before it.
+    pub fn turn(mut self) -> (Arc<Continuation>, String) {
+        self.written.truncate(self.rest);
+        (self.continuation, self.written)
+    }
+
+    fn read(&self, reader: &mut OutputReader, text: &str) -> Seen {
+        let mut seen = Seen::default();
+        reader.push(text, &mut |event| {
+            seen.turn |= self.is_turn(event);
+            seen.call_ended = event == Event::CallEnd;
+        });
+        seen
+    }
+
+    fn note(&mut self, reader: &OutputReader, seen: Seen) {
+        if seen.call_ended || reader.rests() {
+            self.rest = self.written.len();
+        }
+    }
+
+    fn is_turn(&self, event: Event<'_>) -> bool {
+        match (&self.continuation.at, event) {
+            (At::Answer, Event::Text(_) | Event::CallBegin { .. }) => true,
+            (At::Calls(strict), Event::CallBegin { name }) => strict.iter().any(|function| function == name),
+            _ => false,
+        }
+    }
+}
