@@ -125,11 +125,7 @@ impl Reading {
     ///
     /// # Errors
     /// A schema that no engine can be held to, in OpenAI's words.
-    pub fn of_prompt(
-        sampling: &Sampling,
-        constraint: Option<Constraint>,
-        dialect: Dialect,
-    ) -> Result<Self, Invalid> {
+    pub fn of_prompt(sampling: &Sampling, constraint: Option<Constraint>, dialect: Dialect) -> Result<Self, Invalid> {
         let constraint = constraint.map(|constraint| held::to(&constraint, dialect)).transpose()?;
         Ok(Self::of_text(sampling, constraint))
     }
@@ -194,7 +190,6 @@ impl Reading {
         }
     }
 }
-
 
 /// What a client is told whose schema an engine does not take although it is in its words.
 pub fn schema_refused(by_calls: bool, why: &str) -> Invalid {

@@ -51,10 +51,7 @@ impl Work {
     ///
     /// # Errors
     /// The work panicked.
-    pub async fn run_long<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, ApiError> {
+    pub async fn run_long<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
         let _core = self.cores.acquire().await.map_err(|_| BROKEN)?;
         self.tasks.spawn_blocking(work).await.map_err(|_| BROKEN)
     }

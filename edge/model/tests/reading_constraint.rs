@@ -93,7 +93,8 @@ fn what_cannot_be_enforced_is_named() {
 fn an_answer_is_told_from_calls_by_its_first_sign() {
     let functions = [Function { name: "f", parameters: None }];
     let calls = Forced::Required { functions: &functions, parallel: true }.constraint(Dialect::Vllm).unwrap();
-    let object = json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/0"}}, "$defs": {"0": {"type": "null"}}});
+    let object =
+        json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/0"}}, "$defs": {"0": {"type": "null"}}});
     let both = answer_or_calls(&object, &calls).unwrap();
     assert_eq!(both["anyOf"], json!([{"$ref": "#/$defs/0"}, {"$ref": "#/$defs/1"}]));
     assert_eq!(both.pointer("/$defs/0/properties/a/$ref"), Some(&json!("#/$defs/0/$defs/0")));

@@ -20,8 +20,7 @@ use crate::{
     error::ApiError,
     generations::{Shared, fits, text_prompt},
     metrics::Endpoint,
-    prompt,
-    reading,
+    prompt, reading,
     turn::Continuation,
     usage::{Meter, Metered},
 };
@@ -76,13 +75,15 @@ pub async fn create(
         Defaults { obfuscation: edge.config.stream.obfuscation, reasoning: edge.config.stream.reasoning.into() };
     let reply = chat::Reply::new(&head, &request, defaults);
     let turn = reading.turn.as_deref().map(|turn| {
-        let request = Shared { reading: &turn.then, ..shared.clone() }.generation(0, 0, text_prompt(prompt.text.clone(), false));
+        let request =
+            Shared { reading: &turn.then, ..shared.clone() }.generation(0, 0, text_prompt(prompt.text.clone(), false));
         Continuation { at: turn.at.clone(), request, reader: turn.then.reader.clone() }
     });
     let prompts = std::iter::repeat_n(prompt.text, request.n as usize);
     let generations =
         (0..).zip(prompts).map(|(choice, text)| shared.generation(choice, choice, text_prompt(text, false)));
     let form = request.stream.map_or(Form::Whole, |_| Form::Stream("text/event-stream; charset=utf-8"));
-    let making = Making { reply, reader: reading.reader.clone(), merge: form.merge(&edge), several_prompts: false, turn };
+    let making =
+        Making { reply, reader: reading.reader.clone(), merge: form.merge(&edge), several_prompts: false, turn };
     respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await
 }

@@ -96,7 +96,8 @@ pub async fn create(
     let (reader, merge, several_prompts) =
         (reading.reader.clone(), form.merge(&edge), candidates > request.best_of as usize);
     let response = if best_of {
-        let making = Making { reply: BestOf::new(reply, &request, candidates), reader, merge, several_prompts, turn: None };
+        let making =
+            Making { reply: BestOf::new(reply, &request, candidates), reader, merge, several_prompts, turn: None };
         respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await?
     } else {
         let making = Making { reply, reader, merge, several_prompts, turn: None };

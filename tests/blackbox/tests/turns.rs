@@ -101,7 +101,8 @@ fn strict_functions_are_called_with_what_their_schema_allows() {
     let client = fleet.client();
     let wrong = r#"I look.<tool_call>{"name": "get_time", "arguments": {"zone": "nowhere", "x": 1}}</tool_call>"#;
     for model in MODELS {
-        let strict = json!({ "tools": [tool("get_time", true), tool("get_weather", false)], "parallel_tool_calls": false });
+        let strict =
+            json!({ "tools": [tool("get_time", true), tool("get_weather", false)], "parallel_tool_calls": false });
         let seen = answer(&client, &free(model, wrong, strict));
         assert_eq!(seen.content, "I look.", "{seen:?}");
         assert_eq!(seen.finish_reason, "tool_calls");
@@ -160,13 +161,15 @@ fn a_model_thinks_freely_before_an_answer_that_is_held_to_a_schema() {
     let fleet = FLEET.visit();
     let client = fleet.client();
     for model in MODELS {
-        for said in ["<think>Which zone? 日本</think>\n\nIt is CET.", "<think>Which zone? 日本</think>", "It is CET."] {
+        for said in ["<think>Which zone? 日本</think>\n\nIt is CET.", "<think>Which zone? 日本</think>", "It is CET."]
+        {
             let seen = answer(&client, &free(model, said, format()));
             check_zone(&seen.content);
             assert_eq!(seen.reasoning, if said.starts_with('<') { "Which zone? 日本" } else { "" }, "{said}");
             assert_eq!(seen.finish_reason, "stop");
         }
-        let required = json!({ "tools": [tool("get_time", false)], "tool_choice": "required", "parallel_tool_calls": false });
+        let required =
+            json!({ "tools": [tool("get_time", false)], "tool_choice": "required", "parallel_tool_calls": false });
         let seen = answer(&client, &free(model, "<think>Hm.</think>No.", required));
         assert_eq!((seen.reasoning.as_str(), seen.content.as_str()), ("Hm.", ""));
         let [(name, arguments)] = &seen.calls[..] else { panic!("{seen:?}") };
@@ -179,7 +182,8 @@ fn a_model_thinks_freely_before_an_answer_that_is_held_to_a_schema() {
 #[test]
 fn a_format_and_tools_go_together() {
     let fleet = FLEET.visit();
-    let request = with(free("thinker", "<think>Hm.</think>So.", format()), json!({ "tools": [tool("get_time", true)] }));
+    let request =
+        with(free("thinker", "<think>Hm.</think>So.", format()), json!({ "tools": [tool("get_time", true)] }));
     let seen = answer(&fleet.client(), &request);
     check_zone(&seen.content);
     assert_eq!((seen.reasoning.as_str(), seen.finish_reason.as_str()), ("Hm.", "stop"));
@@ -195,7 +199,10 @@ fn usage_is_of_both_parts() {
     assert_eq!(held["prompt_tokens"], plain["prompt_tokens"]);
     let tokens = |usage: &Value| usage["completion_tokens"].as_u64().unwrap();
     assert!(tokens(&held) > tokens(&plain), "{held} {plain}");
-    assert_eq!(held["completion_tokens_details"]["reasoning_tokens"], plain["completion_tokens_details"]["reasoning_tokens"]);
+    assert_eq!(
+        held["completion_tokens_details"]["reasoning_tokens"],
+        plain["completion_tokens_details"]["reasoning_tokens"]
+    );
 }
 
 /// A budget that is used up by thinking leaves nothing to answer with.
@@ -233,9 +240,14 @@ fn what_no_engine_can_be_held_to_is_refused_by_its_keyword() {
         assert_eq!(answer.head.status, 400, "{}", answer.text());
         answer.json()["error"].clone()
     };
-    let error = refused(json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "tagged", "schema": unenforceable } } }));
+    let error = refused(
+        json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "tagged", "schema": unenforceable } } }),
+    );
     let message = error["message"].as_str().unwrap();
-    assert!(message.starts_with("Invalid schema for response_format 'tagged': /properties/tags/uniqueItems"), "{message}");
+    assert!(
+        message.starts_with("Invalid schema for response_format 'tagged': /properties/tags/uniqueItems"),
+        "{message}"
+    );
     assert_eq!((&error["param"], &error["code"]), (&json!("response_format"), &Value::Null));
 
     let tool = json!({ "type": "function", "function": { "name": "tag", "parameters": unenforceable } });

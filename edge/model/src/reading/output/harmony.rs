@@ -15,8 +15,7 @@ const START: &str = "<|start|>";
 const CHANNEL: &str = "<|channel|>";
 const MESSAGE: &str = "<|message|>";
 /// All that marks its messages.
-pub(super) const MARKERS: &[&str] =
-    &[START, CHANNEL, MESSAGE, "<|constrain|>", "<|end|>", "<|return|>", "<|call|>"];
+pub(super) const MARKERS: &[&str] = &[START, CHANNEL, MESSAGE, "<|constrain|>", "<|end|>", "<|return|>", "<|call|>"];
 
 const ENDS: &[&str] = &["<|end|>", "<|return|>", "<|call|>", START, CHANNEL];
 

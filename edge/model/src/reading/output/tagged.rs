@@ -38,7 +38,8 @@ pub(super) struct Tags {
 
 impl Tags {
     pub(super) fn all(&self) -> Vec<&'static str> {
-        let ends = [self.section_end, self.call, self.call_end, self.parameter, self.parameter_name_end, self.value_end];
+        let ends =
+            [self.section_end, self.call, self.call_end, self.parameter, self.parameter_name_end, self.value_end];
         let options = self.call_name_end.into_iter().chain(self.value);
         self.section.iter().chain(self.noise).copied().chain(ends).chain(options).collect()
     }
