@@ -5,7 +5,19 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
-import { APICallError, embedMany, generateObject, generateText, isStepCount, NoObjectGeneratedError, Output, streamObject, streamText, tool } from 'ai';
+import {
+  APICallError,
+  embedMany,
+  generateObject,
+  generateText,
+  isStepCount,
+  NoObjectGeneratedError,
+  Output,
+  streamObject,
+  streamText,
+  tool,
+  ToolLoopAgent,
+} from 'ai';
 import { z } from 'zod';
 
 import { providers } from './ai_sdk.mjs';
@@ -158,6 +170,14 @@ for (const [provider, model] of Object.entries(providers(AGENT))) {
       // The later order is obeyed.
       assert.deepEqual([second.text, second.finishReason], ['It is warm in Rome.', 'stop']);
       assert.ok(!parts.some(({ type }) => type === 'error'));
+    });
+
+    test('an agent', async () => {
+      const agent = new ToolLoopAgent({ ...asked, tools, instructions: 'Be kind.' });
+      const { text, steps } = await agent.generate({ prompt: written('Paris') });
+      assert.deepEqual([text, steps.length], ['It is warm in Paris.', 2]);
+      const streamed = await agent.stream({ prompt: written('Rome') });
+      assert.equal((await all(streamed.textStream)).join(''), 'Let me see.It is warm in Rome.');
     });
 
     for (const toolChoice of ['required', { type: 'tool', toolName: 'get_weather' }]) {

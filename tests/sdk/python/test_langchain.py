@@ -10,7 +10,7 @@ from typing import Literal, Optional, TypedDict
 import openai
 import pydantic
 import pytest
-from langchain_core.messages import AIMessageChunk, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import OpenAIEmbeddings
 
@@ -248,6 +248,20 @@ def test_a_tool_that_may_not_be_called():
         chat(AGENT).invoke(WARM),
     ):
         assert message.tool_calls == [] and "<tool_call>" in message.content
+
+
+def test_whatever_is_in_the_history():
+    """Contents in parts, a tool that failed, and a call whose arguments were never JSON."""
+    broken = {"type": "invalid_tool_call", "name": "get_weather", "args": '{"city', "id": "call_2", "error": None}
+    answer = MODEL.bind_tools([get_weather]).invoke([
+        SystemMessage([{"type": "text", "text": "Be kind."}]),
+        HumanMessage("Is it warm?", name="ada"),
+        AIMessage("", tool_calls=[{"type": "tool_call", "name": "get_weather", "args": {"city": "x"}, "id": "call_1"}]),
+        ToolMessage("no such city", tool_call_id="call_1", status="error"),
+        AIMessage([{"type": "text", "text": "Hm."}], invalid_tool_calls=[broken]),
+        ToolMessage([{"type": "text", "text": "[[say:I do not know.]]"}], tool_call_id="call_2"),
+    ])
+    assert (answer.content, answer.tool_calls) == ("I do not know.", [])
 
 
 def test_tools_reach_the_model():
