@@ -4,7 +4,7 @@
     CLOUDACH_API_KEY             a key that may use the models below
     CLOUDACH_MODEL               SmolLM2-135M-Instruct under whatever name: some tests know what it answers
     CLOUDACH_ADMIN_URL           the edge's admin address, e.g. http://127.0.0.1:9080
-    CLOUDACH_ENGINE              llama_cpp or vllm: which figure below tells how many requests run
+    CLOUDACH_ENGINE              llama_cpp or vllm: what it can be held to, and which figure below tells how many requests run
     CLOUDACH_ENGINE_METRICS_URL  the engine's own /metrics; several, for several engines, with commas between
     CLOUDACH_EMBEDDING_MODEL     optional: an embedding model; without it the tests of embeddings are skipped, and say so
 

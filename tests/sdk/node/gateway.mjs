@@ -1,5 +1,5 @@
 // What the tests know of the gateway that tests/sdk/run.sh starts: models, keys, the engine of its own, and what was
-// answered. Only any_model.test.mjs holds for any model; the others order fake engines about, by directives in the prompt.
+// answered. Only any_model*.test.mjs hold for any model; the others order fake engines about, by directives in the prompt.
 
 import assert from 'node:assert/strict';
 import { setTimeout as wait } from 'node:timers/promises';

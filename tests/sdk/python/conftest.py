@@ -1,11 +1,11 @@
-"""openai-python against a running gateway; tests/sdk/run.sh starts it and sets the environment.
+"""openai-python and LangChain against a running gateway; tests/sdk/run.sh starts it and sets the environment.
 
     CLOUDACH_BASE_URL         the gateway, e.g. http://127.0.0.1:29501/v1
     CLOUDACH_API_KEY          a key that may use the models below
     CLOUDACH_MODEL            a model that chats
     CLOUDACH_EMBEDDING_MODEL  one that embeds
 
-Only test_any_model.py holds for any model; the others order fake engines about, by directives in the prompt.
+Only test_any_model*.py hold for any model; the others order fake engines about, by directives in the prompt.
 """
 
 import openai
@@ -53,6 +53,13 @@ async def aclient():
         base_url=gateway.BASE_URL, api_key=gateway.KEY, max_retries=0, timeout=30
     ) as aclient:
         yield aclient
+
+
+@pytest.fixture
+async def own_http():
+    """For LangChain, which keeps one asynchronous client for all event loops; each test has a loop of its own."""
+    async with openai.DefaultAsyncHttpxClient() as http:
+        yield http
 
 
 @pytest.fixture
