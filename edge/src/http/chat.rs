@@ -60,7 +60,7 @@ pub async fn create(
         max_tokens: request.sampling.max_tokens,
     };
     let meter = Meter::start(&edge, permit, &metered);
-    let (formats, prompt_end) = (model.formats, prompt.end().to_owned());
+    let (formats, prompt_end) = (model.formats(), prompt.end().to_owned());
     let read = move || (Reading::of_chat(&request, formats, &prompt_end), request);
     let (reading, request) = edge.work.run(bytes, read).await?;
     let shared = Shared {

@@ -69,6 +69,11 @@ pub fn recognise<'a>(traits: &Traits<'a>) -> Option<Recognised<'a>> {
     Some(Recognised { family, architecture, tokens: sign.tokens })
 }
 
+/// The tokens by which families are told.
+pub fn marks() -> impl Iterator<Item = &'static str> {
+    SIGNS.iter().flat_map(|sign| sign.tokens.iter().chain(sign.without)).copied()
+}
+
 impl Family {
     /// Its template. What the model itself says of its first and last token goes before.
     pub fn source<'a>(&self, bos_token: Option<&'a str>, eos_token: Option<&'a str>) -> Source<'a> {
@@ -106,7 +111,7 @@ impl Sign {
         (self.architectures.is_empty() || traits.architecture.is_some_and(|name| self.architectures.contains(&name)))
             && self.tokens.iter().all(has)
             && !self.without.iter().any(has)
-            && !(self.nothing_else && !traits.tokens.iter().all(is_usual))
+            && (!self.nothing_else || traits.tokens.iter().all(is_usual))
     }
 }
 
