@@ -256,3 +256,48 @@ async fn watch(catalog: Catalog, index: usize, router: Endpoint, running: Runnin
         sleep(backoff.next(begun.elapsed())).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cloudach_proto::v1::{Capabilities, ChatTemplate};
+
+    use super::*;
+
+    fn catalog() -> Catalog {
+        Catalog { models: Arc::default(), replacing: Arc::default(), serves: Arc::new([]) }
+    }
+
+    fn ready(template: &str) -> v1::Model {
+        v1::Model {
+            id: "m".to_owned(),
+            chat_template: Some(ChatTemplate { source: template.to_owned(), ..ChatTemplate::default() }),
+            capabilities: Some(Capabilities { generate: true, embed: false }),
+            ready_replicas: 1,
+            ..v1::Model::default()
+        }
+    }
+
+    #[test]
+    fn a_model_with_a_broken_template_is_not_ready() {
+        let catalog = catalog();
+        catalog.replace(CatalogSnapshot { models: vec![ready("fine\n{% if %}")] });
+        let [waits_for] = &catalog.waits_for()[..] else { panic!("one model") };
+        assert!(waits_for.starts_with("m: ") && waits_for.contains("line 2"), "{waits_for}");
+        assert!(matches!(catalog.generating("m"), Err(ApiError::BrokenTemplate(_))));
+        catalog.replace(CatalogSnapshot { models: vec![ready("fine")] });
+        assert!(catalog.waits_for().is_empty());
+        assert!(catalog.generating("m").is_ok());
+    }
+
+    #[test]
+    fn a_template_is_compiled_once() {
+        let catalog = catalog();
+        catalog.replace(CatalogSnapshot { models: vec![ready("a")] });
+        let first = catalog.model("m").unwrap();
+        let busier = v1::Model { ready_replicas: 2, ..ready("a") };
+        catalog.replace(CatalogSnapshot { models: vec![busier] });
+        assert!(Arc::ptr_eq(&first.prompting, &catalog.model("m").unwrap().prompting));
+        catalog.replace(CatalogSnapshot { models: vec![ready("b")] });
+        assert!(!Arc::ptr_eq(&first.prompting, &catalog.model("m").unwrap().prompting));
+    }
+}

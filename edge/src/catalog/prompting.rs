@@ -139,3 +139,80 @@ fn named<F: FromStr<Err: Display>>(model: &v1::Model, name: Option<&str>, found:
             .ok(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(change: impl FnOnce(&mut v1::Model)) -> Prompting {
+        let tokens = ["<|im_start|>", "<|im_end|>", "<tool_call>"].map(str::to_owned).into();
+        let traits = ModelTraits { architecture: "Qwen2ForCausalLM".to_owned(), tokens, ..ModelTraits::default() };
+        let mut model = v1::Model { traits: Some(traits), ..v1::Model::default() };
+        change(&mut model);
+        Prompting::of(&model)
+    }
+
+    fn template(source: &str) -> Option<v1::ChatTemplate> {
+        Some(v1::ChatTemplate { source: source.to_owned(), ..v1::ChatTemplate::default() })
+    }
+
+    #[test]
+    fn the_catalogue_goes_before_the_model_and_the_model_before_its_family() {
+        let family = known(|_| {});
+        assert_eq!(family.why, "family qwen-2.5, by Qwen2ForCausalLM with <|im_start|> <|im_end|> <tool_call>");
+        assert_eq!(known(|model| model.chat_template = template("own")).why, "the model's own");
+        let named = known(|model| {
+            model.chat_template = template("own");
+            model.template_family = Some("llama-3.1".to_owned());
+        });
+        assert_eq!(named.why, "family llama-3.1, by the catalogue");
+        let catalogues = known(|model| {
+            model.chat_template = template("catalogue");
+            model.chat_template_is_catalogues = true;
+            model.template_family = Some("llama-3.1".to_owned());
+        });
+        assert_eq!(catalogues.why, "the catalogue's");
+        let none = known(|model| model.traits = None);
+        assert!(matches!(none.template, Template::None) && none.why.starts_with("none: "), "{}", none.why);
+    }
+
+    #[test]
+    fn formats_are_the_familys_unless_the_catalogue_names_them() {
+        let formats = |prompting: Prompting| {
+            let Formats { tools, reasoning } = prompting.formats;
+            (tools.map(|format| format.name()), reasoning.map(|format| format.name()))
+        };
+        assert_eq!(formats(known(|_| {})), (Some("hermes"), None));
+        let named = known(|model| {
+            model.tool_format = Some("none".to_owned());
+            model.reasoning_format = Some("qwen3".to_owned());
+        });
+        assert_eq!(formats(named), (None, Some("qwen3")));
+        let by_architecture = known(|model| {
+            model.chat_template = template("{% if tools %}<tool_call>{% endif %}");
+            model.traits =
+                Some(ModelTraits { architecture: "Ernie4_5_MoeForCausalLM".to_owned(), ..ModelTraits::default() });
+        });
+        assert_eq!(formats(by_architecture), (Some("ernie45"), None));
+    }
+
+    #[test]
+    fn what_cannot_be_used_says_why() {
+        let broken = known(|model| model.chat_template = template("a\n{% endif %}"));
+        assert!(broken.broken().unwrap().contains("line 2"), "{broken:?}");
+        let unknown = known(|model| model.template_family = Some("llama-9".to_owned()));
+        assert!(unknown.broken().unwrap().contains("no template family `llama-9`"), "{unknown:?}");
+        assert_eq!(known(|_| {}).broken(), None);
+    }
+
+    /// The model's own words on its first token go before the family's.
+    #[test]
+    fn families_take_the_models_tokens() {
+        let prompting = known(|model| {
+            model.template_family = Some("llama-3".to_owned());
+            model.traits = Some(ModelTraits { bos_token: Some("<begin>".to_owned()), ..ModelTraits::default() });
+        });
+        let Template::Compiled(template) = prompting.template else { panic!("it compiles") };
+        assert!(template.starts_with_bos("<begin><|start_header_id|>"));
+    }
+}
