@@ -3,19 +3,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fmt::Display,
-    str::FromStr,
     sync::Arc,
     time::Duration,
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use cloudach_model::{
-    reading::{ReasoningFormat, ToolFormat, detect},
-    schema::Dialect,
-    template::{ChatTemplate, Source},
-    tokens::Encoding,
-};
+use cloudach_model::{schema::Dialect, tokens::Encoding};
 use cloudach_proto::v1::{
     self, CatalogSnapshot, ErrorCode, Failed, SchemaWords, WatchCatalogRequest, catalog_client::CatalogClient,
     token_counting,
@@ -29,9 +22,13 @@ use cloudach_service::{
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 use tonic::transport::Endpoint;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
+use self::prompting::Prompting;
+pub use self::prompting::{Formats, Template};
 use crate::error::ApiError;
+
+mod prompting;
 
 /// How much of an unknown name is repeated to the client, in characters.
 const SHOWN_NAME: usize = 200;
@@ -51,28 +48,10 @@ pub struct Model {
     pub id: String,
     pub created: u64,
     pub owned_by: String,
-    pub chat_template: Template,
-    pub formats: Formats,
     pub counting: Counting,
+    prompting: Arc<Prompting>,
     /// As it was told.
     told: v1::Model,
-}
-
-/// How a model writes what is no plain answer.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Formats {
-    pub tools: Option<ToolFormat>,
-    pub reasoning: Option<ReasoningFormat>,
-}
-
-/// A model's chat template.
-#[derive(Debug, Clone)]
-pub enum Template {
-    /// The model has none.
-    None,
-    Compiled(Arc<ChatTemplate>),
-    /// It cannot be compiled; says why.
-    Broken(String),
 }
 
 /// How the token counts that a client sees are made.
@@ -133,11 +112,14 @@ impl Catalog {
     /// The model that `name` stands for, if it writes text.
     ///
     /// # Errors
-    /// No such model, or it does not generate.
+    /// No such model, it does not generate, or it cannot be prompted.
     pub fn generating(&self, name: &str) -> Result<Arc<Model>, ApiError> {
         let model = self.model(name)?;
         if model.told.capabilities.is_some_and(|capabilities| !capabilities.generate) {
             return Err(ApiError::CannotGenerate);
+        }
+        if let Some(why) = model.prompting.broken() {
+            return Err(ApiError::BrokenTemplate(why.to_owned()));
         }
         model.serve()
     }
@@ -166,12 +148,11 @@ impl Catalog {
         Ok(models.by_id.iter().chain(aliases).map(|(name, model)| (name.clone(), model.clone())).collect())
     }
 
-    /// For people: which models have no replica that is ready, and why. Empty when all have.
+    /// For people: which models are not ready, and why. Empty when all are.
     pub fn waits_for(&self) -> Vec<String> {
         let models = self.models.load();
         let Some(models) = models.as_ref() else { return vec!["the catalogue".to_owned()] };
-        let waiting = models.by_id.values().filter(|model| model.told.ready_replicas == 0);
-        waiting.map(|model| format!("{}: {}", model.id, model.told.waits_for)).collect()
+        models.by_id.values().filter_map(|model| Some(format!("{}: {}", model.id, model.waits_for()?))).collect()
     }
 
     fn replace(&self, snapshot: CatalogSnapshot) {
@@ -193,12 +174,13 @@ impl Catalog {
 }
 
 impl Model {
-    /// `old` is what was known of it before: a template that has not changed is not compiled again.
+    /// `old` is what was known of it before: a template that has not changed is not compiled again, nor told of.
     fn new(mut told: v1::Model, old: Option<&Model>) -> Self {
         // A router that has just started has not heard of the model's replicas yet; others have.
         if let (None, Some(old)) = (told.capabilities, old) {
             told.capabilities = old.told.capabilities;
             told.chat_template = told.chat_template.or_else(|| old.told.chat_template.clone());
+            told.traits = told.traits.or_else(|| old.told.traits.clone());
             if told.context_length == 0 {
                 told.context_length = old.told.context_length;
             }
@@ -208,16 +190,28 @@ impl Model {
             Some(token_counting::Kind::Tiktoken(name)) => Counting::Tiktoken(name.parse().unwrap_or_default()),
             None => Counting::Tiktoken(Encoding::default()),
         };
-        let compiled = old.filter(|old| old.told.chat_template == told.chat_template);
-        Self {
-            id: told.id.clone(),
-            created: told.created,
-            owned_by: told.owned_by.clone(),
-            chat_template: compiled.map_or_else(|| compile(&told), |old| old.chat_template.clone()),
-            formats: Formats::of(&told),
-            counting,
-            told,
+        let old = old.filter(|old| Prompting::is_same(&old.told, &told));
+        let prompting = old.map_or_else(|| Arc::new(Prompting::of(&told)), |old| old.prompting.clone());
+        // Nothing is known of a model before one of its replicas was ready.
+        if told.capabilities.is_some_and(|can| can.generate) && old.is_none_or(|old| old.told.capabilities.is_none()) {
+            prompting.tell(&told.id);
         }
+        Self { id: told.id.clone(), created: told.created, owned_by: told.owned_by.clone(), counting, prompting, told }
+    }
+
+    /// How its conversations are rendered.
+    pub fn chat_template(&self) -> &Template {
+        &self.prompting.template
+    }
+
+    /// How its answers are read.
+    pub fn formats(&self) -> Formats {
+        self.prompting.formats
+    }
+
+    /// Why it is not ready; none: it is.
+    fn waits_for(&self) -> Option<&str> {
+        if self.told.ready_replicas == 0 { Some(&self.told.waits_for) } else { self.prompting.broken() }
     }
 
     /// The words in which its engines understand schemas.
@@ -245,43 +239,6 @@ impl Model {
     }
 }
 
-impl Formats {
-    /// What its template shows, unless the catalogue says it.
-    fn of(model: &v1::Model) -> Self {
-        let template = model.chat_template.as_ref().map_or("", |template| &template.source);
-        let (tools, reasoning) = detect(template, &[], None);
-        Self {
-            tools: named(model, model.tool_format.as_deref(), tools),
-            reasoning: named(model, model.reasoning_format.as_deref(), reasoning),
-        }
-    }
-}
-
-/// The format of this name, or none by the name `none`; `found` where it has no name.
-fn named<F: FromStr<Err: Display>>(model: &v1::Model, name: Option<&str>, found: Option<F>) -> Option<F> {
-    match name {
-        None => found,
-        Some("none") => None,
-        Some(name) => name
-            .parse()
-            .inspect_err(|error| warn!(model = model.id, %error, "the catalogue names a format that is not known"))
-            .ok(),
-    }
-}
-
-fn compile(model: &v1::Model) -> Template {
-    let Some(told) = &model.chat_template else { return Template::None };
-    let source =
-        Source { template: &told.source, bos_token: told.bos_token.as_deref(), eos_token: told.eos_token.as_deref() };
-    match ChatTemplate::compile(&source) {
-        Ok(template) => Template::Compiled(Arc::new(template)),
-        Err(error) => {
-            warn!(model = model.id, %error, "chat template cannot be compiled");
-            Template::Broken(error.to_string())
-        }
-    }
-}
-
 fn ready(snapshot: &CatalogSnapshot) -> HashSet<String> {
     let ready = snapshot.models.iter().filter(|model| model.ready_replicas > 0);
     ready.map(|model| model.id.clone()).collect()
@@ -306,5 +263,50 @@ async fn watch(catalog: Catalog, index: usize, router: Endpoint, running: Runnin
         }
         catalog.serves[index].store(Arc::default());
         sleep(backoff.next(begun.elapsed())).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloudach_proto::v1::{Capabilities, ChatTemplate};
+
+    use super::*;
+
+    fn catalog() -> Catalog {
+        Catalog { models: Arc::default(), replacing: Arc::default(), serves: Arc::new([]) }
+    }
+
+    fn ready(template: &str) -> v1::Model {
+        v1::Model {
+            id: "m".to_owned(),
+            chat_template: Some(ChatTemplate { source: template.to_owned(), ..ChatTemplate::default() }),
+            capabilities: Some(Capabilities { generate: true, embed: false }),
+            ready_replicas: 1,
+            ..v1::Model::default()
+        }
+    }
+
+    #[test]
+    fn a_model_with_a_broken_template_is_not_ready() {
+        let catalog = catalog();
+        catalog.replace(CatalogSnapshot { models: vec![ready("fine\n{% if %}")] });
+        let [waits_for] = &catalog.waits_for()[..] else { panic!("one model") };
+        assert!(waits_for.starts_with("m: ") && waits_for.contains("line 2"), "{waits_for}");
+        assert!(matches!(catalog.generating("m"), Err(ApiError::BrokenTemplate(_))));
+        catalog.replace(CatalogSnapshot { models: vec![ready("fine")] });
+        assert!(catalog.waits_for().is_empty());
+        assert!(catalog.generating("m").is_ok());
+    }
+
+    #[test]
+    fn a_template_is_compiled_once() {
+        let catalog = catalog();
+        catalog.replace(CatalogSnapshot { models: vec![ready("a")] });
+        let first = catalog.model("m").unwrap();
+        let busier = v1::Model { ready_replicas: 2, ..ready("a") };
+        catalog.replace(CatalogSnapshot { models: vec![busier] });
+        assert!(Arc::ptr_eq(&first.prompting, &catalog.model("m").unwrap().prompting));
+        catalog.replace(CatalogSnapshot { models: vec![ready("b")] });
+        assert!(!Arc::ptr_eq(&first.prompting, &catalog.model("m").unwrap().prompting));
     }
 }

@@ -63,7 +63,7 @@ pub enum ApiError {
     /// The model does not embed.
     #[error("the model does not embed")]
     CannotEmbed,
-    /// The model's own chat template is broken: the operator's problem.
+    /// The model is not ready, because its chat template is broken: the operator's problem.
     #[error("the model's chat template cannot be used: {0}")]
     BrokenTemplate(String),
     /// No such path.

@@ -45,7 +45,7 @@ pub async fn chat(
     mut request: ChatRequest,
     bytes: usize,
 ) -> Result<(ChatRequest, Prompt), ApiError> {
-    let template = match &model.chat_template {
+    let template = match model.chat_template() {
         Template::Compiled(template) => template.clone(),
         Template::Broken(error) => return Err(ApiError::BrokenTemplate(error.clone())),
         Template::None => return Err(ApiError::CannotChat),

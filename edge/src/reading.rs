@@ -73,7 +73,7 @@ pub async fn chat(
     request: ChatRequest,
     prompt_end: &str,
 ) -> Result<(Reading, ChatRequest), ApiError> {
-    let (formats, dialect, prompt_end) = (model.formats, model.schema_dialect(), prompt_end.to_owned());
+    let (formats, dialect, prompt_end) = (model.formats(), model.schema_dialect(), prompt_end.to_owned());
     // Reading a schema may take long, however short it is.
     let long = request.constraint.is_some() || !request.tools.is_empty();
     let read = move || Reading::of_chat(&request, formats, dialect, &prompt_end).map(|reading| (reading, request));

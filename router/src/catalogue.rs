@@ -34,6 +34,9 @@ pub struct Entry {
     pub context_length: Option<u32>,
     /// A chat template (Jinja) to use instead of the model's own.
     pub chat_template: Option<String>,
+    /// The family whose chat template is used instead of the model's own, by its name (`llama-3.1`, `qwen-2.5`, ...).
+    /// Absent: the model's own, or that of the family that the model's configuration shows.
+    pub template_family: Option<String>,
     /// How the model writes calls, by vLLM's name for it (`hermes`, `llama3_json`, ...), or `none`. Absent: what its chat
     /// template shows.
     pub tool_format: Option<String>,

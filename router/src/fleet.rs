@@ -11,7 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use cloudach_proto::{
     session::client::Peer,
-    v1::{Capabilities, ChatTemplate, Load, ModelPhase, ModelState, SchemaWords},
+    v1::{Capabilities, ChatTemplate, Load, ModelPhase, ModelState, ModelTraits, SchemaWords},
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -59,6 +59,7 @@ pub struct Known {
     pub context_length: u32,
     pub chat_template: Option<ChatTemplate>,
     pub capabilities: Option<Capabilities>,
+    pub traits: Option<ModelTraits>,
 }
 
 /// All attached replicas.
@@ -111,6 +112,7 @@ impl Fleet {
                 context_length: state.context_length,
                 chat_template: state.chat_template.clone(),
                 capabilities: state.capabilities,
+                traits: state.traits.clone(),
             };
             self.known.lock().insert(state.model.clone(), known);
         }

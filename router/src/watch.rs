@@ -60,8 +60,13 @@ fn model(id: &str, entry: &Entry, fleet: &Fleet) -> Model {
     let known = fleet.known(id);
     let chat_template = match &entry.chat_template {
         Some(source) => {
-            let tokens = known.chat_template.unwrap_or_default();
-            Some(ChatTemplate { source: source.clone(), ..tokens })
+            let traits = known.traits.clone().unwrap_or_default();
+            let ChatTemplate { bos_token, eos_token, .. } = known.chat_template.unwrap_or_default();
+            Some(ChatTemplate {
+                source: source.clone(),
+                bos_token: bos_token.or(traits.bos_token),
+                eos_token: eos_token.or(traits.eos_token),
+            })
         }
         None => known.chat_template,
     };
@@ -78,6 +83,9 @@ fn model(id: &str, entry: &Entry, fleet: &Fleet) -> Model {
         ready_replicas: u32::try_from(ready).unwrap_or(u32::MAX),
         tool_format: entry.tool_format.clone(),
         reasoning_format: entry.reasoning_format.clone(),
+        traits: known.traits,
+        template_family: entry.template_family.clone(),
+        chat_template_is_catalogues: entry.chat_template.is_some(),
         waits_for: if ready == 0 { fleet.why_not_ready(id) } else { String::new() },
     }
 }

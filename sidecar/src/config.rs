@@ -89,7 +89,7 @@ pub struct EngineConfig {
     /// How long the engine may take to end once asked to, before it is killed. vLLM needs about 8 seconds.
     #[serde(default = "EngineConfig::default_stop_grace", with = "humantime_serde")]
     pub stop_grace: Duration,
-    /// Where the model's `tokenizer_config.json` and `chat_template.jinja` lie.
+    /// Where the model's `config.json`, `tokenizer_config.json` and `chat_template.jinja` lie.
     /// Default: what the engine says its model is, where that is a directory here.
     #[serde(default)]
     pub model_dir: Option<PathBuf>,

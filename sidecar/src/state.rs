@@ -117,6 +117,7 @@ impl States {
             context_length: info.map_or(0, |info| info.context_length),
             chat_template: info.and_then(|info| info.chat_template.clone()),
             capabilities: info.map(|info| info.capabilities),
+            traits: info.map(|info| info.traits.clone()),
         }
     }
 }

@@ -5,9 +5,14 @@ use std::{
     io::{Write, stderr, stdout},
     path::{Path, PathBuf},
     process::ExitCode,
+    str::FromStr,
 };
 
 use clap::{Args, ValueEnum};
+use cloudach_model::{
+    reading::{ReasoningFormat, ToolFormat},
+    template::{ChatTemplate, Source as Template, families::Family},
+};
 use cloudach_router::{
     catalogue::{Catalogue, Names},
     config::Source,
@@ -59,7 +64,10 @@ impl Check {
     fn verdict(&self) -> Result<(), String> {
         let file = &self.file;
         let text = |error: &dyn Display| format!("{}: {error}", file.display());
-        let names = |source: &Source| Names::load(source).map(drop).map_err(|error| text(&error));
+        let names = |source: &Source| match Names::load(source) {
+            Ok(names) => prompting(&names).map_err(|error| text(&error)),
+            Err(error) => Err(text(&error)),
+        };
         match self.kind {
             Kind::Up => {
                 let config: Config = load(file)?;
@@ -79,6 +87,25 @@ impl Check {
             Kind::Catalogue => names(&Source::Here(load::<Catalogue>(file)?)),
         }
     }
+}
+
+/// What the router passes on, and only edges understand: how models are prompted and read.
+fn prompting(names: &Names) -> Result<(), String> {
+    fn known<T: FromStr<Err: Display>>(name: Option<&String>, nothing: &str) -> Result<(), String> {
+        name.filter(|name| *name != nothing)
+            .map_or(Ok(()), |name| name.parse::<T>().map(drop).map_err(|error| error.to_string()))
+    }
+    for (model, entry) in names.models() {
+        let of = |key: &'static str| move |error: String| format!("`models.{model}.{key}`: {error}");
+        if let Some(template) = &entry.chat_template {
+            ChatTemplate::compile(&Template { template, bos_token: None, eos_token: None })
+                .map_err(|error| of("chat_template")(error.to_string()))?;
+        }
+        known::<&Family>(entry.template_family.as_ref(), "").map_err(of("template_family"))?;
+        known::<ToolFormat>(entry.tool_format.as_ref(), "none").map_err(of("tool_format"))?;
+        known::<ReasoningFormat>(entry.reasoning_format.as_ref(), "none").map_err(of("reasoning_format"))?;
+    }
+    Ok(())
 }
 
 fn load<T: DeserializeOwned>(file: &Path) -> Result<T, String> {

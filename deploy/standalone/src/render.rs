@@ -1,10 +1,13 @@
-//! `cloudach render`: what a model is told. Each line of the standard input holds a chat template and a request; each
-//! line of the standard output the prompt.
+//! `cloudach render`: what a model is told. Each line of the standard input holds a request and a chat template or the
+//! name of a family that has one; each line of the standard output the prompt.
 
 use std::process::ExitCode;
 
 use clap::Args;
-use cloudach_model::template::{ChatTemplate, CivilTime, Conversation, RenderError, Source};
+use cloudach_model::template::{
+    ChatTemplate, CivilTime, Conversation, RenderError, Source,
+    families::{Family, UnknownFamily},
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -12,7 +15,7 @@ use crate::lines::{self, Fault};
 
 /// Say what prompt a chat template makes of a request, for each line of JSON on the standard input.
 ///
-/// A line: {"template": TEXT, "bos_token": TEXT|null, "eos_token": TEXT|null, "now": "2026-03-07T14:05:09", "request":
+/// A line: {"template": TEXT or "template_family": NAME, "bos_token": TEXT|null, "eos_token": TEXT|null, "now": "2026-03-07T14:05:09", "request":
 /// {"messages": [..], "tools": [..], "documents": [..], "chat_template_kwargs": {..}, "reasoning_effort": TEXT,
 /// "add_generation_prompt": true, "continue_final_message": false}}. The answer: {"prompt": TEXT} or {"error": {"kind":
 /// .., "message": ..}}, of kind `raise_exception` where the template itself refuses the request.
@@ -22,7 +25,10 @@ pub struct Render {}
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
-    template: String,
+    #[serde(default)]
+    template: Option<String>,
+    #[serde(default)]
+    template_family: Option<String>,
     #[serde(default)]
     bos_token: Option<String>,
     #[serde(default)]
@@ -63,8 +69,16 @@ fn prompt(line: Line) -> Result<Value, Fault> {
         Some(now) => CivilTime::parse(now)
             .ok_or_else(|| fault("invalid_input", format!("`now` is no time such as 2026-03-07T14:05:09: {now}")))?,
     };
-    let source =
-        Source { template: &line.template, bos_token: line.bos_token.as_deref(), eos_token: line.eos_token.as_deref() };
+    let (bos_token, eos_token) = (line.bos_token.as_deref(), line.eos_token.as_deref());
+    let source = match (&line.template, &line.template_family) {
+        (Some(template), None) => Source { template, bos_token, eos_token },
+        (None, Some(name)) => {
+            let family: &Family =
+                name.parse().map_err(|error: UnknownFamily| fault("invalid_input", error.to_string()))?;
+            family.source(bos_token, eos_token)
+        }
+        _ => return Err(fault("invalid_input", "a line has a `template` or a `template_family`".to_owned())),
+    };
     let template = ChatTemplate::compile(&source).map_err(|error| fault("template", error.to_string()))?;
     let prompt = template.render(&line.request.into(), now).map_err(|error| match error {
         RenderError::Raised(text) => fault("raise_exception", text),

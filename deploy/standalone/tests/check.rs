@@ -69,6 +69,14 @@ fn mistakes_are_named() {
         ("edge", "listen: 127.0.0.1:1\nrouters: ['a:1']\nkeys: [{name: a, sha256: abc}]", "64 hexadecimal digits"),
         ("router", "listen: 127.0.0.1:1\ncatalogue: /nowhere.yaml", "/nowhere.yaml"),
         ("catalogue", "models: {a: {aliases: [x]}, b: {aliases: [x]}}", "`x` stands for both `a` and `b`"),
+        ("catalogue", "models: {a: {chat_template: \"{{ x }}\\n{% if %}\"}}", "line 2"),
+        ("catalogue", "models: {a: {template_family: llama-9}}", "no template family `llama-9`; there are chatml, "),
+        ("catalogue", "models: {a: {tool_format: telepathy}}", "`models.a.tool_format`"),
+        (
+            "up",
+            "catalogue: {models: {a: {reasoning_format: x}}}\nengines: [{model: m, engine: {dialect: vllm, url: http://a:1}}]",
+            "`models.a.reasoning_format`",
+        ),
     ];
     let file = std::env::temp_dir().join(format!("cloudach-check-{}.yaml", std::process::id()));
     for (kind, yaml, expected) in cases {

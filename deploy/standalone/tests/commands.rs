@@ -40,6 +40,16 @@ fn render_says_what_a_model_is_told() {
 }
 
 #[test]
+fn render_knows_the_families() {
+    let request = json!({ "messages": [{ "role": "user", "content": "hi" }] });
+    let line = |family: &str| json!({ "template_family": family, "request": request });
+    let answers = ask("render", &[line("gemma-2"), line("gemma-0"), json!({ "request": request })]);
+    assert_eq!(answers[0]["prompt"], "<bos><start_of_turn>user\nhi<end_of_turn>\n<start_of_turn>model\n");
+    assert_eq!(answers[1]["error"]["kind"], "invalid_input");
+    assert_eq!(answers[2]["error"]["message"], "a line has a `template` or a `template_family`");
+}
+
+#[test]
 fn parse_says_what_a_models_words_become() {
     let tool = json!({ "type": "function", "function": { "name": "f", "parameters": { "type": "object" } } });
     let text = "<think>hm</think>Sure.<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>";

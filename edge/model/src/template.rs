@@ -12,6 +12,7 @@ mod conversation;
 mod dialect;
 mod environment;
 mod error;
+pub mod families;
 mod filters;
 mod limits;
 mod markup;

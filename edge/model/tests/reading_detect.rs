@@ -14,6 +14,8 @@ const SIGNS: &[Sign] = &[
     ("{% if tools %}<tool_call>{% endif %}", &[], None, Some("hermes"), None),
     ("{% if tools %}<tool_call>{% endif %}", &[], Some("Ernie4_5_MoeForCausalLM"), Some("ernie45"), None),
     ("{% if tools %}<tool_call>{% endif %}", &[], Some("GraniteMoeHybridForCausalLM"), Some("granite4"), None),
+    ("{% if tools %}<tool_call>{% endif %}", &[], Some("granitehybrid"), Some("granite4"), None),
+    ("{% if tools %}<tool_call>{% endif %}", &["<tool_call>"], Some("Qwen2ForCausalLM"), Some("hermes"), None),
     ("<|im_start|><think></think><tool_call>", &[], None, Some("hermes"), Some("qwen3")),
     ("<tool_call><function=f><parameter=p>", &[], None, Some("qwen3_coder"), None),
     ("{% if tools %}{{ tools }}{% endif %}", &["<|tool_call_start|>"], None, Some("lfm2"), None),

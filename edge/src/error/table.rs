@@ -112,7 +112,7 @@ impl Row {
             // This edge.
             ApiError::Full => unavailable(texts::FULL, Retry::After(SOON)),
             ApiError::NoRouter => unavailable(texts::NO_ROUTER, Retry::After(SOON)),
-            ApiError::BrokenTemplate(error) => failed(texts::broken_template(error), Retry::Never),
+            ApiError::BrokenTemplate(error) => unavailable(texts::broken_template(error), Retry::Never),
             ApiError::Internal(_) => failed(texts::failed(words), Retry::After(SOON)),
 
             // The way to the engine, and the engine.

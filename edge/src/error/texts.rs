@@ -74,7 +74,7 @@ pub fn body_too_large(limit: usize) -> String {
 }
 
 pub fn broken_template(error: &str) -> String {
-    format!("The chat template of this model cannot be used: {error}")
+    format!("This model is not ready: its chat template cannot be used: {error}")
 }
 
 pub fn failed(words: &Words<'_>) -> String {

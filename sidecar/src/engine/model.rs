@@ -1,6 +1,6 @@
 //! What an engine says about the model that it serves.
 
-use cloudach_proto::v1::{Capabilities, ChatTemplate};
+use cloudach_proto::v1::{Capabilities, ChatTemplate, ModelTraits};
 
 /// A model that an engine is ready to serve.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -12,5 +12,6 @@ pub(crate) struct ModelInfo {
     /// How many tokens the model knows. 0: the engine does not say.
     pub(crate) vocabulary: u32,
     pub(crate) chat_template: Option<ChatTemplate>,
+    pub(crate) traits: ModelTraits,
     pub(crate) capabilities: Capabilities,
 }

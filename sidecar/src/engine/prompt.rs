@@ -8,7 +8,7 @@ use super::{ModelInfo, failure::invalid};
 /// Makes an empty text the beginning of a document, as OpenAI reads it: engines refuse it. Left as it is where the
 /// model's token for that is not known.
 pub(super) fn begin(request: &mut GenerateRequest, model: &ModelInfo) {
-    let bos = || model.chat_template.as_ref()?.bos_token.as_ref().filter(|bos| !bos.is_empty());
+    let bos = || model.traits.bos_token.as_ref().filter(|bos| !bos.is_empty());
     if let Some(Prompt { prompt: Some(prompt::Prompt::Text(prompt)) }) = &mut request.prompt
         && prompt.text.is_empty()
         && let Some(bos) = bos()
@@ -77,7 +77,7 @@ impl Serialize for Input<'_> {
 
 #[cfg(test)]
 mod tests {
-    use cloudach_proto::v1::{ChatTemplate, TokenIds};
+    use cloudach_proto::v1::{ModelTraits, TokenIds};
 
     use super::*;
 
@@ -89,10 +89,9 @@ mod tests {
     #[test]
     fn nothing_is_the_beginning_of_a_document() {
         let begun = |prompt: Prompt, bos_token: Option<&str>| {
-            let chat_template =
-                Some(ChatTemplate { bos_token: bos_token.map(str::to_owned), ..ChatTemplate::default() });
+            let traits = ModelTraits { bos_token: bos_token.map(str::to_owned), ..ModelTraits::default() };
             let mut request = GenerateRequest { prompt: Some(prompt), ..GenerateRequest::default() };
-            begin(&mut request, &ModelInfo { chat_template, ..ModelInfo::default() });
+            begin(&mut request, &ModelInfo { traits, ..ModelInfo::default() });
             request.prompt.unwrap()
         };
         let bos = PromptText { text: "<s>".into(), add_special_tokens: false };

@@ -45,36 +45,37 @@ enum Token {
     Described { content: String },
 }
 
-/// The template of the model in `folder`, with what the configuration puts in its place.
-pub(super) async fn of_model(
-    folder: Option<&Path>,
-    config: &EngineConfig,
-) -> Result<Option<ChatTemplate>, EngineError> {
+/// What is said of how the model is prompted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Prompting {
+    pub(super) source: Option<String>,
+    pub(super) bos_token: Option<String>,
+    pub(super) eos_token: Option<String>,
+}
+
+/// What the files of the model in `folder` say, with what the configuration puts in its place.
+pub(super) async fn of_model(folder: Option<&Path>, config: &EngineConfig) -> Result<Prompting, EngineError> {
     let found = match folder {
         Some(folder) => in_folder(folder).await?,
-        None => None,
+        None => Prompting::default(),
     };
     overridden(found, config).await
 }
 
 /// `found`, with what the configuration puts in its place.
-pub(super) async fn overridden(
-    found: Option<ChatTemplate>,
-    config: &EngineConfig,
-) -> Result<Option<ChatTemplate>, EngineError> {
+pub(super) async fn overridden(found: Prompting, config: &EngineConfig) -> Result<Prompting, EngineError> {
     let source = match &config.chat_template_file {
         Some(path) => Some(text(path).await?.ok_or_else(|| unusable(path, "it does not exist"))?),
-        None => found.as_ref().map(|found| found.source.clone()),
+        None => found.source,
     };
-    let found = found.unwrap_or_default();
-    Ok(source.map(|source| ChatTemplate {
+    Ok(Prompting {
         source,
         bos_token: config.bos_token.clone().or(found.bos_token),
         eos_token: config.eos_token.clone().or(found.eos_token),
-    }))
+    })
 }
 
-async fn in_folder(folder: &Path) -> Result<Option<ChatTemplate>, EngineError> {
+async fn in_folder(folder: &Path) -> Result<Prompting, EngineError> {
     let tokenizer: TokenizerConfig = json(&folder.join("tokenizer_config.json")).await?.unwrap_or_default();
     let special: TokenizerConfig = json(&folder.join("special_tokens_map.json")).await?.unwrap_or_default();
     // Newer models have the template in a file of its own, which goes before.
@@ -85,11 +86,19 @@ async fn in_folder(folder: &Path) -> Result<Option<ChatTemplate>, EngineError> {
             file.chat_template.or(tokenizer.chat_template).and_then(Templates::for_chats)
         }
     };
-    Ok(source.map(|source| ChatTemplate {
+    Ok(Prompting {
         source,
         bos_token: tokenizer.bos_token.or(special.bos_token).map(Token::text),
         eos_token: tokenizer.eos_token.or(special.eos_token).map(Token::text),
-    }))
+    })
+}
+
+impl Prompting {
+    /// The chat template, if there is one.
+    pub(super) fn template(&self) -> Option<ChatTemplate> {
+        let source = self.source.clone()?;
+        Some(ChatTemplate { source, bos_token: self.bos_token.clone(), eos_token: self.eos_token.clone() })
+    }
 }
 
 impl Templates {
@@ -134,39 +143,37 @@ mod tests {
     use super::*;
     use crate::config::Dialect;
 
-    async fn template(files: &[(&str, &str)]) -> Option<(String, Option<String>, Option<String>)> {
+    async fn prompting(files: &[(&str, &str)]) -> Prompting {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
             fs::write(folder.path().join(name), text).unwrap();
         }
-        let found = in_folder(folder.path()).await.unwrap();
-        found.map(|found| (found.source, found.bos_token, found.eos_token))
+        in_folder(folder.path()).await.unwrap()
     }
 
-    fn expected(
-        source: &str,
-        bos: Option<&str>,
-        eos: Option<&str>,
-    ) -> Option<(String, Option<String>, Option<String>)> {
-        Some((source.to_owned(), bos.map(str::to_owned), eos.map(str::to_owned)))
+    fn expected(source: &str, bos: Option<&str>, eos: Option<&str>) -> Prompting {
+        let text = |text: &str| text.to_owned();
+        Prompting { source: Some(text(source)), bos_token: bos.map(text), eos_token: eos.map(text) }
     }
 
     #[tokio::test]
     async fn templates_are_found_where_models_have_them() {
-        assert_eq!(template(&[]).await, None);
+        assert_eq!(prompting(&[]).await, Prompting::default());
         let plain = r#"{"chat_template": "T", "bos_token": "<s>", "eos_token": {"content": "</s>", "lstrip": false},
             "model_max_length": 1000000000000000019884624838656}"#;
-        assert_eq!(template(&[("tokenizer_config.json", plain)]).await, expected("T", Some("<s>"), Some("</s>")));
+        assert_eq!(prompting(&[("tokenizer_config.json", plain)]).await, expected("T", Some("<s>"), Some("</s>")));
         let named = r#"{"chat_template": [{"name": "rag", "template": "R"}, {"name": "default", "template": "D"}]}"#;
-        assert_eq!(template(&[("tokenizer_config.json", named)]).await, expected("D", None, None));
+        assert_eq!(prompting(&[("tokenizer_config.json", named)]).await, expected("D", None, None));
         let file = [("tokenizer_config.json", plain), ("chat_template.jinja", "J")];
-        assert_eq!(template(&file).await, expected("J", Some("<s>"), Some("</s>")));
+        assert_eq!(prompting(&file).await, expected("J", Some("<s>"), Some("</s>")));
         let apart = [
             ("tokenizer_config.json", r#"{"bos_token": null}"#),
             ("chat_template.json", r#"{"chat_template": "C"}"#),
             ("special_tokens_map.json", r#"{"bos_token": "<b>", "eos_token": "<e>"}"#),
         ];
-        assert_eq!(template(&apart).await, expected("C", Some("<b>"), Some("<e>")));
+        assert_eq!(prompting(&apart).await, expected("C", Some("<b>"), Some("<e>")));
+        let none = prompting(&[("tokenizer_config.json", r#"{"bos_token": "<s>"}"#)]).await;
+        assert_eq!((none.template(), none.bos_token.as_deref()), (None, Some("<s>")), "known without a template, too");
     }
 
     #[tokio::test]
@@ -177,8 +184,7 @@ mod tests {
         let mut config = EngineConfig::attach(Dialect::Vllm, "http://127.0.0.1:1".parse().unwrap());
         config.chat_template_file = Some(file);
         config.eos_token = Some("<end>".into());
-        let found = of_model(None, &config).await.unwrap().unwrap();
-        assert_eq!((found.source.as_str(), found.bos_token, found.eos_token), ("MINE", None, Some("<end>".into())));
+        assert_eq!(of_model(None, &config).await.unwrap(), expected("MINE", None, Some("<end>")));
         config.chat_template_file = Some("/nowhere.jinja".into());
         assert!(of_model(None, &config).await.unwrap_err().to_string().contains("/nowhere.jinja"));
     }

@@ -46,8 +46,11 @@ pub struct Script {
     /// Notices a client's leaving no sooner than the real llama.cpp does: never when the response is not streamed,
     /// and before the first token only with `return_progress`. Otherwise leaving ends a request at once.
     pub deaf: bool,
-    /// Where vLLM says the model was loaded from: a folder, in which a gateway looks for the chat template.
+    /// Where the engine says the model was loaded from: for vLLM a folder, in which a gateway looks for the chat template;
+    /// for llama.cpp a file.
     pub root: Option<String>,
+    /// What the tokenizer tells as one token each. In prompts they are text like any other.
+    pub special_tokens: Vec<String>,
     /// What llama.cpp's `/props` tells as the model's chat template.
     pub chat_template: String,
     /// Accepts adapters (vLLM's `--enable-lora`).
@@ -115,6 +118,7 @@ impl Default for Script {
             dev_mode: false,
             deaf: false,
             root: None,
+            special_tokens: ["<|im_start|>", "<|im_end|>"].map(str::to_owned).into(),
             chat_template: CHAT_TEMPLATE.to_owned(),
             lora: false,
             record: 1000,

@@ -45,6 +45,25 @@ pub fn tokenize(text: &str) -> Vec<u32> {
         .collect()
 }
 
+/// The text in tokens, each with its bytes. A special token is one of them, under the id of its first bytes.
+pub fn pieces(text: &str, special: &[String]) -> Vec<(u32, Vec<u8>)> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let next =
+            special.iter().filter_map(|token| Some((rest.find(token.as_str())?, token))).min_by_key(|found| found.0);
+        let (at, token) = next.map_or((rest.len(), ""), |(at, token)| (at, token.as_str()));
+        pieces.extend(tokenize(&rest[..at]).into_iter().map(|id| {
+            let mut bytes = Vec::new();
+            push_bytes(id, &[], &mut bytes);
+            (id, bytes)
+        }));
+        pieces.extend(tokenize(token).first().map(|id| (*id, token.into())));
+        rest = &rest[at + token.len()..];
+    }
+    pieces
+}
+
 /// Appends a token's bytes. Ids of a scripted answer take theirs from `script`; unknown ids have none.
 pub fn push_bytes(id: u32, script: &[Box<[u8]>], out: &mut Vec<u8>) {
     if id < PAIRS {
@@ -103,6 +122,14 @@ mod tests {
         for text in ["", "a", "ab", "abc", "naïve 日本語 🦀", "<|im_start|>user\n"] {
             assert_eq!(detokenize(&tokenize(text), &[]), text);
         }
+    }
+
+    #[test]
+    fn special_tokens_are_one_piece_each() {
+        let special = ["<|a|>".to_owned(), "<b>".to_owned()];
+        let texts = |text: &str| pieces(text, &special).into_iter().map(|piece| piece.1).collect::<Vec<_>>();
+        assert_eq!(texts("x<b><|a|>yz<|"), [&b"x"[..], b"<b>", b"<|a|>", b"yz", b"<|"]);
+        assert!(texts("").is_empty());
     }
 
     #[test]

@@ -8,6 +8,7 @@
 pub(super) mod death;
 mod errors;
 pub(super) mod events;
+mod gguf;
 mod prepare;
 mod request;
 mod schema;

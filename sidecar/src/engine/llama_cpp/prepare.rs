@@ -1,18 +1,28 @@
 //! Gets to know a llama.cpp server that answers. It needs no warm-up.
 
-use cloudach_proto::v1::{Capabilities, ChatTemplate, SchemaWords};
+use std::path::PathBuf;
+
+use cloudach_proto::v1::{Capabilities, SchemaWords};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    super::{ModelInfo, call::EngineError, template},
-    LlamaCpp,
+    super::{
+        ModelInfo,
+        call::EngineError,
+        template::{self, Prompting},
+        traits,
+    },
+    LlamaCpp, gguf,
+    tokenize::Tokenizer,
 };
 
 #[derive(Deserialize)]
 struct Props {
     default_generation_settings: Settings,
     total_slots: usize,
+    #[serde(default)]
+    model_path: PathBuf,
     #[serde(default)]
     chat_template: String,
     #[serde(default)]
@@ -53,18 +63,21 @@ impl LlamaCpp {
         let embedding = json!({ "input": "Hello" });
         let embed = self.calls.post("/v1/embeddings", &embedding).await?.status.is_success();
         let some = |text: String| (!text.is_empty()).then_some(text);
-        let found = some(props.chat_template).map(|source| ChatTemplate {
-            source,
+        let marks = Tokenizer::new(self.calls.clone()).marks().await?;
+        let found = Prompting {
+            source: some(props.chat_template).filter(|source| !is_stopgap(source, &marks)),
             bos_token: some(props.bos_token),
             eos_token: some(props.eos_token),
-        });
-        let chat_template = template::overridden(found, &self.engine).await?;
+        };
+        let prompting = template::overridden(found, &self.engine).await?;
+        let architecture = gguf::architecture(&props.model_path).await.unwrap_or_default();
         self.slots.set(props.total_slots);
         Ok(ModelInfo {
             served_name,
             vocabulary,
             context_length: props.default_generation_settings.n_ctx,
-            chat_template,
+            chat_template: prompting.template(),
+            traits: traits::of(architecture, marks, &prompting),
             capabilities: Capabilities { generate: true, embed, schema_words: SchemaWords::LlamaCpp.into() },
         })
     }
@@ -80,4 +93,11 @@ impl LlamaCpp {
             _ => Ok((served, vocabulary)),
         }
     }
+}
+
+/// For a model without a template the server puts in ChatML. It cannot be the model's own if it has no token for the
+/// mark that ChatML begins with.
+fn is_stopgap(template: &str, marks: &[String]) -> bool {
+    const BEGIN: &str = "<|im_start|>";
+    template.contains(BEGIN) && !marks.iter().any(|mark| mark == BEGIN)
 }

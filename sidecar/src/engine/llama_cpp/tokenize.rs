@@ -2,11 +2,12 @@
 
 use cloudach_proto::v1::{EmbedRequest, Failed, Prompt, TokenIds, prompt};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     super::{
         call::{Calls, EngineError},
+        marks,
         prompt::Input,
     },
     errors,
@@ -20,6 +21,17 @@ pub(in crate::engine) struct Tokenizer {
 #[derive(Deserialize)]
 struct Tokens {
     tokens: Vec<u32>,
+}
+
+#[derive(Deserialize)]
+struct Pieces {
+    tokens: Vec<Piece>,
+}
+
+#[derive(Deserialize)]
+struct Piece {
+    /// Bytes instead, where it is a part of a character.
+    piece: Value,
 }
 
 #[derive(Deserialize)]
@@ -41,6 +53,14 @@ impl Tokenizer {
         }
         let tokens: Tokens = answer.json().map_err(unreadable)?;
         Ok(tokens.tokens)
+    }
+
+    /// Which of the tokens that tell families apart the vocabulary has.
+    pub(super) async fn marks(&self) -> Result<Vec<String>, EngineError> {
+        let question =
+            json!({ "content": marks::question(), "add_special": false, "parse_special": true, "with_pieces": true });
+        let pieces: Pieces = self.calls.post("/tokenize", &question).await?.success()?.json()?;
+        Ok(marks::found(pieces.tokens.iter().filter_map(|token| token.piece.as_str())))
     }
 
     /// What the ids say, special tokens written out.

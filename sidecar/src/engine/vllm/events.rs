@@ -98,7 +98,7 @@ impl Reader {
             .sampling
             .as_ref()
             .is_some_and(|sampling| !sampling.include_stop && request::holds_nothing_back(sampling));
-        let eos_token = model.chat_template.as_ref().and_then(|template| template.eos_token.clone());
+        let eos_token = model.traits.eos_token.clone();
         Self {
             top_logprobs: request.top_logprobs,
             echo: request::asks_for_prompt(request),
@@ -233,7 +233,7 @@ fn finish_reason(reason: &str) -> Result<FinishReason, Failed> {
 
 #[cfg(test)]
 mod tests {
-    use cloudach_proto::v1::{ChatTemplate, Sampling};
+    use cloudach_proto::v1::{ModelTraits, Sampling};
 
     use super::*;
 
@@ -243,8 +243,8 @@ mod tests {
     }
 
     fn read_for(request: &GenerateRequest, events: &[&str]) -> (Vec<Delta>, Result<Finished, Failed>) {
-        let chat_template = Some(ChatTemplate { eos_token: Some("<eos>".into()), ..ChatTemplate::default() });
-        let mut reader = Reader::new(request, &ModelInfo { chat_template, ..ModelInfo::default() });
+        let traits = ModelTraits { eos_token: Some("<eos>".into()), ..ModelTraits::default() };
+        let mut reader = Reader::new(request, &ModelInfo { traits, ..ModelInfo::default() });
         let mut deltas = Vec::new();
         for event in events {
             match reader.read(event.as_bytes()) {

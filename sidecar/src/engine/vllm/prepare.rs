@@ -2,14 +2,20 @@
 
 use std::{path::Path, time::Duration};
 
-use cloudach_proto::v1::{Capabilities, SchemaWords};
+use cloudach_proto::v1::{Capabilities, ModelTraits, SchemaWords};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 use tracing::warn;
 
 use super::{
-    super::{ModelInfo, call::EngineError, template, vocabulary},
+    super::{
+        ModelInfo,
+        call::EngineError,
+        marks,
+        template::{self, Prompting},
+        traits, vocabulary,
+    },
     Vllm,
 };
 
@@ -35,6 +41,12 @@ struct Model {
     parent: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct Tokenized {
+    #[serde(default)]
+    token_strs: Option<Vec<String>>,
+}
+
 impl Vllm {
     /// Learns what the server serves. Ready only means something after a completion with log-probabilities went
     /// through: the first of them stalls, and everything in the batch with it.
@@ -43,20 +55,26 @@ impl Vllm {
         let capabilities = self.warm_up(&model.id).await?;
         let root = model.root.as_deref().map(Path::new).filter(|root| root.is_absolute() && root.is_dir());
         let folder = self.engine.model_dir.as_deref().or(root);
-        let chat_template = match capabilities.generate {
+        let prompting = match capabilities.generate {
             true => template::of_model(folder, &self.engine).await?,
-            false => None,
+            false => Prompting::default(),
+        };
+        let traits = match folder {
+            Some(folder) => traits::of_files(folder, &prompting).await,
+            None if capabilities.generate => traits::of(String::new(), self.marks(&model.id).await, &prompting),
+            None => ModelTraits::default(),
         };
         let vocabulary = vocabulary::of_model(folder).await?;
-        if capabilities.generate && chat_template.is_none() {
+        if capabilities.generate && folder.is_none() {
             warn!(
                 model = model.id,
                 root = model.root,
-                "no chat template found: set `engine.model_dir` to the model's folder"
+                "the model's files are not here: set `engine.model_dir` to their folder"
             );
         }
+        let chat_template = prompting.template();
         let context_length = model.max_model_len.unwrap_or(0);
-        Ok(ModelInfo { served_name: model.id, context_length, vocabulary, chat_template, capabilities })
+        Ok(ModelInfo { served_name: model.id, context_length, vocabulary, chat_template, traits, capabilities })
     }
 
     async fn served_model(&self) -> Result<Model, EngineError> {
@@ -70,6 +88,24 @@ impl Vllm {
             wanted: self.served_name.clone().unwrap_or_default(),
             served: models.data.iter().map(|model| model.id.as_str()).collect::<Vec<_>>().join(", "),
         })
+    }
+
+    /// Which of the tokens that tell families apart the vocabulary has. None where the server does not say.
+    async fn marks(&self, model: &str) -> Vec<String> {
+        let question = json!({
+            "model": model,
+            "prompt": marks::question(),
+            "add_special_tokens": false,
+            "return_token_strs": true,
+        });
+        let asked = async { self.calls.post("/tokenize", &question).await?.success()?.json::<Tokenized>() };
+        match asked.await {
+            Ok(tokenized) => marks::found(tokenized.token_strs.iter().flatten().map(String::as_str)),
+            Err(error) => {
+                warn!(%error, "the model's family may not be recognised");
+                Vec::new()
+            }
+        }
     }
 
     async fn warm_up(&self, model: &str) -> Result<Capabilities, EngineError> {

@@ -20,7 +20,7 @@ pub(super) fn props(script: &Script) -> Whole {
         "default_generation_settings": {"params": {"temperature": 0.8}, "n_ctx": script.max_model_len},
         "total_slots": slot_count(script),
         "model_alias": script.model,
-        "model_path": format!("/models/{}.gguf", script.model),
+        "model_path": script.root.clone().unwrap_or_else(|| format!("/models/{}.gguf", script.model)),
         "modalities": {"vision": false, "audio": false},
         "endpoint_slots": true,
         "endpoint_props": false,
@@ -84,16 +84,15 @@ pub(super) fn metrics(shared: &Shared) -> Whole {
     Whole::text(page)
 }
 
-pub(super) fn tokenize(fields: &Fields<'_>) -> Result<Whole, Refusal> {
-    let tokens = vocabulary::tokenize(fields.text("content")?.unwrap_or_default());
+pub(super) fn tokenize(script: &Script, fields: &Fields<'_>) -> Result<Whole, Refusal> {
+    let text = fields.text("content")?.unwrap_or_default();
     if !fields.boolean("with_pieces")? {
-        return Ok(Whole::ok(&json!({"tokens": tokens})));
+        return Ok(Whole::ok(&json!({"tokens": vocabulary::tokenize(text)})));
     }
-    let pieces: Vec<Value> = tokens
-        .iter()
-        .map(|&id| {
-            let mut bytes = Vec::new();
-            vocabulary::push_bytes(id, &[], &mut bytes);
+    let special: &[String] = if fields.boolean("parse_special")? { &script.special_tokens } else { &[] };
+    let pieces: Vec<Value> = vocabulary::pieces(text, special)
+        .into_iter()
+        .map(|(id, bytes)| {
             let piece = String::from_utf8(bytes).map_or_else(|error| json!(error.as_bytes()), Value::from);
             json!({"id": id, "piece": piece})
         })

@@ -62,7 +62,7 @@ fn dispatch(context: &Context<'_>) -> Result<Reply, Refusal> {
     }
     match path {
         "/completion" | "/completions" => request::completion(context, &body(context.call)?),
-        "/tokenize" => Ok(info::tokenize(&Fields::new(&body(context.call)?))?.into()),
+        "/tokenize" => Ok(info::tokenize(context.script, &Fields::new(&body(context.call)?))?.into()),
         "/detokenize" => Ok(info::detokenize(context.script, &Fields::new(&body(context.call)?))?.into()),
         "/v1/embeddings" => embeddings::embed(context, &body(context.call)?, embeddings::Shape::OpenAi),
         "/embeddings" | "/embedding" => embeddings::embed(context, &body(context.call)?, embeddings::Shape::Native),

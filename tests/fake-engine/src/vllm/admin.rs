@@ -51,12 +51,16 @@ pub(super) fn openapi(context: &Context<'_>) -> Whole {
 pub(super) fn tokenize(context: &Context<'_>, body: &Value) -> Result<Whole, Refusal> {
     with_fields(body, |fields| {
         context.served(fields.text("model")?)?;
-        let tokens = vocabulary::tokenize(fields.text("prompt")?.ok_or(Refusal::NoPrompt)?);
+        let prompt = fields.text("prompt")?.ok_or(Refusal::NoPrompt)?;
+        let tokens = vocabulary::tokenize(prompt);
+        let pieces = vocabulary::pieces(prompt, &context.script.special_tokens).into_iter();
+        let texts: Vec<_> = pieces.map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned()).collect();
+        let texts = fields.boolean("return_token_strs")?.then_some(texts);
         Ok(Whole::ok(&json!({
             "count": tokens.len(),
             "max_model_len": context.script.max_model_len,
             "tokens": tokens,
-            "token_strs": null,
+            "token_strs": texts,
         })))
     })
 }

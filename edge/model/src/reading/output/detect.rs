@@ -11,7 +11,7 @@ struct Sign {
     without: &'static [&'static str],
     /// Or this is a token of the vocabulary, where the template need not show it.
     token: Option<&'static str>,
-    /// The model is built as one of these.
+    /// The model is built as one of these; the beginnings of their names, in configurations and in GGUFs.
     architectures: &'static [&'static str],
     format: &'static str,
 }
@@ -52,8 +52,13 @@ static TOOLS: &[Sign] = &[
     Sign { template: &["<function_calls>"], format: "olmo3", ..SIGN },
     Sign { template: &["<TOOLCALL>"], format: "nemotron_json", ..SIGN },
     Sign { template: &["<tool_calls>"], format: "jamba", ..SIGN },
-    Sign { template: &["<tool_call>"], architectures: &["Ernie4_5"], format: "ernie45", ..SIGN },
-    Sign { template: &["<tool_call>"], architectures: &["GraniteMoeHybrid"], format: "granite4", ..SIGN },
+    Sign { template: &["<tool_call>"], architectures: &["Ernie4_5", "ernie4_5"], format: "ernie45", ..SIGN },
+    Sign {
+        template: &["<tool_call>"],
+        architectures: &["GraniteMoeHybrid", "granitehybrid"],
+        format: "granite4",
+        ..SIGN
+    },
     Sign { template: &["<tool_call>"], format: "hermes", ..SIGN },
     Sign { template: &["functools"], format: "phi4_mini_json", ..SIGN },
     Sign { template: &["<|tool|>", "<|/tool|>"], format: "phi4_mini_json", ..SIGN },
