@@ -280,7 +280,7 @@ mod tests {
         v1::Model {
             id: "m".to_owned(),
             chat_template: Some(ChatTemplate { source: template.to_owned(), ..ChatTemplate::default() }),
-            capabilities: Some(Capabilities { generate: true, embed: false }),
+            capabilities: Some(Capabilities { generate: true, ..Capabilities::default() }),
             ready_replicas: 1,
             ..v1::Model::default()
         }
