@@ -37,7 +37,7 @@ test('the engine follows the schema', async () => {
     messages: user('A cart, please.'),
     response_format: zodResponseFormat(Cart, 'cart'),
   });
-  assert.equal(Cart.parse(choices[0].message.parsed).colour, 'red');
+  assert.equal(Cart.parse(choices[0].message.parsed).kind, 'hand');
 });
 
 test('every choice is parsed', async () => {

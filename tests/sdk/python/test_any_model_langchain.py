@@ -27,7 +27,11 @@ class Answer(pydantic.BaseModel, extra="forbid"):
     visited: bool
 
 
-@tool(args_schema=Answer)
+# LangChain leaves out that the arguments of a function are closed, unless they are strict.
+FORCED = {"strict": True, "parallel_tool_calls": False}
+
+
+@tool
 def tell_city(city: City, visited: bool) -> str:
     """Takes an answer about a city."""
     return f"{city.name} it is."
@@ -69,7 +73,7 @@ async def test_structured_output(method, strict, own_http):
 @pytest.mark.parametrize("choice", ["any", "tell_city"])
 async def test_a_tool_that_must_be_called(choice, own_http):
     model = chat(CHAT, **ASKED, http_async_client=own_http)
-    model = model.bind_tools([tell_city], tool_choice=choice, parallel_tool_calls=False)
+    model = model.bind_tools([tell_city], tool_choice=choice, **FORCED)
     whole = model.invoke(QUESTION)
     check_call(whole)
     streamed = accumulated(model.stream(QUESTION, stream_usage=True))
@@ -80,7 +84,7 @@ async def test_a_tool_that_must_be_called(choice, own_http):
 
 
 def test_a_tool_is_called_and_answered():
-    forced = MODEL.bind_tools([tell_city], tool_choice="any", parallel_tool_calls=False)
+    forced = MODEL.bind_tools([tell_city], tool_choice="any", **FORCED)
     asked = forced.invoke(QUESTION)
     told = tell_city.invoke(check_call(asked))
     answer = MODEL.bind_tools([tell_city], tool_choice="none").invoke([*QUESTION, asked, told])

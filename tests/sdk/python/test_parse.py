@@ -49,7 +49,7 @@ def test_the_engine_follows_the_schema(client):
     completion = client.chat.completions.parse(model=CHAT, messages=user("A cart, please."), response_format=Cart)
     cart = completion.choices[0].message.parsed
     assert isinstance(cart, Cart)
-    assert cart.colour is Colour.RED and cart.kind == "hand" and isinstance(cart.owner, Person)
+    assert isinstance(cart.colour, Colour) and cart.kind in ("hand", "horse") and isinstance(cart.owner, Person)
 
 
 def test_every_choice_is_parsed(client):
