@@ -173,6 +173,29 @@ for (const [provider, model] of Object.entries(providers(AGENT))) {
       assert.ok(!parts.some(({ type }) => type === 'error'));
     });
 
+    test('a strict tool is called with what its schema allows', async () => {
+      const strict = { ...weather, strict: true, inputSchema: z.object({ city: z.string() }) };
+      const providerOptions = { openai: { parallelToolCalls: false }, cloudach: { parallel_tool_calls: false } };
+      // What the model says as long as it is held to nothing.
+      const prompt = written(5).replace('[[say:', '[[free:');
+      const result = await generateText({ ...asked, tools: { get_weather: strict }, providerOptions, prompt });
+      assert.equal(result.text, 'Let me see.');
+      assert.deepEqual(result.toolCalls.map(({ input }) => input), [{ city: 'a' }]);
+    });
+
+    test('typed output after a tool', async () => {
+      const result = await generateText({
+        ...asked,
+        tools: { get_weather: { ...weather, execute: async () => '[[say:{"warm": true}]]' } },
+        output: Output.object({ schema: z.object({ warm: z.boolean() }) }),
+        stopWhen: isStepCount(3),
+        // As the model writes calls where it is held to a schema.
+        prompt: '[[say:[{"name": "get_weather", "parameters": {"city": "Paris"}}] ]]',
+      });
+      assert.deepEqual(result.steps[0].toolCalls.map(({ input }) => input), [{ city: 'Paris' }]);
+      assert.deepEqual([result.output, result.steps.length], [{ warm: true }, 2]);
+    });
+
     test('an agent', async () => {
       const agent = new ToolLoopAgent({ ...asked, tools, instructions: 'Be kind.' });
       const { text, steps } = await agent.generate({ prompt: written('Paris') });

@@ -161,12 +161,18 @@ def test_json_mode():
         structured.invoke("Who?")
 
 
-def test_structured_output_beside_tools():
+def test_structured_output_or_a_tool():
+    """Offered both, the model chooses."""
     structured = MODEL.with_structured_output(
         StrictCart, method="json_schema", tools=[get_weather], strict=True, include_raw=True
     )
-    told = structured.invoke("A cart, please.")
-    assert isinstance(told["parsed"], StrictCart) and told["raw"].tool_calls == []
+    told = structured.invoke('[[say:{"kind": "horse", "wheels": [], "owner": null}]]')
+    assert told["parsed"] == StrictCart(kind="horse", wheels=[], owner=None) and told["raw"].tool_calls == []
+    # As it writes calls where it is held to a schema.
+    told = structured.invoke('[[say:[{"name": "get_weather", "parameters": {"city": "Rome", "days": 1}}] ]]')
+    assert (told["parsed"], told["parsing_error"]) == (None, None)
+    [call] = told["raw"].tool_calls
+    check_call(call, {"city": "Rome", "days": 1})
 
 
 def test_structured_output_cut_short():
@@ -228,6 +234,19 @@ def test_several_calls_at_once():
         assert len({call["id"] for call in message.tool_calls}) == 2
     one = MODEL.bind_tools([get_weather], parallel_tool_calls=False).invoke(both)
     assert [call["args"] for call in one.tool_calls] == [{"city": "Paris"}]
+
+
+def test_a_strict_tool_is_called_with_what_its_schema_allows():
+    """Also where the model calls of its own accord, and would call with something else."""
+    wrong = written(("get_weather", {"city": 5, "when": "now"})).replace("[[say:", "[[free:")
+    model = MODEL.bind_tools([get_weather], strict=True, parallel_tool_calls=False)
+    for message in (model.invoke(wrong), accumulated(model.stream(f"{wrong}[[cut=3]]"))):
+        assert message.content == "Let me see."
+        [call] = message.tool_calls
+        check_call(call, {"city": "a", "days": 0})
+    # Nothing is promised of others.
+    [call] = MODEL.bind_tools([get_weather]).invoke(wrong).tool_calls
+    check_call(call, {"city": 5, "when": "now"})
 
 
 @pytest.mark.parametrize("strict", [None, True, False], ids=["", "strict", "not strict"])
