@@ -83,6 +83,22 @@ fn nesting_is_bounded() {
     assert!(compile(&"{% if x %}".repeat(10_000)).is_err());
 }
 
+/// Templates found by fuzzing that made the engine panic.
+#[test]
+fn formats_are_read_to_their_end() {
+    for template in [
+        "{{ '%(é)s' | format(x) }}",
+        "{{ '%(é' | format({'é': 1}) }}",
+        "{{ '{x[é]}'.format(x={'é': 1}) }}",
+        "{{ '{x[é'.format(x=1) }}",
+        "{{ '{x[a]é]}'.format(x={'a': 1}) }}",
+    ] {
+        assert!(render(template, &Conversation::default()).is_err(), "{template}");
+    }
+    let template = "{{ '{} [é] {:é>3}'.format(1, 2) }}{{ '%s (é)' | format(3) }}";
+    assert_eq!(render(template, &Conversation::default()).unwrap(), "1 [é] éé23 (é)");
+}
+
 #[test]
 fn nothing_outside_is_reached() {
     for template in [

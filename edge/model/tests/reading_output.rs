@@ -136,6 +136,20 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     // Half of a marker that ended with the budget is for nobody.
     ("glm45", "", "<tool_call>f<arg_key>a</arg_key><arg_value>b</arg_v", r#"f({"a": "b"#),
     ("glm45", "", "<tool_call>f<arg_key>a</arg_key><arg", "f({})"),
+    // No value at all is none.
+    ("pythonic", "", "[f(a={'k': }, b=1)]", r#""}, b=1)]"f({"a": {"k": "#),
+    // A line that goes on says nothing.
+    ("pythonic", "", "[f(a='\\\n')]", r#"f({"a": ""})"#),
+    // A call has a name.
+    ("apertus", "", "<|tools_prefix|>[{\"\": {}}]", r#""<|tools_prefix|>[{\"\": {}}]""#),
+    // Marks of reasoning inside of a call are its arguments'.
+    (
+        "qwen3_coder",
+        "glm45",
+        "<tool_call><function=known><parameter=s><think>a</think></parameter></function></tool_call><think>b",
+        r#"{?"b"}known({"s": "<think>a</think>"})"#,
+    ),
+    ("mistral", "mistral", "[TOOL_CALLS]f[ARGS]{\"a\": \"[THINK]\"}", r#"f({"a": "[THINK]"})"#),
     // Gemma.
     (
         "gemma4",
@@ -220,6 +234,43 @@ fn pieces_flow() {
             reader.push(piece, &mut |event| told.add(event));
             assert_eq!(line(&told), expected, "{format} {piece:?}");
         }
+    }
+}
+
+/// What is too long to be a name is none, wherever it is cut: also in the marker behind it.
+#[test]
+fn names_are_bounded() {
+    for length in [255, 256, 257] {
+        let name = "f".repeat(length);
+        let cases = [
+            ("qwen3_coder", format!("<function={name}></function>")),
+            ("glm45", format!("<tool_call>{name}</tool_call>")),
+            ("qwen3_coder", format!("<function=f><parameter={name}>1</parameter></function>")),
+            ("kimi_k2", format!("<|tool_call_begin|>{}{name}<|tool_call_argument_begin|>{{}}", "f".repeat(256))),
+        ];
+        for (format, text) in cases {
+            let reader = reader(format, "");
+            let told = tell(&reader, &[&text]);
+            let named =
+                told.calls.iter().any(|(called, arguments, _)| called.contains(&name) || arguments.contains(&name));
+            assert_eq!(named, length <= 256, "{format} {length}");
+            for place in 0..text.len() {
+                assert_eq!(tell(&reader, &[&text[..place], &text[place..]]), told, "{format} {length} {place}");
+            }
+        }
+    }
+}
+
+/// What is held of signs of several bytes does not depend on the cuts either.
+#[test]
+fn what_is_held_ends_alike() {
+    let header = format!("<|channel|>commentary to=functions.{}éaa<|message|>{{}}<|call|>", "f".repeat(988));
+    let space = format!("</think>\u{3000}{}\u{3000}  a", " ".repeat(16 * 1024 - 4));
+    for (format, text) in [("harmony", header), ("qwen3", space)] {
+        let reader = reader(if format == "harmony" { format } else { "qwen3_coder" }, format);
+        let told = tell(&reader, &[&text]);
+        let signs: Vec<String> = text.chars().map(String::from).collect();
+        assert_eq!(tell(&reader, &signs.iter().map(String::as_str).collect::<Vec<_>>()), told);
     }
 }
 

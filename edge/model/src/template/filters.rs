@@ -1,7 +1,7 @@
 //! Jinja2's filters where the engine's differ.
 
-use minijinja::value::{Kwargs, Rest};
-use minijinja::{Environment, Error, ErrorKind, Value};
+use minijinja::value::{Kwargs, Rest, ValueOrKwargs};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::python::{self, Dump, Separators};
 
@@ -11,6 +11,7 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_filter("int", int);
     environment.add_filter("float", float);
     environment.add_filter("indent", indent);
+    environment.add_filter("format", format);
     for name in ["e", "escape", "forceescape"] {
         environment.add_filter(name, escape);
     }
@@ -107,6 +108,13 @@ fn indent(
         out.push_str(line);
     }
     Ok(out)
+}
+
+/// `text|format(*values)`
+fn format(state: &mut State<'_, '_>, text: &Value, values: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let names = text.as_str().unwrap_or_default().split("%(").skip(1);
+    python::check_names(names.map(|name| name.split(')').next().unwrap_or(name)))?;
+    minijinja::filters::format(state, text, values)
 }
 
 /// `value|escape`, with the entities that Python's `markupsafe` chooses

@@ -13,6 +13,7 @@ pub(super) use dump::{Dump, Separators};
 pub(super) use methods::call_method;
 pub(super) use number::repr_float;
 pub(super) use print::to_str;
+pub(super) use strings::check_names;
 
 use minijinja::{Error, ErrorKind};
 

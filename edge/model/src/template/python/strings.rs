@@ -352,12 +352,29 @@ fn expandtabs(text: &str, args: &[Value]) -> Result<Value, Error> {
 
 fn format_text(text: &str, args: &[Value]) -> Result<Value, Error> {
     check_widths(text)?;
+    check_names(bracketed(text))?;
     format(FormatStyle::StrFormat, text, args).map(Value::from)
 }
 
 /// Refuses a format whose widths or precisions alone would outgrow any prompt.
-pub(in super::super) fn check_widths(pattern: &str) -> Result<(), Error> {
+fn check_widths(pattern: &str) -> Result<(), Error> {
     let numbers = pattern.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty());
     let total = numbers.map(|digits| digits.parse::<usize>().unwrap_or(usize::MAX)).fold(0, usize::saturating_add);
     check_length(total)
+}
+
+/// The names in `{a[b]}`.
+fn bracketed(pattern: &str) -> impl Iterator<Item = &str> {
+    pattern.split('{').skip(1).filter_map(|field| {
+        let open = field.find(['[', ':', '}']).filter(|open| field[*open..].starts_with('['))?;
+        Some(&field[open..field.rfind(']').unwrap_or(field.len())])
+    })
+}
+
+/// Refuses names that are not ASCII, which the engine would cut in the middle of their characters.
+pub(in super::super) fn check_names<'n>(mut names: impl Iterator<Item = &'n str>) -> Result<(), Error> {
+    if names.all(str::is_ascii) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidOperation, "a name in brackets in a format must be ASCII"))
 }
