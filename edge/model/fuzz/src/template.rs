@@ -2,7 +2,7 @@
 //! text that has a bound.
 
 use arbitrary::{Result, Unstructured};
-use cloudach_model::template::{ChatTemplate, CivilTime, Conversation, Source};
+use cloudach_model::template::{ChatTemplate, CivilTime, Conversation, RenderError, Source};
 use serde_json::{Map, Value, json};
 
 /// How many bytes make the conversation; the others are the template.
@@ -24,8 +24,10 @@ pub fn check(data: &[u8]) {
         assert!(prompt.len() <= MOST_OUTPUT);
         compiled.starts_with_bos(prompt);
     }
-    // Templates of a model are shared by its requests: one leaves nothing behind for the next.
-    assert_eq!(compiled.render(&conversation, now), rendered);
+    // A template is shared by its model's requests: one leaves nothing behind for the next.
+    if !matches!(rendered, Err(RenderError::TooMuchWork | RenderError::TooLong { .. })) {
+        assert_eq!(compiled.render(&conversation, now), rendered);
+    }
 }
 
 fn conversation(u: &mut Unstructured<'_>) -> Result<Conversation> {
