@@ -54,6 +54,7 @@ impl Family {
                 "mistral",
                 "jamba",
                 "hunyuan_a13b",
+                "minimax",
                 "nemotron_json",
                 "granite",
                 "granite-20b-fc",
@@ -65,7 +66,9 @@ impl Family {
                 "gigachat3",
                 "json",
             ],
-            Self::Tagged => &["qwen3_coder", "seed_oss", "minimax_m2", "glm45", "deepseek_v32", "deepseek_v4", "step3"],
+            Self::Tagged => {
+                &["qwen3_coder", "seed_oss", "minimax_m2", "glm45", "hy_v3", "deepseek_v32", "deepseek_v4", "step3"]
+            }
             Self::Native => &["deepseek_v3", "deepseek_v31", "kimi_k2"],
             Self::Python => &["pythonic", "llama4_pythonic", "lfm2", "olmo3"],
             Self::Gemma => &["gemma4", "functiongemma"],
