@@ -5,6 +5,7 @@
 //! vLLM's request handling) gives. It is also somebody else's program: it reaches nothing but the
 //! conversation, and its work, depth and output are bounded.
 
+mod arguments;
 mod clock;
 mod content_format;
 mod continuation;
@@ -13,9 +14,11 @@ mod dialect;
 mod environment;
 mod error;
 mod filters;
+mod layout;
 mod limits;
 mod markup;
 mod nesting;
+mod numbers;
 mod python;
 mod tests;
 mod value;

@@ -232,11 +232,7 @@ pub(super) static ROWS: &[Row] = &[
         }),
         around: TRIMMED,
     },
-    Row {
-        names: &["glm45", "glm47"],
-        kind: Kind::Tagged(GLM),
-        around: TRIMMED,
-    },
+    Row { names: &["glm45", "glm47"], kind: Kind::Tagged(GLM), around: TRIMMED },
     Row {
         names: &["hy_v3"],
         kind: Kind::Tagged(Tags {
