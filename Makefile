@@ -3,13 +3,14 @@
 #   make test       every check there is, except those with real vLLM
 #   make test-vllm  the end-to-end tests with real vLLM on the CPU
 #   make compat     how a server differs from OpenAI: BASE_URL=.. KEY=.. MODEL=.. (see tests/compat/README.md)
+#   make fuzz       look for inputs that break the readers: SECONDS=.. for each target (see docs/fuzzing.md)
 #   make cluster    2 edges, 2 routers, 2 sidecars as separate processes on this machine
 #   make vllm       install real vLLM for the CPU into a cache folder (6 GB)
 
 CARGO ?= cargo
 ENGINES := deploy/local/engines
 
-.PHONY: run cluster test test-vllm vllm compat lint unit e2e sdk gate build-debug engine
+.PHONY: run cluster test test-vllm vllm compat lint unit e2e sdk gate fuzz build-debug engine
 
 run: engine
 	$(CARGO) build --release --locked -p cloudach
@@ -25,6 +26,7 @@ test: lint unit sdk e2e gate
 lint:
 	tests/docs.sh
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path edge/model/fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 # Black-box tests start the services' binaries, so those are built first.
@@ -49,6 +51,9 @@ compat:
 		$(if $(EMBEDDING_MODEL),--embedding-model "$(EMBEDDING_MODEL)") \
 		$(if $(AGAINST_URL),--against "$(AGAINST_URL)" --against-key "$(AGAINST_KEY)" --against-model "$(AGAINST_MODEL)") \
 		$(COMPAT_FLAGS)
+
+fuzz:
+	edge/model/fuzz/run.sh $(or $(SECONDS),60)
 
 vllm:
 	$(ENGINES)/setup-vllm.sh

@@ -5,6 +5,7 @@
 //! vLLM's request handling) gives. It is also somebody else's program: it reaches nothing but the
 //! conversation, and its work, depth and output are bounded.
 
+mod arguments;
 mod clock;
 mod content_format;
 mod continuation;
@@ -14,9 +15,11 @@ mod environment;
 mod error;
 pub mod families;
 mod filters;
+mod layout;
 mod limits;
 mod markup;
 mod nesting;
+mod numbers;
 mod python;
 mod tests;
 mod value;

@@ -83,6 +83,26 @@ fn nesting_is_bounded() {
     assert!(compile(&"{% if x %}".repeat(10_000)).is_err());
 }
 
+/// Templates found by fuzzing that made the engine panic.
+#[test]
+fn formats_are_read_to_their_end() {
+    for template in [
+        "{{ '%(é)s' | format(x) }}",
+        "{{ '%(é' | format({'é': 1}) }}",
+        "{{ '{x[é]}'.format(x={'é': 1}) }}",
+        "{{ '{x[é'.format(x=1) }}",
+        "{{ '{x[a]é]}'.format(x={'a': 1}) }}",
+        "{{ '%.65536f' | format(1) }}",
+        "{{ '%(a)-7.70000f' | format({'a': 1}) }}",
+        "{{ '{:.65536f}'.format(1) }}",
+        "{{ '{a:>9.99999999999999999999f}'.format(a=1) }}",
+    ] {
+        assert!(render(template, &Conversation::default()).is_err(), "{template}");
+    }
+    let template = "{{ '{} [é] {:é>3}'.format(1, 2) }}{{ '%s (é) 1.65536' | format(3) }}{{ '{} 1.65536'.format(4) }}";
+    assert_eq!(render(template, &Conversation::default()).unwrap(), "1 [é] éé23 (é) 1.655364 1.65536");
+}
+
 #[test]
 fn nothing_outside_is_reached() {
     for template in [

@@ -58,6 +58,12 @@ const CASES: &[(&str, &str, &str, &str)] = &[
         "<tool_calls>\n{\"name\":\"f\",\"arguments\":{}}\n{\"name\":\"g\",\"arguments\":{}}\n</tool_calls>",
         "f({})g({})",
     ),
+    (
+        "minimax",
+        "",
+        "So.\n<tool_calls>\n{\"name\":\"f\",\"arguments\":{}}\n{\"name\":\"g\",\"arguments\":{}}\n</tool_calls>",
+        r#""So."f({})g({})"#,
+    ),
     ("mistral", "", "[TOOL_CALLS]f[CALL_ID]ab12[ARGS]{\"a\": 1}[TOOL_CALLS]g{}", r#"f({"a": 1})g({})"#),
     ("mistral", "", "[TOOL_CALLS]f[NO]{}", r#""f[NO]{}""#),
     ("llama3_json", "", "<|python_tag|>print(1)", r#""<|python_tag|>print(1)""#),
@@ -113,6 +119,12 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ),
     ("glm45", "", "<tool_call>", r#""<tool_call>""#),
     (
+        "hy_v3",
+        "",
+        "Hm.<tool_calls><tool_call>known<tool_sep>\n<arg_key>n</arg_key>\n<arg_value>7</arg_value></tool_call><tool_call>f<tool_sep></tool_call></tool_calls>",
+        r#""Hm."known({"n": 7})f({})"#,
+    ),
+    (
         "deepseek_v32",
         "",
         "<｜DSML｜function_calls><｜DSML｜invoke name=\"f\"><｜DSML｜parameter name=\"a\" string=\"true\">1</｜DSML｜parameter><｜DSML｜parameter name=\"b\" string=\"false\">[1]</｜DSML｜parameter></｜DSML｜invoke>",
@@ -136,6 +148,20 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     // Half of a marker that ended with the budget is for nobody.
     ("glm45", "", "<tool_call>f<arg_key>a</arg_key><arg_value>b</arg_v", r#"f({"a": "b"#),
     ("glm45", "", "<tool_call>f<arg_key>a</arg_key><arg", "f({})"),
+    // No value at all is none.
+    ("pythonic", "", "[f(a={'k': }, b=1)]", r#""}, b=1)]"f({"a": {"k": "#),
+    // A line that goes on says nothing.
+    ("pythonic", "", "[f(a='\\\n')]", r#"f({"a": ""})"#),
+    // A call has a name.
+    ("apertus", "", "<|tools_prefix|>[{\"\": {}}]", r#""<|tools_prefix|>[{\"\": {}}]""#),
+    // Marks of reasoning inside of a call are its arguments'.
+    (
+        "qwen3_coder",
+        "glm45",
+        "<tool_call><function=known><parameter=s><think>a</think></parameter></function></tool_call><think>b",
+        r#"{?"b"}known({"s": "<think>a</think>"})"#,
+    ),
+    ("mistral", "mistral", "[TOOL_CALLS]f[ARGS]{\"a\": \"[THINK]\"}", r#"f({"a": "[THINK]"})"#),
     // Gemma.
     (
         "gemma4",
@@ -148,6 +174,8 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ("", "deepseek_r1", "\n<think>a < b\n</think>\n c </think>", r#"{?"a < b\n"}"\n c </think>""#),
     ("", "deepseek_r1", "never closed </thin", r#"{?"never closed </thin"}"#),
     ("", "deepseek_v3", "no thoughts <think>", r#""no thoughts <think>""#),
+    ("", "step3p5", "a\n\n</think>\n\nb", r#"{?"a\n"}"\nb""#),
+    ("", "identity", "<think>a</think>", r#""<think>a</think>""#),
     ("", "minimax_m2", "a \n\n</think>b", r#"{?"a"}"b""#),
     ("", "mistral", "[THINK]a[/THINK]b[THINK]c[/THINK]", r#"{?"ac"}"b""#),
     ("hermes", "qwen3", "a<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>", r#"{?"a"}f({})"#),
@@ -220,6 +248,43 @@ fn pieces_flow() {
             reader.push(piece, &mut |event| told.add(event));
             assert_eq!(line(&told), expected, "{format} {piece:?}");
         }
+    }
+}
+
+/// What is too long to be a name is none, wherever it is cut: also in the marker behind it.
+#[test]
+fn names_are_bounded() {
+    for length in [255, 256, 257] {
+        let name = "f".repeat(length);
+        let cases = [
+            ("qwen3_coder", format!("<function={name}></function>")),
+            ("glm45", format!("<tool_call>{name}</tool_call>")),
+            ("qwen3_coder", format!("<function=f><parameter={name}>1</parameter></function>")),
+            ("kimi_k2", format!("<|tool_call_begin|>{}{name}<|tool_call_argument_begin|>{{}}", "f".repeat(256))),
+        ];
+        for (format, text) in cases {
+            let reader = reader(format, "");
+            let told = tell(&reader, &[&text]);
+            let named =
+                told.calls.iter().any(|(called, arguments, _)| called.contains(&name) || arguments.contains(&name));
+            assert_eq!(named, length <= 256, "{format} {length}");
+            for place in 0..text.len() {
+                assert_eq!(tell(&reader, &[&text[..place], &text[place..]]), told, "{format} {length} {place}");
+            }
+        }
+    }
+}
+
+/// What is held of signs of several bytes does not depend on the cuts either.
+#[test]
+fn what_is_held_ends_alike() {
+    let header = format!("<|channel|>commentary to=functions.{}éaa<|message|>{{}}<|call|>", "f".repeat(988));
+    let space = format!("</think>\u{3000}{}\u{3000}  a", " ".repeat(16 * 1024 - 4));
+    for (format, text) in [("harmony", header), ("qwen3", space)] {
+        let reader = reader(if format == "harmony" { format } else { "qwen3_coder" }, format);
+        let told = tell(&reader, &[&text]);
+        let signs: Vec<String> = text.chars().map(String::from).collect();
+        assert_eq!(tell(&reader, &signs.iter().map(String::as_str).collect::<Vec<_>>()), told);
     }
 }
 

@@ -22,6 +22,7 @@ mod piece;
 mod python;
 mod reasoning;
 mod reasoning_formats;
+mod space;
 mod tagged;
 mod tool_formats;
 mod tools;
@@ -148,7 +149,9 @@ impl OutputReader {
                 let Layers { reasoning, calls } = &mut **layers;
                 match reasoning {
                     Some(reasoning) => reasoning.push(text, &mut |part| read_part(part, calls, visible, emit)),
-                    None => read_part(Part::Content(text), calls, visible, emit),
+                    None => {
+                        read_part(Part::Content(text), calls, visible, emit);
+                    }
                 }
             }
         }
@@ -217,12 +220,19 @@ impl CallReader {
     }
 }
 
-fn read_part(part: Part<'_>, calls: &mut Option<CallReader>, visible: &mut Visible, emit: &mut dyn FnMut(Event<'_>)) {
+/// Reads a part of the text, and tells whether it ends inside of a call.
+fn read_part(
+    part: Part<'_>,
+    calls: &mut Option<CallReader>,
+    visible: &mut Visible,
+    emit: &mut dyn FnMut(Event<'_>),
+) -> bool {
     match (part, calls) {
         (Part::Reasoning(text), _) => visible.reasoning(text, emit),
         (Part::Content(text), Some(calls)) => calls.push(text, &mut |piece| visible.piece(piece, emit)),
         (Part::Content(text), None) => visible.piece(Piece::Text(text), emit),
     }
+    visible.is_in_call()
 }
 
 fn show(told: Told<'_>, visible: &mut Visible, emit: &mut dyn FnMut(Event<'_>)) {

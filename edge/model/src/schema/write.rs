@@ -297,8 +297,15 @@ impl Writer {
         let mut keywords = Map::new();
         let mut patterns = Map::new();
         for (pattern, member) in &object.patterns {
-            let member = if *member == NOTHING { false.into() } else { self.schema(*member, depth, algebra)? };
+            let member = match *member {
+                NOTHING => Value::Bool(false),
+                ANY => Value::Bool(true),
+                member => self.schema(member, depth, algebra)?,
+            };
             for (name, property) in properties {
+                if member == Value::Bool(true) {
+                    break;
+                }
                 // llguidance joins the two, and fails where that leads back to itself.
                 if (refers(&member) || refers(property)) && pattern.matches(name, &mut algebra.budget, path)? {
                     return Err(SchemaError::Unsupported {

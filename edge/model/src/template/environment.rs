@@ -3,7 +3,7 @@
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Value};
 
-use super::{filters, limits, markup, nesting, python, tests};
+use super::{filters, layout, limits, markup, nesting, numbers, python, tests};
 
 /// The marker, in an engine's error, of a text that the template raised itself.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,8 @@ pub(super) fn environment() -> Result<Environment<'static>, Error> {
     environment.set_unknown_method_callback(python::call_method);
     environment.add_function("raise_exception", raise_exception);
     filters::add_to(&mut environment);
+    layout::add_to(&mut environment);
+    numbers::add_to(&mut environment);
     tests::add_to(&mut environment);
     markup::add_to(&mut environment);
     nesting::add_to(&mut environment);

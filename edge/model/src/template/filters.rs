@@ -1,16 +1,22 @@
 //! Jinja2's filters where the engine's differ.
 
 use minijinja::value::{Kwargs, Rest};
-use minijinja::{Environment, Error, ErrorKind, Value};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
 
+use super::arguments::arguments;
 use super::python::{self, Dump, Separators};
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_filter("tojson", to_json);
     environment.add_filter("string", string);
-    environment.add_filter("int", int);
-    environment.add_filter("float", float);
+    environment.add_filter("default", default);
+    environment.add_filter("d", default);
+    environment.add_filter("dictsort", dictsort);
+    environment.add_filter("unique", unique);
+    environment.add_filter("batch", batch);
+    environment.add_filter("slice", slice);
     environment.add_filter("indent", indent);
+    environment.add_filter("format", python::format_filter);
     for name in ["e", "escape", "forceescape"] {
         environment.add_filter(name, escape);
     }
@@ -18,16 +24,12 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
 }
 
 /// `value|tojson(ensure_ascii=false, indent=none, separators=none, sort_keys=false)`
-fn to_json(value: &Value, positional: Rest<Value>, kwargs: Kwargs) -> Result<String, Error> {
-    let argument = |index: usize, name: &str| -> Result<Option<Value>, Error> {
-        let value = positional.get(index).map_or_else(|| kwargs.get(name), |value| Ok(Some(value.clone())))?;
-        Ok(value.filter(|value: &Value| !value.is_none()))
-    };
-    let ensure_ascii = argument(0, "ensure_ascii")?.is_some_and(|value| value.is_true());
-    let indent = argument(1, "indent")?.map(indentation);
-    let separators = argument(2, "separators")?;
-    let sort_keys = argument(3, "sort_keys")?.is_some_and(|value| value.is_true());
-    kwargs.assert_all_used()?;
+fn to_json(value: &Value, placed: Rest<Value>, named: Kwargs) -> Result<String, Error> {
+    let given = arguments(["ensure_ascii", "indent", "separators", "sort_keys"], &placed, &named)?;
+    let [ensure_ascii, indent, separators, sort_keys] = given.map(|value| value.filter(|value| !value.is_none()));
+    let ensure_ascii = ensure_ascii.is_some_and(|value| value.is_true());
+    let indent = indent.map(indentation);
+    let sort_keys = sort_keys.is_some_and(|value| value.is_true());
     let separators = match separators {
         Some(pair) => separator_pair(&pair)?,
         None => Separators { item: if indent.is_some() { "," } else { ", " }.to_owned(), key: ": ".to_owned() },
@@ -54,31 +56,41 @@ fn string(value: &Value) -> Result<Value, Error> {
     if value.as_str().is_some() { Ok(value.clone()) } else { python::to_str(value).map(Value::from) }
 }
 
-/// `value|int(default=0)`: what is no number is the default; a text may also be a float.
-fn int(value: &Value, default: Option<Value>) -> Value {
-    let parsed = match value.as_str().map(str::trim) {
-        Some(text) => text.parse::<i128>().ok().map(Value::from).or_else(|| truncated(text.parse().ok()?)),
-        None => {
-            i128::try_from(value.clone()).ok().map(Value::from).or_else(|| truncated(value.clone().try_into().ok()?))
-        }
-    };
-    parsed.or(default).unwrap_or_else(|| Value::from(0))
+/// `value|default(default_value="", boolean=false)`
+fn default(value: &Value, placed: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
+    let [default, boolean] = arguments(["default_value", "boolean"], &placed, &named)?;
+    let missing = value.is_undefined() || (boolean.is_some_and(|boolean| boolean.is_true()) && !value.is_true());
+    Ok(if missing { default.unwrap_or_else(|| Value::from("")) } else { value.clone() })
 }
 
-fn truncated(float: f64) -> Option<Value> {
-    // Beyond this a float is not exact, and no template counts that far.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    #[expect(clippy::cast_possible_truncation, reason = "within the exact range, and truncation is what int() does")]
-    (float.abs() <= EXACT).then(|| Value::from(float as i64))
+/// `mapping|dictsort(case_sensitive=false, by="key", reverse=false)`
+fn dictsort(value: &Value, placed: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
+    const NAMES: [&str; 3] = ["case_sensitive", "by", "reverse"];
+    minijinja::filters::dictsort(value, only_named(NAMES, arguments(NAMES, &placed, &named)?))
 }
 
-/// `value|float(default=0.0)`
-fn float(value: &Value, default: Option<Value>) -> Value {
-    let parsed = match value.as_str() {
-        Some(text) => text.trim().parse::<f64>().ok(),
-        None => value.clone().try_into().ok(),
-    };
-    parsed.map(Value::from).or(default).unwrap_or_else(|| Value::from(0.0))
+/// `values|unique(case_sensitive=false, attribute=none)`
+fn unique(state: &State<'_, '_>, values: Value, placed: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
+    const NAMES: [&str; 2] = ["case_sensitive", "attribute"];
+    minijinja::filters::unique(state, values, only_named(NAMES, arguments(NAMES, &placed, &named)?))
+}
+
+fn only_named<const N: usize>(names: [&str; N], given: [Option<Value>; N]) -> Kwargs {
+    names.into_iter().zip(given).filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// `values|batch(linecount, fill_with=none)`
+fn batch(state: &State<'_, '_>, values: Value, placed: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
+    let [count, fill_with] = arguments(["linecount", "fill_with"], &placed, &named)?;
+    let count = usize::try_from(count.unwrap_or_default())?;
+    minijinja::filters::batch(state, values, count, fill_with)
+}
+
+/// `values|slice(slices, fill_with=none)`
+fn slice(state: &State<'_, '_>, values: Value, placed: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
+    let [count, fill_with] = arguments(["slices", "fill_with"], &placed, &named)?;
+    let count = usize::try_from(count.unwrap_or_default())?;
+    minijinja::filters::slice(state, values, count, fill_with)
 }
 
 /// `value|indent(width=4, first=false, blank=false)`, where the width may be a text

@@ -4,15 +4,18 @@
 //! to print a number or a list, its `json.dumps`.
 
 mod dump;
+mod formats;
 mod methods;
 mod number;
 mod print;
 mod strings;
 
 pub(super) use dump::{Dump, Separators};
+pub(super) use formats::format_filter;
 pub(super) use methods::call_method;
 pub(super) use number::repr_float;
 pub(super) use print::to_str;
+pub(super) use strings::call_method as call_text_method;
 
 use minijinja::{Error, ErrorKind};
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use minijinja::Value as TemplateValue;
-use minijinja::value::{Object, ObjectRepr};
+use minijinja::value::{Object, ObjectRepr, ValueKind};
 use serde_json::{Map, Value};
 
 use super::python::repr_float;
@@ -29,7 +29,7 @@ pub(super) fn from_object(object: Map<String, Value>) -> TemplateValue {
 }
 
 /// A float that Python prints with an exponent. The engine would print all its digits where a template
-/// joins it to a text, so it is handed over as a thing that prints itself; nobody calculates with those.
+/// joins it to a text, so it is handed over as a thing that prints itself; filters take it by [`number`].
 #[derive(Debug)]
 struct ExponentFloat(f64);
 
@@ -45,6 +45,15 @@ impl Object for ExponentFloat {
 
 fn from_float(value: f64) -> TemplateValue {
     if repr_float(value).contains('e') { TemplateValue::from_object(ExponentFloat(value)) } else { value.into() }
+}
+
+/// The value as a number that can be calculated with, if it is one. To Python true is one, too: 1.
+pub(super) fn number(value: &TemplateValue) -> TemplateValue {
+    match value.downcast_object_ref::<ExponentFloat>() {
+        Some(float) => float.0.into(),
+        None if value.kind() == ValueKind::Bool => i64::from(value.is_true()).into(),
+        None => value.clone(),
+    }
 }
 
 /// Whether the value is a number that came in as [`ExponentFloat`].

@@ -141,7 +141,7 @@ impl HarmonyReader {
         match &mut self.place {
             Place::Header => {
                 let room = MOST_OF_HEADER.saturating_sub(self.header.len());
-                self.header.push_str(&text[..text.floor_char_boundary(room)]);
+                self.header.push_str(&text[..text.ceil_char_boundary(room)]);
             }
             Place::Reasoning { begun } => {
                 if !std::mem::replace(begun, true) && std::mem::replace(&mut self.reasoning, true) {

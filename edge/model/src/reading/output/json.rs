@@ -11,7 +11,7 @@ use super::super::nesting::{JsonString, Nesting};
 use super::marker::{Found, Pending, find};
 use super::notation::{Body, Notation, Trust};
 use super::piece::{Emit, Piece};
-use super::reasoning::hold;
+use super::space;
 use super::tools::Tools;
 
 /// How many bytes may wait to be understood: a name, the signs around it, members that come before it.
@@ -181,14 +181,14 @@ impl JsonReader {
             Found::Maybe(at) => (at, None),
             Found::Nothing => (text.len(), None),
         };
-        if at > 0 {
-            self.ends &= text[..at].trim().is_empty();
+        for run in space::runs(&text[..at]) {
+            self.ends &= run.trim().is_empty();
             if self.ends {
                 // It belongs to the notation if the end of that follows.
-                hold(&mut self.held, &text[..at]);
+                space::hold(&mut self.held, run);
             } else {
                 self.give_space(emit);
-                emit(Piece::Text(&text[..at]));
+                emit(Piece::Text(run));
             }
         }
         let Some(which) = which else { return Some(at) };
@@ -334,8 +334,8 @@ impl JsonReader {
     fn member(&mut self, begin: usize) -> Option<Member> {
         let key: String = serde_json::from_str(&self.held[begin..]).ok()?;
         if self.notation.body == Body::NamedList && self.call.name.is_none() {
-            self.call.name = Some(key);
-            return Some(Member::Arguments);
+            self.call.name = Some(key).filter(|name| !name.is_empty());
+            return self.call.name.is_some().then_some(Member::Arguments);
         }
         let arguments = self.call.begun || self.call.arguments.is_some();
         Some(match key.as_str() {

@@ -172,7 +172,9 @@ impl Literal {
             Place::Escape { quote, triple } => {
                 self.held.push(sign);
                 if let Some(text) = unescaped(&self.held) {
-                    emit(Piece::Arguments(&text));
+                    if !text.is_empty() {
+                        emit(Piece::Arguments(&text));
+                    }
                     self.held.clear();
                     self.place = Place::String { quote, triple, run: 0 };
                 }
@@ -187,6 +189,7 @@ impl Literal {
             return Step::Next;
         }
         if let Some(container) = self.open.last()
+            && container.kind != Kind::Values
             && closes(container.kind, sign)
         {
             return self.close(emit);

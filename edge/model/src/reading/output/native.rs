@@ -166,7 +166,8 @@ impl NativeReader {
                 self.state = State::Arguments;
                 Some(at + tokens.arguments.len())
             }
-            Found::Maybe(_) | Found::Nothing if text.len() <= MOST_OF_HEADER => None,
+            Found::Maybe(at) if at <= MOST_OF_HEADER => None,
+            Found::Nothing if text.len() <= MOST_OF_HEADER => None,
             Found::Marker { .. } | Found::Maybe(_) | Found::Nothing => {
                 self.give_up(emit);
                 Some(0)

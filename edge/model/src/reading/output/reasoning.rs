@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use super::marker::{Found, Pending, find};
-
-/// How many bytes of white space may wait for what follows.
-const MOST_SPACE: usize = 16 * 1024;
+use super::space;
 
 /// What stands between the turns of some prompt: a mark behind it is of the turn that the model continues.
 const TURNS: &[&str] = &["<|", "<｜", "]~", "[INST]", "<seed:bos>", "<start_of_turn>"];
@@ -63,6 +61,8 @@ pub(super) struct ReasoningReader {
     prefixed: bool,
     /// The prompt holds the model's reasoning, whole or empty.
     closed: bool,
+    /// The answer is inside of a call, where marks are a part of its arguments.
+    in_call: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,8 @@ enum State {
     Answer,
 }
 
-type Emit<'e> = &'e mut dyn FnMut(Part<'_>);
+/// Where parts go. It tells whether the part ends inside of a call.
+type Emit<'e> = &'e mut dyn FnMut(Part<'_>) -> bool;
 
 impl ReasoningReader {
     /// `calls`: what begins calls in the model's format. `prompt_end`: the end of the prompt.
@@ -92,6 +93,7 @@ impl ReasoningReader {
             space: String::new(),
             prefixed: false,
             closed,
+            in_call: false,
         }
     }
 
@@ -123,8 +125,12 @@ impl ReasoningReader {
         let space = std::mem::take(&mut self.space);
         match self.state {
             _ if space.is_empty() => {}
-            State::Begin(Opening::Answer) => emit(Part::Content(&space)),
-            State::Begin(Opening::Reasoning) if !self.marks.trims => emit(Part::Reasoning(&space)),
+            State::Begin(Opening::Answer) => {
+                emit(Part::Content(&space));
+            }
+            State::Begin(Opening::Reasoning) if !self.marks.trims => {
+                emit(Part::Reasoning(&space));
+            }
             State::Begin(_) | State::Reasoning | State::Answer => {}
         }
     }
@@ -150,7 +156,7 @@ impl ReasoningReader {
     fn begin(&mut self, opening: Opening, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
         let space = text.len() - text.trim_start().len();
         if space > 0 {
-            hold(&mut self.space, &text[..space]);
+            space::hold(&mut self.space, &text[..space]);
             return Some(space);
         }
         match find(self.marks.start, text, last) {
@@ -209,6 +215,11 @@ impl ReasoningReader {
         }
         let Some(which) = which else { return Some(at) };
         let marker = self.in_answer[which];
+        if self.in_call {
+            let sign = marker.chars().next().map_or(0, char::len_utf8);
+            self.give_answer(&marker[..sign], emit);
+            return Some(at + sign);
+        }
         if marks.start.contains(&marker) {
             self.state = State::Reasoning;
         }
@@ -222,14 +233,16 @@ impl ReasoningReader {
             }
             return;
         }
-        let (shown, space) = text.split_at(text.trim_end().len());
-        if !shown.is_empty() {
-            if !self.space.is_empty() {
-                emit(Part::Reasoning(&std::mem::take(&mut self.space)));
+        for run in space::runs(text) {
+            let (shown, space) = run.split_at(run.trim_end().len());
+            if !shown.is_empty() {
+                if !self.space.is_empty() {
+                    emit(Part::Reasoning(&std::mem::take(&mut self.space)));
+                }
+                emit(Part::Reasoning(shown));
             }
-            emit(Part::Reasoning(shown));
+            space::hold(&mut self.space, space);
         }
-        hold(&mut self.space, space);
     }
 
     fn give_answer(&mut self, text: &str, emit: Emit<'_>) {
@@ -239,14 +252,8 @@ impl ReasoningReader {
         if !std::mem::replace(&mut self.prefixed, true) && !self.marks.prefix.is_empty() {
             emit(Part::Content(self.marks.prefix));
         }
-        emit(Part::Content(text));
+        self.in_call = emit(Part::Content(text));
     }
-}
-
-/// Keeps white space; what is too much of it says nothing.
-pub(super) fn hold(held: &mut String, space: &str) {
-    let room = MOST_SPACE.saturating_sub(held.len());
-    held.push_str(&space[..space.floor_char_boundary(room)]);
 }
 
 /// Where the prompt leaves the model: the last mark in it tells, if it is of the turn that the model continues. And whether

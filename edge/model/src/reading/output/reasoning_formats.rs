@@ -29,9 +29,14 @@ impl Row {
 }
 
 pub(super) static ROWS: &[Row] = &[
-    Row { names: &["deepseek_r1"], kind: Kind::Marks(THINK) },
+    Row { names: &["deepseek_r1", "holo2"], kind: Kind::Marks(THINK) },
     Row { names: &["step3"], kind: Kind::Marks(THINK) },
-    Row { names: &["qwen3"], kind: Kind::Marks(Marks { hides_repeated: true, ends_with_call: true, ..THINK }) },
+    Row { names: &["qwen3", "mimo"], kind: Kind::Marks(Marks { hides_repeated: true, ends_with_call: true, ..THINK }) },
+    Row {
+        names: &["step3p5"],
+        kind: Kind::Marks(Marks { end: &["\n</think>\n", "\n</think>", "</think>\n", "</think>"], ..THINK }),
+    },
+    Row { names: &["identity"], kind: Kind::Marks(Marks { start: &[], end: &[], opening: Opening::Answer, ..THINK }) },
     Row { names: &["kimi_k2"], kind: Kind::Marks(TOKENS) },
     Row { names: &["minimax_m2"], kind: Kind::Marks(TOKENS) },
     Row { names: &["nemotron_v3"], kind: Kind::Marks(TOKENS) },
@@ -40,7 +45,10 @@ pub(super) static ROWS: &[Row] = &[
         names: &["deepseek_v4", "deepseek_v41"],
         kind: Kind::Marks(Marks { opening: Opening::Answer, anywhere: true, ..TOKENS }),
     },
-    Row { names: &["deepseek_v3"], kind: Kind::Marks(Marks { opening: Opening::Answer, ..THINK }) },
+    Row {
+        names: &["deepseek_v3", "poolside_v1", "hy_v3"],
+        kind: Kind::Marks(Marks { opening: Opening::Answer, ..THINK }),
+    },
     Row { names: &["olmo3"], kind: Kind::Marks(Marks { opening: Opening::Answer, ..THINK }) },
     Row {
         names: &["seed_oss"],

@@ -228,7 +228,8 @@ impl TaggedReader {
         let (end, length) = match find(&markers, text, last) {
             Found::Marker { at, which: 2 } => (at, at + markers[2].len()),
             Found::Marker { at, .. } => (at, at),
-            Found::Maybe(_) | Found::Nothing if text.len() <= MOST_OF_NAME => return None,
+            Found::Maybe(at) if at <= MOST_OF_NAME => return None,
+            Found::Nothing if text.len() <= MOST_OF_NAME => return None,
             Found::Maybe(_) | Found::Nothing => (0, 0),
         };
         let name = text[..end].trim().trim_matches(['"', '\'']);
@@ -267,10 +268,11 @@ impl TaggedReader {
     fn parameter(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
         let tags = self.tags;
         let header = match find(&[tags.parameter_name_end], text, last) {
-            Found::Marker { at, .. } => &text[..at],
-            Found::Maybe(_) | Found::Nothing if text.len() <= MOST_OF_NAME => return None,
+            Found::Marker { at, .. } if at <= MOST_OF_NAME => &text[..at],
+            Found::Maybe(at) if at <= MOST_OF_NAME => return None,
+            Found::Nothing if text.len() <= MOST_OF_NAME => return None,
             // No parameter has such a name; what follows is read as if it were not there.
-            Found::Maybe(_) | Found::Nothing => {
+            Found::Marker { .. } | Found::Maybe(_) | Found::Nothing => {
                 self.state = State::Call;
                 return Some(0);
             }

@@ -103,6 +103,11 @@ pub(super) static ROWS: &[Row] = &[
         around: PLAIN,
     },
     Row {
+        names: &["minimax"],
+        kind: Kind::Json(Notation { open: &["<tool_calls>"], close: &["</tool_calls>"], ..JSON }),
+        around: TRIMMED,
+    },
+    Row {
         names: &["nemotron_json"],
         kind: Kind::Json(Notation { open: &["<TOOLCALL>"], close: &["</TOOLCALL>"], ..JSON }),
         around: PLAIN,
@@ -205,7 +210,7 @@ pub(super) static ROWS: &[Row] = &[
         around: PLAIN,
     },
     Row {
-        names: &["qwen3_coder", "qwen3_xml"],
+        names: &["qwen3_coder", "qwen3_xml", "mimo", "step3p5"],
         kind: Kind::Tagged(Tags { section: &["<tool_call>"], section_end: "</tool_call>", ..FUNCTION }),
         around: TRIMMED,
     },
@@ -227,23 +232,16 @@ pub(super) static ROWS: &[Row] = &[
         }),
         around: TRIMMED,
     },
+    Row { names: &["glm45", "glm47"], kind: Kind::Tagged(GLM), around: TRIMMED },
     Row {
-        names: &["glm45", "glm47"],
+        names: &["hy_v3"],
         kind: Kind::Tagged(Tags {
-            section: &[],
-            section_end: "</tool_call>",
-            call: "<tool_call>",
-            call_name_end: None,
-            call_end: "</tool_call>",
-            parameter: "<arg_key>",
-            parameter_name_end: "</arg_key>",
-            value: Some("<arg_value>"),
-            value_end: "</arg_value>",
-            lenient: false,
-            form: Form::Bare,
-            ..FUNCTION
+            section: &["<tool_calls>"],
+            section_end: "</tool_calls>",
+            call_name_end: Some("<tool_sep>"),
+            ..GLM
         }),
-        around: TRIMMED,
+        around: PLAIN,
     },
     Row {
         names: &["deepseek_v32"],
@@ -365,6 +363,21 @@ const FUNCTION: Tags = Tags {
     lenient: true,
     form: Form::Lines,
     typing: Typing::Schema,
+};
+
+const GLM: Tags = Tags {
+    section: &[],
+    section_end: "</tool_call>",
+    call: "<tool_call>",
+    call_name_end: None,
+    call_end: "</tool_call>",
+    parameter: "<arg_key>",
+    parameter_name_end: "</arg_key>",
+    value: Some("<arg_value>"),
+    value_end: "</arg_value>",
+    lenient: false,
+    form: Form::Bare,
+    ..FUNCTION
 };
 
 const DSML: Tags = Tags {

@@ -4,7 +4,7 @@
 use super::super::StopReader;
 use super::Event;
 use super::piece::Piece;
-use super::reasoning::hold;
+use super::space;
 
 /// What a format does with text around calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub(super) struct Visible {
     /// Text was shown since the begin or the last call.
     text: bool,
     calls: bool,
+    /// A call has begun, and neither ended nor broken off.
+    in_call: bool,
     /// A broken call has come since the last call: what follows belongs to it.
     broken: bool,
     /// White space that waits for what follows.
@@ -52,6 +54,7 @@ impl Visible {
             one_call,
             text: false,
             calls: false,
+            in_call: false,
             broken: false,
             space: String::new(),
             space_before: String::new(),
@@ -68,6 +71,10 @@ impl Visible {
         self.space.is_empty() && !self.stops.holds()
     }
 
+    pub(super) fn is_in_call(&self) -> bool {
+        self.in_call
+    }
+
     pub(super) fn reasoning(&mut self, text: &str, emit: Emit<'_>) {
         if !self.stopped {
             emit(Event::Reasoning(text));
@@ -78,6 +85,7 @@ impl Visible {
         if self.stopped {
             return;
         }
+        self.in_call = matches!(piece, Piece::Begin(_) | Piece::Arguments(_));
         match piece {
             Piece::Text(_) if self.calls && !self.broken && self.around.after == After::Hidden => {}
             Piece::Text(text) => self.text(text, emit),
@@ -112,19 +120,21 @@ impl Visible {
     }
 
     fn text(&mut self, text: &str, emit: Emit<'_>) {
-        let solid = text.trim_end();
-        // White space waits where a call would hide it.
-        let waits = (!self.text && solid.is_empty()) || !self.around.space_before;
-        let (shown, space) = if waits { text.split_at(solid.len()) } else { (text, "") };
-        if !shown.is_empty() {
-            let trimmed = self.calls && !self.text && self.around.after == After::Trimmed;
-            let before = std::mem::take(if trimmed { &mut self.space_before } else { &mut self.space });
-            self.space.clear();
-            self.show(&before, emit);
-            self.show(if trimmed { shown.trim_start() } else { shown }, emit);
-            self.text = true;
+        for run in space::runs(text) {
+            let solid = run.trim_end();
+            // White space waits where a call would hide it.
+            let waits = (!self.text && solid.is_empty()) || !self.around.space_before;
+            let (shown, space) = if waits { run.split_at(solid.len()) } else { (run, "") };
+            if !shown.is_empty() {
+                let trimmed = self.calls && !self.text && self.around.after == After::Trimmed;
+                let before = std::mem::take(if trimmed { &mut self.space_before } else { &mut self.space });
+                self.space.clear();
+                self.show(&before, emit);
+                self.show(shown, emit);
+                self.text = true;
+            }
+            space::hold(&mut self.space, space);
         }
-        hold(&mut self.space, space);
     }
 
     fn begin_calls(&mut self, emit: Emit<'_>) {

@@ -1,12 +1,11 @@
 //! The methods of Python's `str`.
 
-use minijinja::formatting::{FormatStyle, format};
 use minijinja::value::{Kwargs, Rest, Tuple, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, Value};
 
-use super::check_length;
+use super::{check_length, formats};
 
-pub(super) fn call_method(text: &str, name: &str, args: &[Value]) -> Result<Value, Error> {
+pub(in super::super) fn call_method(text: &str, name: &str, args: &[Value]) -> Result<Value, Error> {
     if let Some(result) = without_arguments(text, name) {
         let () = from_args(args)?;
         return Ok(result);
@@ -53,7 +52,7 @@ pub(super) fn call_method(text: &str, name: &str, args: &[Value]) -> Result<Valu
         "center" | "ljust" | "rjust" => justify(text, name, args),
         "zfill" => zfill(text, args),
         "expandtabs" => expandtabs(text, args),
-        "format" => format_text(text, args),
+        "format" => formats::format_text(text, args),
         _ => Err(ErrorKind::UnknownMethod.into()),
     }
 }
@@ -348,16 +347,4 @@ fn expandtabs(text: &str, args: &[Value]) -> Result<Value, Error> {
         }
     }
     Ok(out.into())
-}
-
-fn format_text(text: &str, args: &[Value]) -> Result<Value, Error> {
-    check_widths(text)?;
-    format(FormatStyle::StrFormat, text, args).map(Value::from)
-}
-
-/// Refuses a format whose widths or precisions alone would outgrow any prompt.
-pub(in super::super) fn check_widths(pattern: &str) -> Result<(), Error> {
-    let numbers = pattern.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty());
-    let total = numbers.map(|digits| digits.parse::<usize>().unwrap_or(usize::MAX)).fold(0, usize::saturating_add);
-    check_length(total)
 }
