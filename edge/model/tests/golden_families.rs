@@ -4,7 +4,7 @@
 //! Those data lie outside of this repository, in a folder beside it; without it that test says so and passes, except
 //! under CI.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails, and says what it skips")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
 
@@ -195,7 +195,7 @@ fn without(slip: Slip, mut request: Conversation, mut case: Value) -> (Conversat
         Slip::SpeaksForItself => {
             let system =
                 expected.split("[SYSTEM_PROMPT]").nth(1).and_then(|rest| rest.split("[/SYSTEM_PROMPT]").next());
-            // The template leaves developers' messages to the front, as others do.
+            // Developers' messages are the system's for a template that does not know them.
             request.messages.retain(|message| message["role"] != "system" && message["role"] != "developer");
             request.messages.insert(0, json!({ "role": "system", "content": system }));
         }

@@ -125,7 +125,11 @@ fn shown(traits: &ModelTraits) -> String {
     const TOKENS: usize = 12;
     let architecture = if traits.architecture.is_empty() { "architecture unknown" } else { &traits.architecture };
     let tokens = traits.tokens.iter().take(TOKENS).map(String::as_str).collect::<Vec<_>>().join(" ");
-    if tokens.is_empty() { format!("{architecture}, tokens unknown") } else { format!("{architecture} with {tokens}") }
+    if tokens.is_empty() {
+        format!("{architecture}, no token that tells")
+    } else {
+        format!("{architecture} with {tokens}")
+    }
 }
 
 /// The format of this name, or none by the name `none`; `found` where it has no name.
