@@ -83,8 +83,8 @@ fn prompt(fleet: &Fleet, model: &str, said: &str) -> Value {
 /// What the edge's log says of the model's template.
 fn told(fleet: &Fleet, model: &str, key: &str) -> String {
     let log = fleet.edges[0].log();
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let line = lines.filter(|line| line["model"] == model && line["template"].is_string()).last();
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let line = lines.rfind(|line| line["model"] == model && line["template"].is_string());
     line.unwrap_or_else(|| panic!("nothing of {model} in\n{log}"))[key].as_str().unwrap().to_owned()
 }
 
