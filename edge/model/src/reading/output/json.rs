@@ -8,7 +8,8 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 
 use super::super::nesting::{JsonString, Nesting};
-use super::marker::{Found, Pending, find};
+use super::call_reader::ReadCalls;
+use super::marker::{Found, find};
 use super::notation::{Body, Notation, Trust};
 use super::piece::{Emit, Piece};
 use super::space;
@@ -27,7 +28,6 @@ pub(super) struct JsonReader {
     /// What ends plain text: what may stand behind calls, then what begins them.
     markers: Arc<[&'static str]>,
     tools: Arc<Tools>,
-    pending: Pending,
     place: Place,
     /// The text since the region began or since its last call, as far as it was not given out.
     held: String,
@@ -121,7 +121,6 @@ impl JsonReader {
             notation,
             markers: notation.close.iter().chain(notation.open).chain(bare).copied().collect(),
             tools,
-            pending: Pending::default(),
             place: Place::Text,
             held: String::new(),
             marker: 0,
@@ -132,30 +131,9 @@ impl JsonReader {
             ends: false,
         }
     }
+}
 
-    /// Whether all text was understood, and no call is open.
-    pub(super) fn rests(&self) -> bool {
-        self.pending.is_empty() && matches!(self.place, Place::Text) && self.held.is_empty()
-    }
-
-    pub(super) fn push(&mut self, text: &str, emit: Emit<'_>) {
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.read(text, |text| self.read(text, false, emit));
-        self.pending = pending;
-    }
-
-    pub(super) fn finish(&mut self, emit: Emit<'_>) {
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.read("", |text| self.read(text, true, emit));
-        match self.place {
-            Place::Text | Place::Arguments(_) | Place::AfterCall | Place::AfterObject => {}
-            // Nothing but the end of the notation is missing.
-            _ if self.call.begun || (self.calls && self.held.trim().is_empty()) => {}
-            _ => self.give_up(emit),
-        }
-    }
-
-    /// Reads as much as can be understood.
+impl ReadCalls for JsonReader {
     fn read(&mut self, text: &str, last: bool, emit: Emit<'_>) -> usize {
         let mut length = 0;
         while length < text.len() {
@@ -173,6 +151,21 @@ impl JsonReader {
         length
     }
 
+    fn end(&mut self, _rest: &str, emit: Emit<'_>) {
+        match self.place {
+            Place::Text | Place::Arguments(_) | Place::AfterCall | Place::AfterObject => {}
+            // Nothing but the end of the notation is missing.
+            _ if self.call.begun || (self.calls && self.held.trim().is_empty()) => {}
+            _ => self.give_up(emit),
+        }
+    }
+
+    fn rests(&self) -> bool {
+        matches!(self.place, Place::Text) && self.held.is_empty()
+    }
+}
+
+impl JsonReader {
     fn text(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
         let notation = self.notation;
         let (at, which) = match find(&self.markers, text, last) {

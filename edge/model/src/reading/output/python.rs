@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
+use super::call_reader::ReadCalls;
 use super::literal::{Literal, Read};
-use super::marker::{Found, Pending, find};
+use super::marker::{Found, find};
 use super::piece::{Emit, Piece};
 use super::tools::Tools;
 
@@ -37,7 +38,6 @@ pub(super) struct PythonReader {
     around: &'static Around,
     markers: Arc<[&'static str]>,
     tools: Arc<Tools>,
-    pending: Pending,
     place: Place,
     /// Since the list began or the last call ended, up to the begin of the next.
     held: String,
@@ -86,7 +86,6 @@ impl PythonReader {
             around,
             markers: around.close.iter().chain(around.open).chain(bare).copied().collect(),
             tools,
-            pending: Pending::default(),
             place: Place::Text,
             held: String::new(),
             keywords: 0,
@@ -96,34 +95,9 @@ impl PythonReader {
             ends: false,
         }
     }
+}
 
-    /// Whether all text was understood, and no call is open.
-    pub(super) fn rests(&self) -> bool {
-        self.pending.is_empty() && matches!(self.place, Place::Text) && self.held.is_empty()
-    }
-
-    pub(super) fn push(&mut self, text: &str, emit: Emit<'_>) {
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.read(text, |text| self.read(text, false, emit));
-        self.pending = pending;
-    }
-
-    pub(super) fn finish(&mut self, emit: Emit<'_>) {
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.read("", |text| self.read(text, true, emit));
-        match &mut self.place {
-            Place::Value(literal) => literal.cut_off(emit),
-            Place::Open | Place::Call | Place::Name { .. } | Place::AfterName { .. } => self.give_up(emit),
-            Place::Argument { name: Some(_) } | Place::Keyword { name: Some(_), .. } => self.give_up(emit),
-            Place::Text
-            | Place::Argument { name: None }
-            | Place::Keyword { name: None, .. }
-            | Place::AfterValue
-            | Place::AfterCall => {}
-        }
-    }
-
-    /// Reads as much as can be understood.
+impl ReadCalls for PythonReader {
     fn read(&mut self, text: &str, last: bool, emit: Emit<'_>) -> usize {
         let mut length = 0;
         while length < text.len() {
@@ -152,6 +126,25 @@ impl PythonReader {
         length
     }
 
+    fn end(&mut self, _rest: &str, emit: Emit<'_>) {
+        match &mut self.place {
+            Place::Value(literal) => literal.cut_off(emit),
+            Place::Open | Place::Call | Place::Name { .. } | Place::AfterName { .. } => self.give_up(emit),
+            Place::Argument { name: Some(_) } | Place::Keyword { name: Some(_), .. } => self.give_up(emit),
+            Place::Text
+            | Place::Argument { name: None }
+            | Place::Keyword { name: None, .. }
+            | Place::AfterValue
+            | Place::AfterCall => {}
+        }
+    }
+
+    fn rests(&self) -> bool {
+        matches!(self.place, Place::Text) && self.held.is_empty()
+    }
+}
+
+impl PythonReader {
     fn text(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
         let (at, which) = match find(&self.markers, text, last) {
             Found::Marker { at, which } => (at, Some(which)),
