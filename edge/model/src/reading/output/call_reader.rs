@@ -21,9 +21,9 @@ pub(super) struct CallReader {
 
 /// A way to write calls.
 pub(super) trait ReadCalls {
-    /// Reads as much of the text as can be understood, and gives back how many bytes that is. `last`: no more text
-    /// follows.
-    fn read(&mut self, text: &str, last: bool, emit: Emit<'_>) -> usize;
+    /// Reads the begin of a text, which is not empty, and gives back how many bytes that was; none if it must see more.
+    /// `last`: no more text follows.
+    fn step(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize>;
 
     /// The engine has ended, and this much of the text was not understood.
     fn end(&mut self, rest: &str, emit: Emit<'_>);
@@ -62,13 +62,13 @@ impl CallReader {
 
     pub(super) fn push(&mut self, text: &str, emit: Emit<'_>) {
         let reader = self.notation.reader_mut();
-        self.pending.read(text, |text| reader.read(text, false, emit));
+        self.pending.read(text, |text| read(reader, text, false, emit));
     }
 
     pub(super) fn finish(&mut self, emit: Emit<'_>) {
         let reader = self.notation.reader_mut();
         self.pending.read("", |text| {
-            let length = reader.read(text, true, emit);
+            let length = read(reader, text, true, emit);
             reader.end(&text[length..], emit);
             text.len()
         });
@@ -95,4 +95,16 @@ impl Notation {
             Self::Gemma(reader) => reader,
         }
     }
+}
+
+/// Reads as much as can be understood.
+fn read(reader: &mut dyn ReadCalls, text: &str, last: bool, emit: Emit<'_>) -> usize {
+    let mut length = 0;
+    while length < text.len() {
+        match reader.step(&text[length..], last, emit) {
+            Some(step) => length += step,
+            None => break,
+        }
+    }
+    length
 }

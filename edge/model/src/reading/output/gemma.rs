@@ -62,25 +62,16 @@ impl GemmaReader {
 }
 
 impl ReadCalls for GemmaReader {
-    fn read(&mut self, text: &str, last: bool, emit: Emit<'_>) -> usize {
-        let mut length = 0;
-        while length < text.len() {
-            let rest = &text[length..];
-            let step = match self.place {
-                Place::Text => self.text(rest, last, emit),
-                Place::Header => self.header(rest, emit),
-                Place::Key => self.key(rest, emit),
-                Place::Value => self.value(rest, last, emit),
-                Place::String => self.string(rest, emit),
-                Place::AfterValue => self.after_value(rest, emit),
-                Place::AfterCall => self.after_call(rest, last, emit),
-            };
-            match step {
-                Some(step) => length += step,
-                None => break,
-            }
+    fn step(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
+        match self.place {
+            Place::Text => self.text(text, last, emit),
+            Place::Header => self.header(text, emit),
+            Place::Key => self.key(text, emit),
+            Place::Value => self.value(text, last, emit),
+            Place::String => self.string(text, emit),
+            Place::AfterValue => self.after_value(text, emit),
+            Place::AfterCall => self.after_call(text, last, emit),
         }
-        length
     }
 
     fn end(&mut self, rest: &str, emit: Emit<'_>) {

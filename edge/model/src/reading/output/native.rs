@@ -61,23 +61,14 @@ impl NativeReader {
 }
 
 impl ReadCalls for NativeReader {
-    fn read(&mut self, text: &str, last: bool, emit: Emit<'_>) -> usize {
-        let mut length = 0;
-        while length < text.len() {
-            let rest = &text[length..];
-            let step = match self.state {
-                State::Text => self.text(rest, last, emit),
-                State::Section => self.section(rest, last, emit),
-                State::Header => self.header(rest, last, emit),
-                State::Arguments => self.arguments(rest, last, emit),
-                State::AfterCall => self.after_call(rest, last),
-            };
-            match step {
-                Some(step) => length += step,
-                None => break,
-            }
+    fn step(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
+        match self.state {
+            State::Text => self.text(text, last, emit),
+            State::Section => self.section(text, last, emit),
+            State::Header => self.header(text, last, emit),
+            State::Arguments => self.arguments(text, last, emit),
+            State::AfterCall => self.after_call(text, last),
         }
-        length
     }
 
     fn end(&mut self, rest: &str, emit: Emit<'_>) {

@@ -98,32 +98,23 @@ impl PythonReader {
 }
 
 impl ReadCalls for PythonReader {
-    fn read(&mut self, text: &str, last: bool, emit: Emit<'_>) -> usize {
-        let mut length = 0;
-        while length < text.len() {
-            let rest = &text[length..];
-            let step = match &mut self.place {
-                Place::Text => self.text(rest, last, emit),
-                Place::Value(literal) => match literal.read(rest, emit) {
-                    Read::All => Some(rest.len()),
-                    Read::Value { length } => {
-                        self.place = Place::AfterValue;
-                        Some(length)
-                    }
-                    Read::Malformed { length } => {
-                        self.held.clear();
-                        self.place = Place::Text;
-                        Some(length)
-                    }
-                },
-                _ => Some(self.sign(rest, emit)),
-            };
-            match step {
-                Some(step) => length += step,
-                None => break,
-            }
+    fn step(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
+        match &mut self.place {
+            Place::Text => self.text(text, last, emit),
+            Place::Value(literal) => match literal.read(text, emit) {
+                Read::All => Some(text.len()),
+                Read::Value { length } => {
+                    self.place = Place::AfterValue;
+                    Some(length)
+                }
+                Read::Malformed { length } => {
+                    self.held.clear();
+                    self.place = Place::Text;
+                    Some(length)
+                }
+            },
+            _ => Some(self.sign(text, emit)),
         }
-        length
     }
 
     fn end(&mut self, _rest: &str, emit: Emit<'_>) {

@@ -105,12 +105,17 @@ impl TaggedReader {
 }
 
 impl ReadCalls for TaggedReader {
-    fn read(&mut self, text: &str, last: bool, emit: Emit<'_>) -> usize {
-        let mut length = 0;
-        while let Some(step) = self.step(&text[length..], last, emit) {
-            length += step;
+    fn step(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
+        match self.state {
+            State::Text => self.text(text, last, emit),
+            State::Section => self.section(text, last, emit),
+            State::Name => self.name(text, last, emit),
+            State::Call => self.call(text, last, emit),
+            State::Parameter => self.parameter(text, last, emit),
+            State::BeforeValue => self.before_value(text, last, emit),
+            State::Value => self.value(text, emit),
+            State::AfterCall => self.after_call(text, last, emit),
         }
-        length
     }
 
     fn end(&mut self, rest: &str, emit: Emit<'_>) {
@@ -141,22 +146,6 @@ impl ReadCalls for TaggedReader {
 }
 
 impl TaggedReader {
-    fn step(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
-        if text.is_empty() {
-            return None;
-        }
-        match self.state {
-            State::Text => self.text(text, last, emit),
-            State::Section => self.section(text, last, emit),
-            State::Name => self.name(text, last, emit),
-            State::Call => self.call(text, last, emit),
-            State::Parameter => self.parameter(text, last, emit),
-            State::BeforeValue => self.before_value(text, last, emit),
-            State::Value => self.value(text, emit),
-            State::AfterCall => self.after_call(text, last, emit),
-        }
-    }
-
     fn text(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
         match find(&self.openers, text, last) {
             Found::Marker { at, which } => {
