@@ -9,6 +9,7 @@
 //! to one of the two tables; a file is needed only for a notation that no row can describe.
 
 mod arguments;
+mod call_reader;
 mod detect;
 mod format;
 mod gemma;
@@ -34,14 +35,10 @@ pub use detect::detect;
 pub use format::{ReasoningFormat, ToolFormat, UnknownFormat, marks};
 
 use super::{Event, Function, StopReader};
-use gemma::GemmaReader;
+use call_reader::CallReader;
 use harmony::{HarmonyReader, Told};
-use json::JsonReader;
-use native::NativeReader;
 use piece::Piece;
-use python::PythonReader;
 use reasoning::{Part, ReasoningReader};
-use tagged::TaggedReader;
 use tools::Tools;
 use visible::{After, Around, Visible};
 
@@ -82,15 +79,6 @@ enum Source {
 struct Layers {
     reasoning: Option<ReasoningReader>,
     calls: Option<CallReader>,
-}
-
-#[derive(Debug, Clone)]
-enum CallReader {
-    Json(JsonReader),
-    Native(NativeReader),
-    Tagged(TaggedReader),
-    Python(PythonReader),
-    Gemma(GemmaReader),
 }
 
 impl OutputReader {
@@ -173,50 +161,6 @@ impl OutputReader {
             }
         }
         visible.finish(emit);
-    }
-}
-
-impl CallReader {
-    fn new(row: &'static tool_formats::Row, tools: Arc<Tools>) -> Option<Self> {
-        use tool_formats::Kind;
-        Some(match &row.kind {
-            Kind::Json(notation) => Self::Json(JsonReader::new(notation, tools)),
-            Kind::Native(tokens) => Self::Native(NativeReader::new(tokens)),
-            Kind::Tagged(tags) => Self::Tagged(TaggedReader::new(tags, tools)),
-            Kind::Python(around) => Self::Python(PythonReader::new(around, tools)),
-            Kind::Gemma(markers) => Self::Gemma(GemmaReader::new(markers, tools)),
-            Kind::Harmony => return None,
-        })
-    }
-
-    fn rests(&self) -> bool {
-        match self {
-            Self::Json(reader) => reader.rests(),
-            Self::Native(reader) => reader.rests(),
-            Self::Tagged(reader) => reader.rests(),
-            Self::Python(reader) => reader.rests(),
-            Self::Gemma(reader) => reader.rests(),
-        }
-    }
-
-    fn push(&mut self, text: &str, emit: piece::Emit<'_>) {
-        match self {
-            Self::Json(reader) => reader.push(text, emit),
-            Self::Native(reader) => reader.push(text, emit),
-            Self::Tagged(reader) => reader.push(text, emit),
-            Self::Python(reader) => reader.push(text, emit),
-            Self::Gemma(reader) => reader.push(text, emit),
-        }
-    }
-
-    fn finish(&mut self, emit: piece::Emit<'_>) {
-        match self {
-            Self::Json(reader) => reader.finish(emit),
-            Self::Native(reader) => reader.finish(emit),
-            Self::Tagged(reader) => reader.finish(emit),
-            Self::Python(reader) => reader.finish(emit),
-            Self::Gemma(reader) => reader.finish(emit),
-        }
     }
 }
 

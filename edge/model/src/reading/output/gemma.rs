@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::arguments::{escaped, quoted, typed};
-use super::marker::{Found, Pending, certain, find};
+use super::call_reader::ReadCalls;
+use super::marker::{Found, certain, find};
 use super::piece::{Emit, Piece};
 use super::tools::{Tools, Types};
 
@@ -30,7 +31,6 @@ pub(super) struct Markers {
 pub(super) struct GemmaReader {
     markers: &'static Markers,
     tools: Arc<Tools>,
-    pending: Pending,
     place: Place,
     function: String,
     /// The types of the value that is next.
@@ -57,70 +57,39 @@ struct Container {
 
 impl GemmaReader {
     pub(super) fn new(markers: &'static Markers, tools: Arc<Tools>) -> Self {
-        Self {
-            markers,
-            tools,
-            pending: Pending::default(),
-            place: Place::Text,
-            function: String::new(),
-            types: Types::ANY,
-            open: Vec::new(),
+        Self { markers, tools, place: Place::Text, function: String::new(), types: Types::ANY, open: Vec::new() }
+    }
+}
+
+impl ReadCalls for GemmaReader {
+    fn step(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
+        match self.place {
+            Place::Text => self.text(text, last, emit),
+            Place::Header => self.header(text, emit),
+            Place::Key => self.key(text, emit),
+            Place::Value => self.value(text, last, emit),
+            Place::String => self.string(text, emit),
+            Place::AfterValue => self.after_value(text, emit),
+            Place::AfterCall => self.after_call(text, last, emit),
         }
     }
 
-    /// Whether all text was understood, and no call is open.
-    pub(super) fn rests(&self) -> bool {
-        self.pending.is_empty() && self.place == Place::Text
-    }
-
-    pub(super) fn push(&mut self, text: &str, emit: Emit<'_>) {
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.read(text, |text| self.read(text, false, emit));
-        self.pending = pending;
-    }
-
-    pub(super) fn finish(&mut self, emit: Emit<'_>) {
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.read("", |text| {
-            let length = self.read(text, true, emit);
-            match self.place {
-                Place::Header => self.give_up(&text[length..], emit),
-                Place::Value if !self.markers.string.starts_with(&text[length..]) => {
-                    emit(Piece::Arguments(&text[length..]));
-                }
-                // Half of a marker is for nobody, a sign may be for the client.
-                Place::String if text.len() - length == 1 => emit(Piece::Arguments(&escaped(&text[length..]))),
-                _ => {}
-            }
-            text.len()
-        });
-        if self.place == Place::Header {
-            self.give_up("", emit);
+    fn end(&mut self, rest: &str, emit: Emit<'_>) {
+        match self.place {
+            Place::Header => self.give_up(rest, emit),
+            Place::Value if !self.markers.string.starts_with(rest) => emit(Piece::Arguments(rest)),
+            // Half of a marker is for nobody, a sign may be for the client.
+            Place::String if rest.len() == 1 => emit(Piece::Arguments(&escaped(rest))),
+            _ => {}
         }
     }
 
-    /// Reads as much as can be understood.
-    fn read(&mut self, text: &str, last: bool, emit: Emit<'_>) -> usize {
-        let mut length = 0;
-        while length < text.len() {
-            let rest = &text[length..];
-            let step = match self.place {
-                Place::Text => self.text(rest, last, emit),
-                Place::Header => self.header(rest, emit),
-                Place::Key => self.key(rest, emit),
-                Place::Value => self.value(rest, last, emit),
-                Place::String => self.string(rest, emit),
-                Place::AfterValue => self.after_value(rest, emit),
-                Place::AfterCall => self.after_call(rest, last, emit),
-            };
-            match step {
-                Some(step) => length += step,
-                None => break,
-            }
-        }
-        length
+    fn rests(&self) -> bool {
+        self.place == Place::Text
     }
+}
 
+impl GemmaReader {
     fn text(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
         let open = self.markers.open;
         match certain(&[open], text, last) {

@@ -4,7 +4,8 @@
 //! The arguments end with a token that cannot stand in them, so they flow without a look at what they say.
 
 use super::super::nesting::Nesting;
-use super::marker::{Found, Pending, certain, find};
+use super::call_reader::ReadCalls;
+use super::marker::{Found, certain, find};
 use super::piece::{Emit, Piece};
 
 /// How many bytes a header may have.
@@ -35,7 +36,6 @@ impl Tokens {
 #[derive(Debug, Clone)]
 pub(super) struct NativeReader {
     tokens: &'static Tokens,
-    pending: Pending,
     state: State,
     /// From the begin of the section up to the begin of its first call.
     raw: String,
@@ -56,62 +56,38 @@ enum State {
 
 impl NativeReader {
     pub(super) fn new(tokens: &'static Tokens) -> Self {
-        Self {
-            tokens,
-            pending: Pending::default(),
-            state: State::Text,
-            raw: String::new(),
-            nesting: None,
-            arguments: false,
+        Self { tokens, state: State::Text, raw: String::new(), nesting: None, arguments: false }
+    }
+}
+
+impl ReadCalls for NativeReader {
+    fn step(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
+        match self.state {
+            State::Text => self.text(text, last, emit),
+            State::Section => self.section(text, last, emit),
+            State::Header => self.header(text, last, emit),
+            State::Arguments => self.arguments(text, last, emit),
+            State::AfterCall => self.after_call(text, last),
         }
     }
 
-    /// Whether all text was understood, and no call is open.
-    pub(super) fn rests(&self) -> bool {
-        self.pending.is_empty() && self.state == State::Text
-    }
-
-    pub(super) fn push(&mut self, text: &str, emit: Emit<'_>) {
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.read(text, |text| self.read(text, false, emit));
-        self.pending = pending;
-    }
-
-    pub(super) fn finish(&mut self, emit: Emit<'_>) {
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.read("", |text| {
-            let length = self.read(text, true, emit);
-            if matches!(self.state, State::Section | State::Header) {
-                self.raw.push_str(&text[length..]);
+    fn end(&mut self, rest: &str, emit: Emit<'_>) {
+        match self.state {
+            State::Section | State::Header => {
+                self.raw.push_str(rest);
                 self.give_up(emit);
             }
-            text.len()
-        });
-        if self.state == State::Arguments && self.arguments && self.nesting.is_none() {
-            emit(Piece::End);
+            State::Arguments if self.arguments && self.nesting.is_none() => emit(Piece::End),
+            State::Text | State::Arguments | State::AfterCall => {}
         }
     }
 
-    /// Reads as much as can be understood.
-    fn read(&mut self, text: &str, last: bool, emit: Emit<'_>) -> usize {
-        let mut length = 0;
-        while length < text.len() {
-            let rest = &text[length..];
-            let step = match self.state {
-                State::Text => self.text(rest, last, emit),
-                State::Section => self.section(rest, last, emit),
-                State::Header => self.header(rest, last, emit),
-                State::Arguments => self.arguments(rest, last, emit),
-                State::AfterCall => self.after_call(rest, last),
-            };
-            match step {
-                Some(step) => length += step,
-                None => break,
-            }
-        }
-        length
+    fn rests(&self) -> bool {
+        self.state == State::Text
     }
+}
 
+impl NativeReader {
     fn text(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
         let markers = [self.tokens.section, self.tokens.call];
         let at = certain(&markers, text, last);

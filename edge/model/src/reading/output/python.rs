@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
+use super::call_reader::ReadCalls;
 use super::literal::{Literal, Read};
-use super::marker::{Found, Pending, find};
+use super::marker::{Found, find};
 use super::piece::{Emit, Piece};
 use super::tools::Tools;
 
@@ -37,7 +38,6 @@ pub(super) struct PythonReader {
     around: &'static Around,
     markers: Arc<[&'static str]>,
     tools: Arc<Tools>,
-    pending: Pending,
     place: Place,
     /// Since the list began or the last call ended, up to the begin of the next.
     held: String,
@@ -86,7 +86,6 @@ impl PythonReader {
             around,
             markers: around.close.iter().chain(around.open).chain(bare).copied().collect(),
             tools,
-            pending: Pending::default(),
             place: Place::Text,
             held: String::new(),
             keywords: 0,
@@ -96,21 +95,29 @@ impl PythonReader {
             ends: false,
         }
     }
+}
 
-    /// Whether all text was understood, and no call is open.
-    pub(super) fn rests(&self) -> bool {
-        self.pending.is_empty() && matches!(self.place, Place::Text) && self.held.is_empty()
+impl ReadCalls for PythonReader {
+    fn step(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
+        match &mut self.place {
+            Place::Text => self.text(text, last, emit),
+            Place::Value(literal) => match literal.read(text, emit) {
+                Read::All => Some(text.len()),
+                Read::Value { length } => {
+                    self.place = Place::AfterValue;
+                    Some(length)
+                }
+                Read::Malformed { length } => {
+                    self.held.clear();
+                    self.place = Place::Text;
+                    Some(length)
+                }
+            },
+            _ => Some(self.sign(text, emit)),
+        }
     }
 
-    pub(super) fn push(&mut self, text: &str, emit: Emit<'_>) {
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.read(text, |text| self.read(text, false, emit));
-        self.pending = pending;
-    }
-
-    pub(super) fn finish(&mut self, emit: Emit<'_>) {
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.read("", |text| self.read(text, true, emit));
+    fn end(&mut self, _rest: &str, emit: Emit<'_>) {
         match &mut self.place {
             Place::Value(literal) => literal.cut_off(emit),
             Place::Open | Place::Call | Place::Name { .. } | Place::AfterName { .. } => self.give_up(emit),
@@ -123,35 +130,12 @@ impl PythonReader {
         }
     }
 
-    /// Reads as much as can be understood.
-    fn read(&mut self, text: &str, last: bool, emit: Emit<'_>) -> usize {
-        let mut length = 0;
-        while length < text.len() {
-            let rest = &text[length..];
-            let step = match &mut self.place {
-                Place::Text => self.text(rest, last, emit),
-                Place::Value(literal) => match literal.read(rest, emit) {
-                    Read::All => Some(rest.len()),
-                    Read::Value { length } => {
-                        self.place = Place::AfterValue;
-                        Some(length)
-                    }
-                    Read::Malformed { length } => {
-                        self.held.clear();
-                        self.place = Place::Text;
-                        Some(length)
-                    }
-                },
-                _ => Some(self.sign(rest, emit)),
-            };
-            match step {
-                Some(step) => length += step,
-                None => break,
-            }
-        }
-        length
+    fn rests(&self) -> bool {
+        matches!(self.place, Place::Text) && self.held.is_empty()
     }
+}
 
+impl PythonReader {
     fn text(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
         let (at, which) = match find(&self.markers, text, last) {
             Found::Marker { at, which } => (at, Some(which)),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::arguments::{Arguments, Form};
-use super::marker::{Found, Pending, certain, find};
+use super::call_reader::ReadCalls;
+use super::marker::{Found, certain, find};
 use super::piece::{Emit, Piece};
 use super::tools::{Tools, Types};
 
@@ -61,7 +62,6 @@ pub(super) struct TaggedReader {
     /// What begins calls: a call, then sections.
     openers: Arc<[&'static str]>,
     tools: Arc<Tools>,
-    pending: Pending,
     state: State,
     /// From the begin of the section up to the begin of its first call.
     raw: String,
@@ -95,7 +95,6 @@ impl TaggedReader {
             tags,
             openers: std::iter::once(&tags.call).chain(tags.section).copied().collect(),
             tools,
-            pending: Pending::default(),
             state: State::Text,
             raw: String::new(),
             function: String::new(),
@@ -103,58 +102,10 @@ impl TaggedReader {
             arguments: Arguments::default(),
         }
     }
+}
 
-    /// Whether all text was understood, and no call is open.
-    pub(super) fn rests(&self) -> bool {
-        self.pending.is_empty() && self.state == State::Text
-    }
-
-    pub(super) fn push(&mut self, text: &str, emit: Emit<'_>) {
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.read(text, |text| self.read(text, false, emit));
-        self.pending = pending;
-    }
-
-    pub(super) fn finish(&mut self, emit: Emit<'_>) {
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.read("", |text| {
-            let length = self.read(text, true, emit);
-            match self.state {
-                State::Section | State::Name => {
-                    self.raw.push_str(&text[length..]);
-                    self.give_up(emit);
-                }
-                State::Value => {
-                    // Half of a marker is for nobody, a sign may be for the client.
-                    if text.len() - length == 1 {
-                        self.arguments.text(&text[length..], emit);
-                    }
-                    self.arguments.cut_off(emit);
-                }
-                // No value is left open, so that only the end of the notation is missing.
-                State::Call | State::Parameter | State::BeforeValue => {
-                    self.arguments.end(emit);
-                    emit(Piece::End);
-                }
-                State::Text | State::AfterCall => {}
-            }
-            text.len()
-        });
-    }
-
-    /// Reads as much as can be understood.
-    fn read(&mut self, text: &str, last: bool, emit: Emit<'_>) -> usize {
-        let mut length = 0;
-        while let Some(step) = self.step(&text[length..], last, emit) {
-            length += step;
-        }
-        length
-    }
-
+impl ReadCalls for TaggedReader {
     fn step(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
-        if text.is_empty() {
-            return None;
-        }
         match self.state {
             State::Text => self.text(text, last, emit),
             State::Section => self.section(text, last, emit),
@@ -167,6 +118,34 @@ impl TaggedReader {
         }
     }
 
+    fn end(&mut self, rest: &str, emit: Emit<'_>) {
+        match self.state {
+            State::Section | State::Name => {
+                self.raw.push_str(rest);
+                self.give_up(emit);
+            }
+            State::Value => {
+                // Half of a marker is for nobody, a sign may be for the client.
+                if rest.len() == 1 {
+                    self.arguments.text(rest, emit);
+                }
+                self.arguments.cut_off(emit);
+            }
+            // No value is left open, so that only the end of the notation is missing.
+            State::Call | State::Parameter | State::BeforeValue => {
+                self.arguments.end(emit);
+                emit(Piece::End);
+            }
+            State::Text | State::AfterCall => {}
+        }
+    }
+
+    fn rests(&self) -> bool {
+        self.state == State::Text
+    }
+}
+
+impl TaggedReader {
     fn text(&mut self, text: &str, last: bool, emit: Emit<'_>) -> Option<usize> {
         match find(&self.openers, text, last) {
             Found::Marker { at, which } => {
