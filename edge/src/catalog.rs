@@ -26,7 +26,7 @@ use tracing::{debug, info};
 
 use self::prompting::Prompting;
 pub use self::prompting::{Formats, Template};
-use crate::error::ApiError;
+use crate::{error::ApiError, prices::Prices};
 
 mod prompting;
 
@@ -49,6 +49,7 @@ pub struct Model {
     pub created: u64,
     pub owned_by: String,
     pub counting: Counting,
+    pub prices: Prices,
     prompting: Arc<Prompting>,
     /// As it was told.
     told: v1::Model,
@@ -196,7 +197,15 @@ impl Model {
         if told.capabilities.is_some_and(|can| can.generate) && old.is_none_or(|old| old.told.capabilities.is_none()) {
             prompting.tell(&told.id);
         }
-        Self { id: told.id.clone(), created: told.created, owned_by: told.owned_by.clone(), counting, prompting, told }
+        Self {
+            id: told.id.clone(),
+            created: told.created,
+            owned_by: told.owned_by.clone(),
+            counting,
+            prices: Prices::of(told.prices.as_ref()),
+            prompting,
+            told,
+        }
     }
 
     /// How its conversations are rendered.

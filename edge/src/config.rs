@@ -1,12 +1,15 @@
 //! The edge's configuration: one YAML file.
 
-use std::{net::SocketAddr, num::NonZeroU64, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use cloudach_openai::chat::ReasoningField;
 use cloudach_service::{address::Address, stop::Drain};
 use serde::Deserialize;
 
-use crate::access::keys::{KeyConfig, KeyRateLimits};
+use crate::{
+    access::{keys::KeyConfig, limits},
+    store::config::StoreConfig,
+};
 
 /// The longest time for which text is merged.
 const MOST_MERGE: Duration = Duration::from_secs(5);
@@ -23,9 +26,13 @@ pub struct Config {
     pub routers: Vec<Address>,
     /// Who may ask.
     pub keys: Vec<KeyConfig>,
-    /// What each key may use that names no limits of its own.
+    /// What each key may use that names no limits of its own. Where neither says anything, 600000 requests and a billion
+    /// tokens a minute: high enough that nobody meets them unawares.
     #[serde(default)]
-    pub rate_limits: RateLimits,
+    pub rate_limits: limits::Limits,
+    /// Where keys, tenants and what they have used are kept, beside the keys above.
+    #[serde(default)]
+    pub store: StoreConfig,
     /// What one request and all of them may take.
     #[serde(default)]
     pub limits: Limits,
@@ -49,6 +56,8 @@ pub enum InvalidConfig {
     Zero(&'static str),
     #[error("`stream.merge` must not be more than {MOST_MERGE:?}: clients take a longer silence for a fault")]
     MergeTooLong,
+    #[error("{0}")]
+    Store(&'static str),
 }
 
 impl Config {
@@ -63,6 +72,7 @@ impl Config {
         if self.stream.merge > MOST_MERGE {
             return Err(InvalidConfig::MergeTooLong);
         }
+        self.store.check().map_err(InvalidConfig::Store)?;
         let limits = &self.limits;
         let zero = [
             ("limits.connections", limits.connections == 0),
@@ -78,36 +88,6 @@ impl Config {
             Some((field, _)) => Err(InvalidConfig::Zero(field)),
             None => Ok(()),
         }
-    }
-}
-
-/// What a key may use a minute, refilled continuously. Each edge counts on its own: with several of them a key may use so
-/// much at each. The defaults are high enough that nobody meets them unawares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RateLimits {
-    /// Requests a minute. Those that fail count too, as at OpenAI.
-    pub requests_per_minute: NonZeroU64,
-    /// Tokens a minute, prompts and completions together. A request reserves its prompt and `max_tokens` for each choice
-    /// when it starts; what it really used is settled when it ends.
-    pub tokens_per_minute: NonZeroU64,
-}
-
-impl RateLimits {
-    /// These, where a key has none of its own.
-    pub fn overridden_by(self, key: KeyRateLimits) -> Self {
-        Self {
-            requests_per_minute: key.requests_per_minute.unwrap_or(self.requests_per_minute),
-            tokens_per_minute: key.tokens_per_minute.unwrap_or(self.tokens_per_minute),
-        }
-    }
-}
-
-impl Default for RateLimits {
-    fn default() -> Self {
-        const REQUESTS: NonZeroU64 = NonZeroU64::new(600_000).expect("it is not zero");
-        const TOKENS: NonZeroU64 = NonZeroU64::new(1_000_000_000).expect("it is not zero");
-        Self { requests_per_minute: REQUESTS, tokens_per_minute: TOKENS }
     }
 }
 
@@ -225,30 +205,6 @@ impl Default for Stream {
             merge: Duration::ZERO,
             obfuscation: true,
             reasoning: Reasoning::default(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn limits_are_those_of_all_keys_where_a_key_has_none() {
-        let all: RateLimits = serde_json::from_value(json!({ "tokens_per_minute": 5 })).unwrap();
-        assert_eq!((all.requests_per_minute.get(), all.tokens_per_minute.get()), (600_000, 5));
-        let key: KeyRateLimits = serde_json::from_value(json!({ "requests_per_minute": 7 })).unwrap();
-        let limits = all.overridden_by(key);
-        assert_eq!((limits.requests_per_minute.get(), limits.tokens_per_minute.get()), (7, 5));
-    }
-
-    #[test]
-    fn a_limit_of_nothing_is_refused() {
-        for wrong in [json!({ "tokens_per_minute": 0 }), json!({ "requests_per_minute": -1 }), json!({ "rpm": 1 })] {
-            assert!(serde_json::from_value::<RateLimits>(wrong.clone()).is_err(), "{wrong}");
-            assert!(serde_json::from_value::<KeyRateLimits>(wrong.clone()).is_err(), "{wrong}");
         }
     }
 }

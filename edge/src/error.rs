@@ -19,7 +19,7 @@ use cloudach_proto::v1::Failed;
 use table::Row;
 use tracing::warn;
 
-use crate::{access::limits::Exceeded, config::Links, http::headers::Reach};
+use crate::{access::limits::Exceeded, config::Links, http::headers::Reach, store::Away};
 
 /// Why a request is not answered.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,12 @@ pub enum ApiError {
     /// The key's limit is reached.
     #[error("the limit of the key is reached: {exceeded:?}")]
     RateLimited { exceeded: Exceeded, model: String, organization: String },
+    /// The key is none of those that are remembered, and the store that knows it is away.
+    #[error("the key cannot be looked up: {0}")]
+    Keys(Away),
+    /// The key may not use the model.
+    #[error("the key may not use {model}")]
+    ModelNotAllowed { project: String, model: String },
     /// The body is wrong.
     #[error(transparent)]
     Invalid(#[from] Invalid),

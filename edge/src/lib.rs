@@ -12,9 +12,11 @@ mod error;
 mod generations;
 mod http;
 mod metrics;
+mod prices;
 mod prompt;
 mod reading;
 mod sse;
+pub mod store;
 mod tokens;
 mod trail;
 mod turn;
@@ -22,7 +24,7 @@ mod upstream;
 mod usage;
 mod work;
 
-use std::{net::SocketAddr, ops::Deref, sync::Arc, time::Instant};
+use std::{net::SocketAddr, ops::Deref, sync::Arc};
 
 use cloudach_proto::v1::RequestContext;
 use cloudach_service::{
@@ -34,7 +36,14 @@ use cloudach_service::{
 use tokio::net::TcpListener;
 
 use crate::{
-    access::{admission::Admission, caller::Caller, keys::Keys},
+    access::{
+        admission::Admission,
+        caller::Caller,
+        keys::ConfiguredKeys,
+        known::KnownKeys,
+        limiter::Limiter,
+        pepper::{Pepper, PepperError},
+    },
     catalog::Catalog,
     config::{Config, InvalidConfig},
     http::{
@@ -42,6 +51,7 @@ use crate::{
         arrival::Arrival,
     },
     metrics::Metrics,
+    store::{Store, StoreError},
     upstream::Upstream,
     work::Work,
 };
@@ -57,6 +67,10 @@ pub enum EdgeError {
     Listen(#[from] ListenError),
     #[error(transparent)]
     Config(#[from] InvalidConfig),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Pepper(#[from] PepperError),
 }
 
 /// What every request of this edge may use. Clones share it.
@@ -66,7 +80,8 @@ pub struct Edge(Arc<Parts>);
 /// See [`Edge`].
 #[derive(Debug)]
 pub struct Parts {
-    keys: Keys,
+    known: Arc<KnownKeys>,
+    limiter: Limiter,
     admission: Admission,
     catalog: Catalog,
     upstream: Upstream,
@@ -122,6 +137,15 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
     let upstream = Upstream::connect(&config.routers, &running)?;
     let catalog = Catalog::follow(&config.routers, &running)?;
     let (metrics, registry) = Metrics::new();
+    let store = Store::open(&config.store, metrics.store.clone(), &running).await?;
+    let pepper = Pepper::open(&config.store)?;
+    let configured = ConfiguredKeys::new(&config.keys, config.rate_limits);
+    let known = KnownKeys::new(configured, pepper, store.clone(), config.rate_limits, &config.store);
+    let known = Arc::new(known);
+    let (following, changes) = (known.clone(), store.changes());
+    let follow = async move { following.follow(changes).await };
+    running.background.spawn(running.kill.clone().run_until_cancelled_owned(follow));
+    let limiter = Limiter::start(store, metrics.limits.clone(), &running);
     if let Some(address) = config.admin {
         let admin = admin::bind(address, running.ready.clone(), registry, running.kill.clone()).await?;
         running.background.spawn(admin);
@@ -130,7 +154,8 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
     running.background.spawn_blocking(tokens::preload);
 
     let edge = Edge(Arc::new(Parts {
-        keys: Keys::new(&config.keys, config.rate_limits, Instant::now()),
+        known,
+        limiter,
         admission: Admission::new(config.limits.requests),
         catalog,
         upstream,

@@ -6,7 +6,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::usage::Record;
+use crate::{store::StoreMetrics, usage::Record};
 
 /// Bounds of the latency histograms, in seconds.
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
@@ -55,13 +55,49 @@ pub struct Metrics {
     pub open: Gauge,
     /// Connections of clients.
     pub connections: Gauge,
+    pub store: StoreMetrics,
+    pub limits: LimitMetrics,
+}
+
+/// What is counted of limits.
+#[derive(Debug, Clone, Default)]
+pub struct LimitMetrics {
+    /// 1: the store was away when it was asked last, and limits are this edge's share.
+    pub alone: Gauge,
+    /// Requests that were decided on by this edge's share.
+    pub by_share: Counter,
+    /// Settlements that the store has not confirmed yet.
+    pub pending: Gauge,
+    /// Settlements that never reached the store.
+    pub lost: Counter,
+    /// Soft budgets that were passed.
+    pub soft_budgets: Counter,
+}
+
+impl LimitMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("limits_by_share", "1 while limits are this edge's share of them", metrics.alone.clone());
+        registry.register(
+            "limits_decided_by_share",
+            "Requests decided on by this edge's share of the limits",
+            metrics.by_share.clone(),
+        );
+        registry.register("settlements_pending", "Settlements the store has not confirmed", metrics.pending.clone());
+        registry.register("settlements_lost", "Settlements that never reached the store", metrics.lost.clone());
+        registry.register("soft_budgets_passed", "Soft budgets that were passed", metrics.soft_budgets.clone());
+        metrics
+    }
 }
 
 impl Metrics {
     /// The metrics, and the registry that shows them.
     pub fn new() -> (Self, Registry) {
         let histogram = || Histogram::new(SECONDS);
+        let mut registry = Registry::with_prefix("cloudach_edge");
         let metrics = Self {
+            store: StoreMetrics::register(&mut registry),
+            limits: LimitMetrics::register(&mut registry),
             requests: Family::default(),
             prompt_tokens: Family::default(),
             completion_tokens: Family::default(),
@@ -70,7 +106,6 @@ impl Metrics {
             open: Gauge::default(),
             connections: Gauge::default(),
         };
-        let mut registry = Registry::with_prefix("cloudach_edge");
         registry.register("requests", "Requests that ended, by outcome", metrics.requests.clone());
         registry.register("prompt_tokens", "Prompt tokens as clients are told", metrics.prompt_tokens.clone());
         registry.register(

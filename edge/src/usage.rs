@@ -13,11 +13,12 @@ use tracing::info;
 
 use crate::{
     Edge,
-    access::{admission::Permit, caller::Caller, limits::Reservation},
+    access::{admission::Permit, caller::Caller, limiter::Reservation, limits::{Amounts, Usd}},
     catalog::{Counting, Model},
     error::Words,
     http::arrival::Arrival,
     metrics::{Endpoint, Metrics, Outcome},
+    prices::Prices,
 };
 
 /// The one record of a request.
@@ -36,18 +37,22 @@ pub struct Record {
     pub shown: Usage,
     /// As the engine counted.
     pub engine: Usage,
+    /// By the catalogue's prices, in billionths of a dollar.
+    pub cost: u64,
     pub first_token: Option<Duration>,
     pub duration: Duration,
 }
 
 impl Record {
     /// The request is over: it is recorded and counted, and its key's limits are charged with what it used.
-    fn close(&self, metrics: &Metrics, reservation: Option<Reservation>) {
+    fn close(mut self, metrics: &Metrics, prices: Prices, reservation: Option<Reservation>) {
+        self.cost = prices.of_usage(&self.shown);
         if let Some(reservation) = reservation {
-            reservation.settle(self.shown.prompt_tokens + self.shown.completion_tokens);
+            let tokens = self.shown.prompt_tokens + self.shown.completion_tokens;
+            reservation.settle(Amounts { tokens, cost: self.cost });
         }
         self.write();
-        metrics.ended(self);
+        metrics.ended(&self);
     }
 
     fn show(&mut self, counting: Counting, counted: Counted) {
@@ -74,6 +79,7 @@ impl Record {
             engine_prompt_tokens = self.engine.prompt_tokens,
             engine_completion_tokens = self.engine.completion_tokens,
             cached_tokens = self.engine.cached_tokens,
+            cost_usd = f64::from(Usd::from_billionths(self.cost)),
             first_token_ms = self.first_token.map(millis),
             duration_ms = millis(self.duration),
             "request ended"
@@ -96,6 +102,7 @@ pub struct Meter {
     record: Record,
     arrived: Instant,
     counting: Counting,
+    prices: Prices,
     /// Prompt tokens as the client is told. None: as the engine counts.
     prompt_tokens: Option<u64>,
     choices: Vec<Choice>,
@@ -160,6 +167,7 @@ impl Meter {
             outcome: Outcome::Abandoned,
             shown: Usage::default(),
             engine: Usage::default(),
+            cost: 0,
             first_token: None,
             duration: Duration::ZERO,
         };
@@ -168,6 +176,7 @@ impl Meter {
             record,
             arrived: metered.arrival.at,
             counting: metered.model.counting,
+            prices: metered.model.prices,
             prompt_tokens: metered.prompt_tokens,
             choices: std::iter::repeat_with(Choice::default).take(metered.choices).collect(),
             choices_per_prompt: metered.choices_per_prompt.max(1),
@@ -338,14 +347,15 @@ impl Drop for Meter {
             if self.text_bytes() > 0 {
                 // What the client was sent is counted when it has it, or has left: off the network threads.
                 let (mut record, counting, count) = (self.record.clone(), self.counting, self.count());
+                let prices = self.prices;
                 self.edge.running.background.spawn_blocking(move || {
                     record.show(counting, count());
-                    record.close(&metrics, reservation);
+                    record.close(&metrics, prices, reservation);
                 });
                 return;
             }
         }
-        self.record.close(&metrics, reservation);
+        self.record.clone().close(&metrics, self.prices, reservation);
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use cloudach_proto::v1::{EngineCounts, TokenCounting, token_counting};
+use cloudach_proto::v1::{self, EngineCounts, TokenCounting, token_counting};
 use cloudach_service::config::{self, ConfigError};
 use serde::Deserialize;
 
@@ -43,6 +43,44 @@ pub struct Entry {
     /// How the model marks reasoning, by vLLM's name for it (`qwen3`, `deepseek_r1`, ...), or `none`. Absent: what its
     /// chat template shows.
     pub reasoning_format: Option<String>,
+    /// What its tokens cost. Absent: nothing.
+    pub prices: Option<Prices>,
+}
+
+/// What a million tokens cost, in US dollars.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Prices {
+    pub prompt: Price,
+    /// Prompt tokens that the engine still had. Absent: as much as the others.
+    pub cached: Option<Price>,
+    pub completion: Price,
+}
+
+/// A price for a million tokens: exact to a millionth of a dollar.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Price(u64);
+
+/// The number is no price.
+#[derive(Debug, thiserror::Error)]
+#[error("a price is the dollars that a million tokens cost, from 0 to 1000000")]
+pub struct NotAPrice;
+
+impl TryFrom<f64> for Price {
+    type Error = NotAPrice;
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
+    fn try_from(dollars: f64) -> Result<Self, NotAPrice> {
+        if (0.0..=1e6).contains(&dollars) { Ok(Self((dollars * 1e6).round() as u64)) } else { Err(NotAPrice) }
+    }
+}
+
+impl From<&Prices> for v1::Prices {
+    fn from(prices: &Prices) -> Self {
+        let cached = prices.cached.map(|price| price.0);
+        Self { prompt: prices.prompt.0, cached, completion: prices.completion.0 }
+    }
 }
 
 /// How the token counts that clients see are made.
@@ -161,6 +199,16 @@ mod tests {
         assert_eq!(names.resolve("gpt-4o"), Some("org/big"));
         assert_eq!(names.resolve("org/big"), Some("org/big"));
         assert_eq!(names.resolve("unknown"), None);
+    }
+
+    #[test]
+    fn prices_are_dollars_for_a_million_tokens() {
+        let prices: Prices = config::parse("prompt: 0.15\ncompletion: 0.6\n").unwrap();
+        let told = v1::Prices::from(&prices);
+        assert_eq!((told.prompt, told.cached, told.completion), (150_000, None, 600_000));
+        for wrong in ["prompt: -1\n", "prompt: 1e9\n", "promt: 1\n", "prompt: .nan\n"] {
+            assert!(config::parse::<Prices>(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

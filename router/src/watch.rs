@@ -86,6 +86,7 @@ fn model(id: &str, entry: &Entry, fleet: &Fleet) -> Model {
         traits: known.traits,
         template_family: entry.template_family.clone(),
         chat_template_is_catalogues: entry.chat_template.is_some(),
+        prices: entry.prices.as_ref().map(Into::into),
         waits_for: if ready == 0 { fleet.why_not_ready(id) } else { String::new() },
     }
 }

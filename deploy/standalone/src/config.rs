@@ -7,7 +7,8 @@ use std::{
 
 use cloudach_edge::{
     access::keys::KeyConfig,
-    config::{Limits, Links, RateLimits, Stream},
+    config::{Limits, Links, Stream},
+    store::config::StoreConfig,
 };
 use cloudach_router::{
     catalogue::Catalogue,
@@ -36,7 +37,10 @@ pub struct Config {
     pub engines: Vec<Engine>,
     /// See the edge's configuration.
     #[serde(default)]
-    pub rate_limits: RateLimits,
+    pub rate_limits: cloudach_edge::access::limits::Limits,
+    /// See the edge's configuration.
+    #[serde(default)]
+    pub store: StoreConfig,
     /// See the edge's configuration.
     #[serde(default)]
     pub limits: Limits,
@@ -118,6 +122,7 @@ impl Config {
                 routers: vec![router],
                 keys: self.keys,
                 rate_limits: self.rate_limits,
+                store: self.store,
                 limits: self.limits,
                 links: self.links,
                 stream: self.stream,

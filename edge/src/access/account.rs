@@ -14,12 +14,30 @@ pub struct Account(Arc<Mutex<Noted>>);
 struct Noted {
     caller: Option<Arc<Caller>>,
     standing: Option<Standing>,
+    /// It was let in and is not counted yet.
+    uncounted: bool,
 }
 
 impl Account {
     /// The key is known.
     pub fn note_caller(&self, caller: Arc<Caller>) {
         self.0.lock().caller = Some(caller);
+    }
+
+    /// The request has a place and is to be counted.
+    pub fn note_admitted(&self) {
+        self.0.lock().uncounted = true;
+    }
+
+    /// The request is counted with what it reserves.
+    pub fn note_counted(&self) {
+        self.0.lock().uncounted = false;
+    }
+
+    /// Whose request it is, where it was let in and came to its end uncounted: it was refused for what it is.
+    pub fn take_uncounted(&self) -> Option<Arc<Caller>> {
+        let mut noted = self.0.lock();
+        std::mem::take(&mut noted.uncounted).then(|| noted.caller.clone()).flatten()
     }
 
     /// Something was taken from the key's limits: as they stood then is what the client is told.

@@ -1,6 +1,6 @@
-//! Whether there is room for one more request: in this edge, and within its key's limits.
+//! Whether there is room for one more request: in this edge, and within the limits that it belongs to.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -8,9 +8,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     account::Account,
     caller::Caller,
-    limits::{Cost, Exceeded, Reservation, Standing},
+    limiter::Reservation,
+    limits::{Amounts, Ask, Cost, Measure},
 };
-use crate::{Edge, error::ApiError};
+use crate::{Edge, catalog::Model, error::ApiError};
 
 /// The room for requests in progress.
 #[derive(Debug, Clone)]
@@ -25,49 +26,55 @@ impl Admission {
     }
 }
 
-/// A request's place and what is kept for it of its key's limits. Both are given back when it is dropped.
+/// A request's place and what is kept for it of its limits. Both are given back when it is dropped.
 #[derive(Debug)]
 pub struct Permit {
     _place: OwnedSemaphorePermit,
     caller: Arc<Caller>,
     account: Account,
-    /// As the client is told: each limit as it stood when something was taken from it.
-    standing: Standing,
-    /// The key has asked too often. Its client is told once the model that it asks for is known, as the text names it.
-    too_often: Option<Exceeded>,
-    tokens: Option<Reservation>,
+    reservation: Option<Reservation>,
 }
 
 impl Permit {
-    /// Whether the key may ask so often. To be asked as soon as the model is known, before any work is done for it.
+    /// Whether this model may be asked for.
     ///
     /// # Errors
-    /// The key's limit of requests is reached.
+    /// It is none of the key's models.
     pub fn check(&self, model: &str) -> Result<(), ApiError> {
-        self.too_often.map_or(Ok(()), |exceeded| Err(self.limited(exceeded, model)))
+        if self.caller.may_use(model) {
+            return Ok(());
+        }
+        let project = self.caller.project_name().to_owned();
+        Err(ApiError::ModelNotAllowed { project, model: model.to_owned() })
     }
 
-    /// Reserves what the request is taken to need.
+    /// Counts the request and reserves what it is taken to need, in every limit that it belongs to: one round trip.
     ///
     /// # Errors
-    /// The key's limit of tokens is reached.
-    pub fn charge(&mut self, model: &str, cost: &Cost) -> Result<(), ApiError> {
-        let (now, limiter) = (Instant::now(), &self.caller.limiter);
-        let reserved = limiter.reserve(now, cost.tokens());
-        self.standing.tokens = limiter.standing(now).tokens;
-        self.account.note_standing(self.standing);
-        self.tokens = Some(reserved.map_err(|exceeded| self.limited(exceeded, model))?);
-        Ok(())
-    }
-
-    fn limited(&self, exceeded: Exceeded, model: &str) -> ApiError {
-        let organization = self.caller.organization_name().to_owned();
-        ApiError::RateLimited { exceeded, model: model.to_owned(), organization }
+    /// A limit is reached.
+    pub async fn charge(&mut self, edge: &Edge, request_id: &str, model: &Model, cost: &Cost) -> Result<(), ApiError> {
+        let amounts = Amounts { tokens: cost.tokens(), cost: model.prices.estimate(cost) };
+        let ask =
+            Ask { tenant: self.caller.tenant.clone(), scopes: self.caller.scopes(Some(&model.id)), amounts };
+        self.account.note_counted();
+        let (decision, reservation) = edge.limiter.reserve(request_id.to_owned(), ask).await;
+        self.account.note_standing(decision.standing);
+        match decision.exceeded {
+            None => {
+                self.reservation = Some(reservation);
+                Ok(())
+            }
+            Some(exceeded) if exceeded.measure == Measure::Budget => Err(ApiError::Suspended),
+            Some(exceeded) => {
+                let organization = self.caller.organization_name().to_owned();
+                Err(ApiError::RateLimited { exceeded, model: model.id.clone(), organization })
+            }
+        }
     }
 
     /// The reservation, to be settled when the request's usage is known.
     pub fn take_reservation(&mut self) -> Option<Reservation> {
-        self.tokens.take()
+        self.reservation.take()
     }
 }
 
@@ -81,10 +88,7 @@ impl FromRequestParts<Edge> for Permit {
             return Err(ApiError::Suspended);
         }
         let place = edge.admission.room.clone().try_acquire_owned().map_err(|_| ApiError::Full)?;
-        let now = Instant::now();
-        let too_often = caller.limiter.take_request(now).err();
-        let standing = caller.limiter.standing(now);
-        account.note_standing(standing);
-        Ok(Self { _place: place, caller, account, standing, too_often, tokens: None })
+        account.note_admitted();
+        Ok(Self { _place: place, caller, account, reservation: None })
     }
 }

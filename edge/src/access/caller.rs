@@ -1,6 +1,10 @@
 //! Who asks: read from the request's headers before anything else of it.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use axum::{
     extract::FromRequestParts,
@@ -8,12 +12,17 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
-use super::{account::Account, limits::Limiter};
-use crate::{Edge, error::ApiError};
+use super::{
+    account::Account,
+    limits::{Budget, Limits, Scope},
+};
+use crate::{Edge, error::ApiError, http::headers::header_value};
 
 /// The owner of a key.
 #[derive(Debug)]
 pub struct Caller {
+    /// Unique among all keys.
+    pub key_id: String,
     /// The key's name.
     pub key: String,
     /// The organisation or project. Empty: none.
@@ -22,17 +31,92 @@ pub struct Caller {
     pub organization: HeaderValue,
     /// The project as headers name it.
     pub project: HeaderValue,
-    /// The operator has stopped this key.
+    /// The operator has stopped this key or its tenant.
     pub suspended: bool,
-    /// What the key may still use.
-    pub limiter: Arc<Limiter>,
+    /// The models that may be asked for, by their names in the catalogue. None: all.
+    pub models: Option<BTreeSet<String>>,
+    /// Seconds since 1970 after which the key is not known any more.
+    pub expires: Option<u64>,
+    /// What the key may use.
+    pub own: Allowance,
+    /// What its tenant may use, where the store knows of it.
+    pub tenants: Option<Allowance>,
+}
+
+/// What a key or a tenant may use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allowance {
+    pub limits: Limits,
+    /// With one model each, by its name in the catalogue.
+    pub of_models: BTreeMap<String, Limits>,
+    pub budget: Budget,
 }
 
 impl Caller {
+    /// A caller with limits and no more.
+    pub fn new(key_id: String, key: String, tenant: String, limits: Limits) -> Self {
+        Self {
+            key_id,
+            key,
+            organization: label(&tenant),
+            project: HeaderValue::from_static("default"),
+            tenant,
+            suspended: false,
+            models: None,
+            expires: None,
+            own: Allowance { limits, ..Allowance::default() },
+            tenants: None,
+        }
+    }
+
     /// The organization as texts name it.
     pub fn organization_name(&self) -> &str {
         self.organization.to_str().unwrap_or_default()
     }
+
+    /// The project as texts name it.
+    pub fn project_name(&self) -> &str {
+        self.project.to_str().unwrap_or_default()
+    }
+
+    /// Whether this model may be asked for.
+    pub fn may_use(&self, model: &str) -> bool {
+        self.models.as_ref().is_none_or(|models| models.contains(model))
+    }
+
+    /// What a request for this model is counted in. Without a model: one that is wrong.
+    pub fn scopes(&self, model: Option<&str>) -> Vec<Scope> {
+        let mut scopes = Vec::with_capacity(4);
+        self.own.add_scopes(key_scope(&self.key_id), model, &mut scopes);
+        if let Some(tenant) = &self.tenants {
+            tenant.add_scopes(TENANT_SCOPE.to_owned(), model, &mut scopes);
+        }
+        scopes
+    }
+}
+
+/// The scope of a tenant as a whole.
+pub const TENANT_SCOPE: &str = "tenant";
+
+/// The scope of a key as a whole.
+pub fn key_scope(key_id: &str) -> String {
+    format!("key:{key_id}")
+}
+
+impl Allowance {
+    fn add_scopes(&self, name: String, model: Option<&str>, scopes: &mut Vec<Scope>) {
+        if let Some(model) = model
+            && let Some(limits) = self.of_models.get(model).copied()
+        {
+            scopes.push(Scope { name: format!("{name}:model:{model}"), limits, budget: Budget::default() });
+        }
+        scopes.push(Scope { name, limits: self.limits, budget: self.budget });
+    }
+}
+
+/// A name as a header carries it.
+pub fn label(name: &str) -> HeaderValue {
+    header_value(name).unwrap_or(HeaderValue::from_static("default"))
 }
 
 impl FromRequestParts<Edge> for Arc<Caller> {
@@ -40,7 +124,8 @@ impl FromRequestParts<Edge> for Arc<Caller> {
 
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, ApiError> {
         let key = key(&parts.headers).ok_or(ApiError::NoKey)?;
-        let caller = edge.keys.find(&key).ok_or_else(|| ApiError::WrongKey(masked(&key)))?;
+        let found = edge.known.find(&key).await.map_err(ApiError::Keys)?;
+        let caller = found.ok_or_else(|| ApiError::WrongKey(masked(&key)))?;
         if let Some(account) = parts.extensions.get::<Account>() {
             account.note_caller(caller.clone());
         }

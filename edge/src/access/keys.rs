@@ -1,13 +1,14 @@
-//! The keys that may ask, held as hashes: the edge never knows a key, only recognises it.
+//! The keys that the configuration names, held as hashes: the edge never knows a key, only recognises it.
 
-use std::{collections::HashMap, fmt::Write, num::NonZeroU64, sync::Arc, time::Instant};
+use std::{collections::HashMap, fmt::Write, sync::Arc};
 
-use axum::http::HeaderValue;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{caller::Caller, limits::Limiter};
-use crate::{config::RateLimits, http::headers::header_value};
+use super::{
+    caller::{Caller, label},
+    limits::{Limit, Limits},
+};
 
 /// The organization and the project of keys that name none.
 const DEFAULT: &str = "default";
@@ -29,7 +30,7 @@ pub struct KeyConfig {
     pub project: String,
     /// What differs from the limits of all keys.
     #[serde(default)]
-    pub rate_limits: KeyRateLimits,
+    pub rate_limits: Limits,
     /// Requests are refused as at OpenAI when the quota is used up, until this is taken back.
     #[serde(default)]
     pub suspended: bool,
@@ -43,20 +44,10 @@ impl KeyConfig {
             sha256,
             tenant: String::new(),
             project: default_name(),
-            rate_limits: KeyRateLimits::default(),
+            rate_limits: Limits::default(),
             suspended: false,
         }
     }
-}
-
-/// A key's own limits, at each edge. What is absent is as for all keys.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct KeyRateLimits {
-    /// Requests a minute.
-    pub requests_per_minute: Option<NonZeroU64>,
-    /// Tokens a minute, prompts and completions together.
-    pub tokens_per_minute: Option<NonZeroU64>,
 }
 
 /// The SHA-256 of a key.
@@ -77,10 +68,12 @@ impl KeyHash {
 
     /// The form that [`KeyConfig`] reads.
     pub fn to_hex(self) -> String {
-        self.0.iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        hex(&self.0)
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 
@@ -100,44 +93,65 @@ impl TryFrom<String> for KeyHash {
     }
 }
 
-/// All keys. Looking one up compares hashes, whose bytes a client cannot choose, so its time tells nothing.
+/// Bytes as people write them.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// The limits of keys that have none of their own, beside what is configured: high enough that nobody meets them unawares.
+pub const DEFAULT_LIMITS: Limits = Limits {
+    requests_per_minute: Limit::new(600_000),
+    tokens_per_minute: Limit::new(1_000_000_000),
+    requests_per_day: None,
+    tokens_per_day: None,
+    concurrent_requests: None,
+};
+
+/// The keys of the configuration. Looking one up compares hashes, whose bytes a client cannot choose, so its time tells
+/// nothing.
 #[derive(Debug)]
-pub struct Keys {
+pub struct ConfiguredKeys {
     callers: HashMap<KeyHash, Arc<Caller>>,
 }
 
-impl Keys {
+impl ConfiguredKeys {
     /// The keys of a configuration, with the limits of those that have none of their own.
-    pub fn new(keys: &[KeyConfig], limits: RateLimits, now: Instant) -> Self {
-        let caller = |key: &KeyConfig| Caller {
-            key: key.name.clone(),
-            tenant: key.tenant.clone(),
-            organization: label(&key.tenant),
-            project: label(&key.project),
-            suspended: key.suspended,
-            limiter: Arc::new(Limiter::new(limits.overridden_by(key.rate_limits), now)),
+    pub fn new(keys: &[KeyConfig], limits: Limits) -> Self {
+        let caller = |key: &KeyConfig| {
+            // Names may be the same; hashes are not.
+            let id = format!("configured-{}", hex(&key.sha256.0[..8]));
+            let limits = key.rate_limits.or(limits).or(DEFAULT_LIMITS);
+            Caller {
+                suspended: key.suspended,
+                organization: label(&key.tenant),
+                project: label(&key.project),
+                ..Caller::new(id, key.name.clone(), key.tenant.clone(), limits)
+            }
         };
         Self { callers: keys.iter().map(|key| (key.sha256, Arc::new(caller(key)))).collect() }
     }
 
-    /// Whose key this is.
-    pub fn find(&self, key: &str) -> Option<Arc<Caller>> {
-        self.callers.get(&KeyHash::of(key)).cloned()
+    /// Whose key has this hash.
+    pub fn find(&self, hash: &KeyHash) -> Option<Arc<Caller>> {
+        self.callers.get(hash).cloned()
     }
 }
 
-/// A name of the configuration as a header carries it.
-fn label(name: &str) -> HeaderValue {
-    header_value(name).unwrap_or(HeaderValue::from_static(DEFAULT))
-}
-
-fn default_name() -> String {
+/// The name of what has none.
+pub fn default_name() -> String {
     DEFAULT.to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn find(key: KeyConfig, limits: Limits) -> Arc<Caller> {
+        ConfiguredKeys::new(&[key], limits).find(&KeyHash::of("sk-test")).unwrap()
+    }
 
     #[test]
     fn a_key_is_found_by_its_hash_alone() {
@@ -146,9 +160,9 @@ mod tests {
         assert!(KeyHash::try_from("zz".repeat(32)).is_err());
         assert!(KeyHash::try_from("é".repeat(32)).is_err());
         let key = KeyConfig { tenant: "t".to_owned(), ..KeyConfig::new("a", hash) };
-        let keys = Keys::new(&[key], RateLimits::default(), Instant::now());
-        assert_eq!(keys.find("sk-test").unwrap().tenant, "t");
-        assert!(keys.find("sk-tesu").is_none());
+        let keys = ConfiguredKeys::new(&[key], Limits::default());
+        assert_eq!(keys.find(&hash).unwrap().tenant, "t");
+        assert!(keys.find(&KeyHash::of("sk-tesu")).is_none());
     }
 
     #[test]
@@ -157,7 +171,7 @@ mod tests {
             [("", "default"), ("acme", "acme"), ("a\r\nb: c", "ab: c"), ("\u{fc}ber", "ber"), ("\u{fc} ", "default")]
         {
             let key = KeyConfig { tenant: name.to_owned(), ..KeyConfig::new("a", KeyHash::of("sk-test")) };
-            let caller = Keys::new(&[key], RateLimits::default(), Instant::now()).find("sk-test").unwrap();
+            let caller = find(key, Limits::default());
             assert_eq!((caller.organization_name(), caller.tenant.as_str()), (header, name));
             assert_eq!(caller.project, "default");
         }
@@ -165,10 +179,15 @@ mod tests {
 
     #[test]
     fn a_key_may_have_limits_of_its_own() {
-        let limits = KeyRateLimits { tokens_per_minute: NonZeroU64::new(7), ..KeyRateLimits::default() };
-        let key = KeyConfig { rate_limits: limits, ..KeyConfig::new("a", KeyHash::of("sk-test")) };
-        let keys = Keys::new(&[key], RateLimits::default(), Instant::now());
-        let standing = keys.find("sk-test").unwrap().limiter.standing(Instant::now());
-        assert_eq!((standing.requests.limit, standing.tokens.limit), (600_000, 7));
+        let limits = |requests, tokens| Limits {
+            requests_per_minute: Limit::new(requests),
+            tokens_per_minute: Limit::new(tokens),
+            ..Limits::default()
+        };
+        let key = KeyConfig { rate_limits: limits(0, 7), ..KeyConfig::new("a", KeyHash::of("sk-test")) };
+        let caller = find(key, limits(9, 8));
+        assert_eq!(caller.scopes(None)[0].limits, limits(9, 7));
+        let caller = find(KeyConfig::new("a", KeyHash::of("sk-test")), limits(0, 5));
+        assert_eq!(caller.scopes(None)[0].limits, limits(600_000, 5));
     }
 }

@@ -3,5 +3,9 @@
 pub mod account;
 pub mod admission;
 pub mod caller;
+pub mod directory;
 pub mod keys;
+pub mod known;
+pub mod limiter;
 pub mod limits;
+pub mod pepper;

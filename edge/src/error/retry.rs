@@ -10,6 +10,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 pub const SOON: Duration = Duration::from_secs(2);
 
 const LONGEST: Duration = Duration::from_secs(60);
+
+/// The limits of a minute are refilled within two, whatever is owed.
+const PATIENCE: Duration = Duration::from_secs(120);
 const MILLISECONDS: HeaderName = HeaderName::from_static("retry-after-ms");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -20,6 +23,8 @@ pub enum Retry {
     Unsaid,
     /// After so long; a minute at most is told.
     After(Duration),
+    /// After so long, which no program should wait for.
+    Later(Duration),
     /// It would fail again, although SDKs retry this status.
     Never,
 }
@@ -34,11 +39,20 @@ impl Retry {
         }
     }
 
+    /// Once a limit is refilled. SDKs are not asked to wait for a day's: a person is told when.
+    pub fn once_refilled(wait: Duration) -> Self {
+        if wait <= PATIENCE { Self::After(wait) } else { Self::Later(wait) }
+    }
+
     /// Writes it into the headers.
     pub fn write(self, headers: &mut HeaderMap) {
         match self {
             Self::Unsaid => {}
             Self::Never => {
+                headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+            }
+            Self::Later(wait) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
                 headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
             }
             Self::After(wait) => {
@@ -69,6 +83,9 @@ mod tests {
             );
             assert_eq!(headers["x-should-retry"], "true");
         }
+        let mut headers = HeaderMap::new();
+        Retry::once_refilled(Duration::from_secs(3601)).write(&mut headers);
+        assert_eq!((&headers["retry-after"], &headers["x-should-retry"]), (&"3601".parse().unwrap(), &"false".parse().unwrap()));
         let mut headers = HeaderMap::new();
         Retry::Unsaid.write(&mut headers);
         assert!(headers.is_empty());

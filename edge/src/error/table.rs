@@ -64,13 +64,19 @@ impl Row {
             },
             ApiError::RateLimited { exceeded, model, organization } => Self {
                 kind: match exceeded.measure {
-                    Measure::Requests => Kind::Requests,
-                    Measure::Tokens => Kind::Tokens,
+                    Measure::RequestsPerMinute | Measure::RequestsPerDay | Measure::Concurrent => Kind::Requests,
+                    Measure::TokensPerMinute | Measure::TokensPerDay => Kind::Tokens,
+                    Measure::Budget => Kind::Quota,
                 },
-                retry: exceeded.wait().map_or(Retry::Never, Retry::After),
+                retry: exceeded.wait().map_or(Retry::Never, Retry::once_refilled),
                 ..wrong(Status::TOO_MANY_REQUESTS, texts::rate_limit(exceeded, model, organization, words))
                     .code("rate_limit_exceeded")
             },
+
+            ApiError::Keys(_) => unavailable(texts::KEYS_AWAY, Retry::After(SOON)).at(Gate),
+            ApiError::ModelNotAllowed { project, model } => {
+                wrong(Status::FORBIDDEN, texts::model_not_allowed(project, model)).code("model_not_found").at(Gate)
+            }
 
             // What is asked for.
             ApiError::UnknownUrl { method, path } if path.starts_with("/v1/") => {

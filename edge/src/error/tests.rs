@@ -26,6 +26,10 @@ every_error! {
     ApiError::NoKey => [ApiError::NoKey];
     ApiError::WrongKey(_) => [ApiError::WrongKey("sk-abcde****wxyz".to_owned())];
     ApiError::Suspended => [ApiError::Suspended];
+    ApiError::Keys(_) => [ApiError::Keys(crate::store::Away::Disconnected)];
+    ApiError::ModelNotAllowed { .. } => [
+        ApiError::ModelNotAllowed { project: "default".to_owned(), model: "m".to_owned() }
+    ];
     ApiError::RateLimited { .. } => rate_limits();
     ApiError::Invalid(_) => [ApiError::Invalid(Invalid::chat_context_length(8192, 9000, None))];
     ApiError::BodyTooLarge(_) => [ApiError::BodyTooLarge(1024)];
@@ -262,9 +266,9 @@ fn rate_limits() -> [ApiError; 3] {
     };
     let not_yet = |used, ms| Refused::NotYet { used, wait: Duration::from_millis(ms) };
     [
-        exceeded(Measure::Tokens, 30_000, 385, not_yet(29_937, 644)),
-        exceeded(Measure::Requests, 3, 1, not_yet(3, 20_000)),
-        exceeded(Measure::Tokens, 30_000, 30_601, Refused::TooLarge),
+        exceeded(Measure::TokensPerMinute, 30_000, 385, not_yet(29_937, 644)),
+        exceeded(Measure::RequestsPerMinute, 3, 1, not_yet(3, 20_000)),
+        exceeded(Measure::TokensPerMinute, 30_000, 30_601, Refused::TooLarge),
     ]
 }
 

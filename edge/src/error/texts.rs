@@ -9,6 +9,7 @@ pub const NOT_A_CHAT_MODEL: &str = "This is not a chat model and thus not suppor
 pub const BODY_TOO_SLOW: &str = "The request body did not arrive in time. Please send it again.";
 pub const FULL: &str = "The engine is currently overloaded, please try again later";
 pub const NO_ROUTER: &str = "The service is starting or a part of it is away. Please try again.";
+pub const KEYS_AWAY: &str = "Your API key cannot be looked up right now. Please try again.";
 pub const MODEL_UNAVAILABLE: &str =
     "This model is not available right now: none of its replicas is ready. You can retry your request.";
 pub const TOOK_TOO_LONG: &str = "The request took longer than this server allows.";
@@ -37,8 +38,12 @@ pub fn quota(words: &Words<'_>) -> String {
 pub fn rate_limit(exceeded: &Exceeded, model: &str, organization: &str, words: &Words<'_>) -> String {
     let Exceeded { measure, limit, requested, refused } = exceeded;
     let what = match measure {
-        Measure::Requests => "requests per min (RPM)",
-        Measure::Tokens => "tokens per min (TPM)",
+        Measure::RequestsPerMinute => "requests per min (RPM)",
+        Measure::TokensPerMinute => "tokens per min (TPM)",
+        Measure::RequestsPerDay => "requests per day (RPD)",
+        Measure::TokensPerDay => "tokens per day (TPD)",
+        Measure::Concurrent => "concurrent requests",
+        Measure::Budget => "budget",
     };
     let link = &words.links.rate_limits;
     match refused {
@@ -67,6 +72,10 @@ pub fn wrong_method(method: &str, path: &str) -> String {
 
 pub fn unknown_model(model: &str) -> String {
     format!("The model `{model}` does not exist or you do not have access to it.")
+}
+
+pub fn model_not_allowed(project: &str, model: &str) -> String {
+    format!("Project `{project}` does not have access to model `{model}`")
 }
 
 pub fn body_too_large(limit: usize) -> String {

@@ -13,7 +13,10 @@ use cloudach_openai::ids;
 use super::headers;
 use crate::{
     Edge,
-    access::account::Account,
+    access::{
+        account::Account,
+        limits::{Amounts, Ask},
+    },
     error::{self, ApiError, Words},
 };
 
@@ -65,6 +68,13 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// A request that was refused for what it is counts too, as at OpenAI, or trying again without end would cost nothing.
+async fn count_refused(edge: &Edge, account: &Account) {
+    let Some(caller) = account.take_uncounted() else { return };
+    let ask = Ask { tenant: caller.tenant.clone(), scopes: caller.scopes(None), amounts: Amounts::default() };
+    account.note_standing(edge.limiter.count(&ask).await.standing);
+}
+
 /// Gives the request its [`Arrival`], a refusal its words, and every answer its headers.
 pub async fn stamp(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
     let (arrival, account) = (Arrival::of(request.headers()), Account::default());
@@ -72,7 +82,9 @@ pub async fn stamp(State(edge): State<Edge>, mut request: Request, next: Next) -
     request.extensions_mut().insert(arrival);
     request.extensions_mut().insert(account.clone());
     let words = Words { links: &edge.config.links, request_id: &id };
-    let mut response = error::put_into_words(next.run(request).await, &words);
+    let response = next.run(request).await;
+    count_refused(&edge, &account).await;
+    let mut response = error::put_into_words(response, &words);
     headers::add(&mut response, &id, at.elapsed(), &account);
     response
 }

@@ -48,7 +48,7 @@ pub async fn create(
     if let Some(limit) = model.context_exceeded_by(cost.max_tokens) {
         return Err(<chat::Reply as Reply>::too_long(limit, cost.prompt(), cost.max_tokens.map(u64::from)).into());
     }
-    permit.charge(&model.id, &cost)?;
+    permit.charge(&edge, &arrival.request_id, &model, &cost).await?;
 
     let metered = Metered {
         endpoint: Endpoint::ChatCompletions,

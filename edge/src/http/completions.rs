@@ -62,7 +62,7 @@ pub async fn create(
             <completions::Reply as Reply>::too_long(limit, cost.prompt(), cost.max_tokens.map(u64::from)).into()
         );
     }
-    permit.charge(&model.id, &cost)?;
+    permit.charge(&edge, &arrival.request_id, &model, &cost).await?;
     let metered = Metered {
         endpoint: Endpoint::Completions,
         caller: &caller,

@@ -40,7 +40,8 @@ pub async fn create(
 
     let prompt_bytes = tokens::bytes(&request.inputs);
     let (inputs, prompt_tokens) = prepare(&edge.work, &model, request.inputs).await?;
-    permit.charge(&model.id, &Cost { prompt_tokens, prompt_bytes, max_tokens: None, choices: 0 })?;
+    let cost = Cost { prompt_tokens, prompt_bytes, max_tokens: None, choices: 0 };
+    permit.charge(&edge, &arrival.request_id, &model, &cost).await?;
     let metered = Metered {
         endpoint: Endpoint::Embeddings,
         caller: &caller,

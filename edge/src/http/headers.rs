@@ -89,13 +89,14 @@ fn add_limits(headers: &mut HeaderMap, standing: &Standing) {
         HeaderName::from_static("x-ratelimit-remaining-tokens"),
         HeaderName::from_static("x-ratelimit-reset-tokens"),
     ];
-    let mut add = |[limit, remaining, reset]: [HeaderName; 3], level: &Level| {
+    let mut add = |[limit, remaining, reset]: [HeaderName; 3], level: Option<&Level>| {
+        let Some(level) = level else { return };
         headers.insert(limit, HeaderValue::from(level.limit));
         headers.insert(remaining, HeaderValue::from(level.remaining));
         if let Ok(duration) = HeaderValue::from_str(&GoDuration(level.reset).to_string()) {
             headers.insert(reset, duration);
         }
     };
-    add(REQUESTS, &standing.requests);
-    add(TOKENS, &standing.tokens);
+    add(REQUESTS, standing.requests.as_ref());
+    add(TOKENS, standing.tokens.as_ref());
 }

@@ -1,12 +1,20 @@
-//! How much a key may use: requests and tokens a minute, each in a bucket of its own, refilled continuously as OpenAI's
-//! are. Both are this process's own: with several edges a key may use so much at each of them.
+//! How much may be used: requests and tokens a minute and a day, requests at once, money a day and a month; of a key, a
+//! tenant, and each of them with a model. Pure: stores keep the numbers.
 
 mod bucket;
+mod calendar;
 mod cost;
 mod go_duration;
-mod limiter;
+mod ledger;
+mod scope;
+mod standing;
+mod tally;
 
-pub use bucket::{Level, Refused};
+pub use bucket::{Level, Limit, Refused};
+pub use calendar::calendar;
 pub use cost::Cost;
 pub use go_duration::GoDuration;
-pub use limiter::{Exceeded, Limiter, Measure, Reservation, Standing};
+pub use ledger::{Ask, Ledger, Settlement};
+pub use scope::{Bound, Budget, Limits, Scope, Usd};
+pub use standing::{Decision, Exceeded, Measure, Standing};
+pub use tally::{Amounts, Now, Tally};

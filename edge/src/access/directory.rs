@@ -1,0 +1,124 @@
+//! Keys and tenants as the store keeps them: JSON documents.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    caller::{Allowance, Caller, label},
+    keys::{DEFAULT_LIMITS, default_name},
+    limits::{Budget, Limits},
+};
+use crate::store::{Fingerprint, Found};
+
+/// A key. Whoever reads it cannot make the key of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    pub id: String,
+    /// For people: shown in usage records.
+    pub name: String,
+    /// The tenant's id. Empty: none.
+    pub tenant: String,
+    /// For the header `openai-project`.
+    #[serde(default = "default_name")]
+    pub project: String,
+    /// The key's beginning and end, to recognise it by.
+    pub hint: String,
+    /// None: it is revoked.
+    pub fingerprint: Option<Fingerprint>,
+    /// The key before this one, where it was rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Previous>,
+    /// Seconds since 1970, as are the others.
+    pub created: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<u64>,
+    /// Refused with `insufficient_quota`.
+    #[serde(default)]
+    pub suspended: bool,
+    /// The models that may be asked for. None: all that the tenant may ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<BTreeSet<String>>,
+    #[serde(default)]
+    pub rate_limits: Limits,
+    /// With one model each.
+    #[serde(default)]
+    pub model_rate_limits: BTreeMap<String, Limits>,
+    #[serde(default)]
+    pub budget: Budget,
+    /// The caller's own notes.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A key that still works although another has taken its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Previous {
+    pub fingerprint: Fingerprint,
+    /// Seconds since 1970.
+    pub until: u64,
+}
+
+/// An organisation or a project: keys belong to it and share what it may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantRecord {
+    pub id: String,
+    /// For people, and for the header `openai-organization`.
+    pub name: String,
+    pub created: u64,
+    /// Refused with `insufficient_quota`.
+    #[serde(default)]
+    pub suspended: bool,
+    /// The models that its keys may ask for. None: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<BTreeSet<String>>,
+    #[serde(default)]
+    pub rate_limits: Limits,
+    /// With one model each.
+    #[serde(default)]
+    pub model_rate_limits: BTreeMap<String, Limits>,
+    #[serde(default)]
+    pub budget: Budget,
+    /// The caller's own notes.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Who asks with the key of this fingerprint, as the store has found it. None: the key is no longer one.
+///
+/// # Errors
+/// The store holds what is no document.
+pub fn caller(found: &Found, fingerprint: &Fingerprint, limits: Limits) -> Result<Option<Caller>, serde_json::Error> {
+    let key: KeyRecord = serde_json::from_str(&found.key)?;
+    let tenant: Option<TenantRecord> = found.tenant.as_deref().map(serde_json::from_str).transpose()?;
+    let ends = match &key.previous {
+        _ if key.fingerprint.as_ref() == Some(fingerprint) => None,
+        Some(previous) if previous.fingerprint == *fingerprint => Some(previous.until),
+        _ => return Ok(None),
+    };
+    let models = match (key.models, tenant.as_ref().and_then(|tenant| tenant.models.clone())) {
+        (Some(own), Some(tenants)) => Some(own.intersection(&tenants).cloned().collect()),
+        (own, tenants) => own.or(tenants),
+    };
+    let named = tenant.as_ref().map_or(&key.tenant, |tenant| &tenant.name);
+    Ok(Some(Caller {
+        organization: label(named),
+        project: label(&key.project),
+        suspended: key.suspended || tenant.as_ref().is_some_and(|tenant| tenant.suspended),
+        models,
+        expires: [key.expires, ends].into_iter().flatten().min(),
+        own: Allowance {
+            limits: key.rate_limits.or(limits).or(DEFAULT_LIMITS),
+            of_models: key.model_rate_limits,
+            budget: key.budget,
+        },
+        tenants: tenant.map(|tenant| Allowance {
+            limits: tenant.rate_limits,
+            of_models: tenant.model_rate_limits,
+            budget: tenant.budget,
+        }),
+        ..Caller::new(key.id, key.name, key.tenant, Limits::default())
+    }))
+}

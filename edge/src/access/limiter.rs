@@ -1,0 +1,160 @@
+//! Limits, whoever keeps them: the store, or, while it is away, this edge its share of them. What is held for a request is
+//! settled when its reservation is dropped, however the request ends.
+
+mod renewal;
+mod settlement;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use cloudach_service::stop::Running;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::limits::{Amounts, Ask, Decision, Ledger, Scope, Settlement};
+use crate::{
+    metrics::LimitMetrics,
+    store::{Away, Store, now},
+};
+use settlement::Pending;
+
+/// Settlements that may wait for the store. Of those beyond, the leases lapse.
+const MOST_PENDING: usize = 65_536;
+
+/// Reserves and settles. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Limiter(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    store: Store,
+    /// What this edge lets through while the store is away.
+    share: Mutex<Ledger>,
+    /// The store was away when it was asked last.
+    alone: AtomicBool,
+    /// Leases whose requests are in progress.
+    open: Mutex<HashMap<String, Open>>,
+    pending: mpsc::Sender<Pending>,
+    metrics: LimitMetrics,
+}
+
+#[derive(Debug)]
+struct Open {
+    tenant: String,
+    since: Instant,
+}
+
+/// What is held for a request. Dropped, it gives back all that was not claimed as used.
+#[derive(Debug)]
+#[must_use = "dropping it gives everything back"]
+pub struct Reservation {
+    limiter: Limiter,
+    lease: String,
+    ask: Arc<Ask>,
+    /// The ask as this edge's share of the limits was asked.
+    shared: Option<Ask>,
+    used: Amounts,
+}
+
+impl Limiter {
+    /// Limits that `store` keeps.
+    pub fn start(store: Store, metrics: LimitMetrics, running: &Running) -> Self {
+        let (pending, waiting) = mpsc::channel(MOST_PENDING);
+        let limiter = Self(Arc::new(Parts {
+            store,
+            share: Mutex::default(),
+            alone: AtomicBool::new(false),
+            open: Mutex::default(),
+            pending,
+            metrics,
+        }));
+        running.background.spawn(settlement::settle_all(limiter.clone(), waiting, running.kill.clone()));
+        running.background.spawn(running.kill.clone().run_until_cancelled_owned(renewal::renew_all(limiter.clone())));
+        limiter
+    }
+
+    /// Counts a request and holds what it needs under the name `lease`, which no other request has.
+    pub async fn reserve(&self, lease: String, ask: Ask) -> (Decision, Reservation) {
+        self.0.open.lock().insert(lease.clone(), Open { tenant: ask.tenant.clone(), since: Instant::now() });
+        // Before the store is asked: whoever gives up on the way gives back what the store may have held.
+        let mut reservation =
+            Reservation { limiter: self.clone(), lease, ask: Arc::new(ask), shared: None, used: Amounts::default() };
+        let decision = match self.0.store.reserve(&reservation.lease, &reservation.ask).await {
+            Ok(decision) => {
+                self.together();
+                decision
+            }
+            Err(away) => {
+                self.alone(&away);
+                let shared = self.shared(&reservation.ask);
+                let decision = self.0.share.lock().reserve(now(), &reservation.lease, &shared);
+                reservation.shared = Some(shared);
+                decision
+            }
+        };
+        (decision, reservation)
+    }
+
+    /// Counts a request that is refused for what it is.
+    pub async fn count(&self, ask: &Ask) -> Decision {
+        match self.0.store.count(ask).await {
+            Ok(decision) => decision,
+            Err(away) => {
+                self.alone(&away);
+                self.0.share.lock().count(now(), &self.shared(ask))
+            }
+        }
+    }
+
+    fn shared(&self, ask: &Ask) -> Ask {
+        let edges = self.0.store.edges();
+        let share = |scope: &Scope| Scope {
+            name: scope.name.clone(),
+            limits: scope.limits.share(edges),
+            budget: scope.budget.share(edges),
+        };
+        Ask { tenant: ask.tenant.clone(), scopes: ask.scopes.iter().map(share).collect(), amounts: ask.amounts }
+    }
+
+    fn alone(&self, away: &Away) {
+        self.0.metrics.by_share.inc();
+        if !self.0.alone.swap(true, Ordering::Relaxed) {
+            self.0.metrics.alone.set(1);
+            warn!(%away, edges = self.0.store.edges(), "limits are this edge's share of them");
+        }
+    }
+
+    fn together(&self) {
+        if self.0.alone.load(Ordering::Relaxed) && self.0.alone.swap(false, Ordering::Relaxed) {
+            self.0.metrics.alone.set(0);
+            info!("limits are shared again");
+        }
+    }
+}
+
+impl Reservation {
+    /// The request is over and has used so much.
+    pub fn settle(mut self, used: Amounts) {
+        self.used = used;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let parts = &self.limiter.0;
+        parts.open.lock().remove(&self.lease);
+        if let Some(shared) = &self.shared {
+            let settlement = Settlement { used: self.used, late: false };
+            parts.share.lock().settle(now(), &self.lease, shared, &settlement);
+        }
+        let pending = Pending::new(std::mem::take(&mut self.lease), self.ask.clone(), self.used);
+        settlement::settle(&self.limiter, pending);
+    }
+}

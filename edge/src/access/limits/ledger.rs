@@ -1,0 +1,191 @@
+//! All tallies of one tenant or of many, and what is held for the requests in progress. Pure: the embedded store keeps one, an edge
+//! without its store falls back to one, and `edge/src/store/redis/reserve.lua` and `edge/src/store/redis/settle.lua` are held against it by
+//! tests.
+//!
+//! What is held for a request is a lease: whoever holds it settles it at the end. Where nobody does, because the edge
+//! died, it lapses, and what it held is given back.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::{
+    scope::Scope,
+    standing::{Decision, Standing},
+    tally::{Amounts, Now, Tally},
+};
+
+/// How long a lease holds unless it is renewed, in milliseconds.
+pub const LEASE_MS: i64 = 30_000;
+
+/// How long a settled lease is remembered, so that settling it again changes nothing. In milliseconds.
+pub const SETTLED_MS: i64 = 120_000;
+
+/// How many lapsed leases one call gives back at most: it is somebody's request that waits for it.
+pub const MOST_LAPSED: usize = 16;
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    pub tenant: String,
+    pub scopes: Vec<Scope>,
+    pub amounts: Amounts,
+}
+
+/// What a request has used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settlement {
+    pub used: Amounts,
+    /// So long ago that the minute's limits have forgotten it. Only where the lease has lapsed.
+    pub late: bool,
+}
+
+/// The tallies and the leases.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// By tenant and scope.
+    tallies: HashMap<String, HashMap<String, Tally>>,
+    leases: HashMap<String, Lease>,
+    ends: BTreeSet<(i64, String)>,
+}
+
+#[derive(Debug)]
+struct Lease {
+    ends: i64,
+    /// None: it is settled.
+    held: Option<Ask>,
+}
+
+impl Ledger {
+    /// Counts a request and holds what it needs under the name `lease`.
+    pub fn reserve(&mut self, now: Now, lease: &str, ask: &Ask) -> Decision {
+        self.give_back_lapsed(now);
+        if let Some(exceeded) = self.first(ask, |tally, scope| tally.check_request(scope, now, ask.amounts.cost).err()) {
+            return Decision { standing: self.standing(now, ask), exceeded: Some(exceeded) };
+        }
+        self.each(ask, |tally, scope| tally.count(scope, now));
+        let exceeded = self.first(ask, |tally, scope| tally.check_tokens(scope, now, ask.amounts.tokens).err());
+        if exceeded.is_none() {
+            self.each(ask, |tally, scope| tally.hold(scope, now, ask.amounts));
+            self.put_lease(lease, Lease { ends: now.ms + LEASE_MS, held: Some(ask.clone()) });
+        }
+        Decision { standing: self.standing(now, ask), exceeded }
+    }
+
+    /// Counts a request that was refused for what it is: it stays counted, as at OpenAI.
+    pub fn count(&mut self, now: Now, ask: &Ask) -> Decision {
+        let exceeded = self.first(ask, |tally, scope| tally.check_count(scope, now).err());
+        if exceeded.is_none() {
+            self.each(ask, |tally, scope| tally.count(scope, now));
+        }
+        Decision { standing: self.standing(now, ask), exceeded }
+    }
+
+    /// The request is over. Settling a lease twice charges once. True: a soft bound of a budget was passed by this.
+    pub fn settle(&mut self, now: Now, lease: &str, ask: &Ask, settlement: &Settlement) -> bool {
+        self.give_back_lapsed(now);
+        let held = match self.leases.get(lease) {
+            Some(Lease { held: None, .. }) => return false,
+            Some(Lease { held: Some(_), .. }) => true,
+            None => false,
+        };
+        let mut passed = false;
+        self.each(ask, |tally, scope| {
+            if held {
+                tally.release(scope, now, ask.amounts);
+            }
+            passed |= tally.charge(scope, now, settlement.used, settlement.late && !held);
+        });
+        self.put_lease(lease, Lease { ends: now.ms + SETTLED_MS, held: None });
+        passed
+    }
+
+    /// The requests are still in progress.
+    pub fn renew<'a>(&mut self, now: Now, leases: impl IntoIterator<Item = &'a str>) {
+        for name in leases {
+            if let Some(Lease { held: held @ Some(_), .. }) = self.leases.get_mut(name) {
+                let held = held.take();
+                self.put_lease(name, Lease { ends: now.ms + LEASE_MS, held });
+            }
+        }
+    }
+
+    /// What was spent today and this month in a scope, in billionths of a dollar.
+    pub fn spent(&self, now: Now, tenant: &str, scope: &str) -> (u64, u64) {
+        self.tallies.get(tenant).and_then(|scopes| scopes.get(scope)).map_or((0, 0), |tally| tally.spent(now))
+    }
+
+    /// The tally of every tenant's scopes, without what is held for requests in progress: to be kept over a restart,
+    /// which ends them. What nobody has used for long is forgotten.
+    pub fn settled(&mut self, now: Now) -> Vec<(String, String, Tally)> {
+        let mut settled = self.tallies.clone();
+        for ask in self.leases.values().filter_map(|lease| lease.held.as_ref()) {
+            each(&mut settled, ask, |tally, scope| tally.release(scope, now, ask.amounts));
+        }
+        for scopes in self.tallies.values_mut() {
+            scopes.retain(|_, tally| tally.is_of_use(now));
+        }
+        self.tallies.retain(|_, scopes| !scopes.is_empty());
+        let tenants = settled.into_iter();
+        tenants.flat_map(|(tenant, scopes)| scopes.into_iter().map(move |(scope, tally)| (tenant.clone(), scope, tally))).collect()
+    }
+
+    /// Puts back what was kept.
+    pub fn restore(&mut self, tenant: &str, scope: &str, tally: Tally) {
+        self.tallies.entry(tenant.to_owned()).or_default().insert(scope.to_owned(), tally);
+    }
+
+    fn give_back_lapsed(&mut self, now: Now) {
+        for _ in 0..MOST_LAPSED {
+            let Some((ends, name)) = self.ends.first().filter(|(ends, _)| *ends <= now.ms).cloned() else { return };
+            self.ends.remove(&(ends, name.clone()));
+            if let Some(Lease { held: Some(ask), .. }) = self.leases.remove(&name) {
+                self.each(&ask, |tally, scope| tally.release(scope, now, ask.amounts));
+            }
+        }
+    }
+
+    fn put_lease(&mut self, name: &str, lease: Lease) {
+        self.ends.insert((lease.ends, name.to_owned()));
+        if let Some(old) = self.leases.insert(name.to_owned(), lease)
+            && self.leases.get(name).is_some_and(|new| new.ends != old.ends)
+        {
+            self.ends.remove(&(old.ends, name.to_owned()));
+        }
+    }
+
+    fn standing(&mut self, now: Now, ask: &Ask) -> Standing {
+        let mut standing = Standing::default();
+        self.each(ask, |tally, scope| standing = standing.tightest(tally.standing(scope, now)));
+        standing
+    }
+
+    /// What `check` finds first among the scopes.
+    fn first<T>(&mut self, ask: &Ask, mut check: impl FnMut(&mut Tally, &Scope) -> Option<T>) -> Option<T> {
+        ask.scopes.iter().find_map(|scope| check(tally(&mut self.tallies, &ask.tenant, &scope.name), scope))
+    }
+
+    fn each(&mut self, ask: &Ask, with: impl FnMut(&mut Tally, &Scope)) {
+        each(&mut self.tallies, ask, with);
+    }
+}
+
+fn each(
+    tallies: &mut HashMap<String, HashMap<String, Tally>>,
+    ask: &Ask,
+    mut with: impl FnMut(&mut Tally, &Scope),
+) {
+    for scope in &ask.scopes {
+        with(tally(tallies, &ask.tenant, &scope.name), scope);
+    }
+}
+
+/// Names are copied only for what is not there yet.
+fn tally<'a>(
+    tallies: &'a mut HashMap<String, HashMap<String, Tally>>,
+    tenant: &str,
+    scope: &str,
+) -> &'a mut Tally {
+    if !tallies.get(tenant).is_some_and(|scopes| scopes.contains_key(scope)) {
+        tallies.entry(tenant.to_owned()).or_default().insert(scope.to_owned(), Tally::default());
+    }
+    tallies.get_mut(tenant).and_then(|scopes| scopes.get_mut(scope)).expect("it was put there")
+}

@@ -1,0 +1,258 @@
+//! What all edges share: documents (keys and tenants) and the ledger of limits. In Redis where there are several edges,
+//! else embedded in this process; both are held to the same tests. Nothing outside this folder knows which it is.
+
+pub mod config;
+mod embedded;
+mod redis;
+#[cfg(test)]
+mod tests;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cloudach_service::stop::Running;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+
+use crate::access::limits::{Ask, Decision, Now, Settlement, calendar};
+use config::StoreConfig;
+use embedded::Embedded;
+use redis::Redis;
+
+pub use embedded::EmbeddedError;
+pub use redis::{RedisUrlError, StoreMetrics};
+
+/// Changes of documents that may wait for those who watch them; who is slower is told that everything may have changed.
+const MOST_CHANGES: usize = 1024;
+
+/// The store. Clones share it.
+#[derive(Debug, Clone)]
+pub enum Store {
+    Embedded(Embedded),
+    Redis(Redis),
+}
+
+/// What kinds of documents there are. Ids are unique in their collection and sort by age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Collection {
+    Keys,
+    Tenants,
+}
+
+/// The keyed hash of a key, in hex: what the index of keys is by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(pub String);
+
+/// A document put in the place of another: refused where `old` is no longer what is there.
+#[derive(Debug)]
+pub struct Put<'a> {
+    pub collection: Collection,
+    pub id: &'a str,
+    /// The text that was read. None: there was none.
+    pub old: Option<&'a str>,
+    /// None: the document is removed.
+    pub new: Option<&'a str>,
+    /// The fingerprints that no longer lead to this document.
+    pub forget: &'a [Fingerprint],
+    /// Those that do from now on.
+    pub index: &'a [Fingerprint],
+}
+
+/// A key's document and its tenant's, where it has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub key: String,
+    pub tenant: Option<String>,
+}
+
+/// What may have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    Document(Collection, String),
+    /// Changes may have been missed.
+    Everything,
+}
+
+/// The store did not do what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Away {
+    /// It was not asked: there is no connection to it.
+    #[error("the store is away")]
+    Disconnected,
+    /// It may have been done all the same.
+    #[error("the store did not answer in time")]
+    TimedOut,
+    /// It said that it cannot.
+    #[error("the store refuses: {0}")]
+    Refused(String),
+}
+
+/// The store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    #[error(transparent)]
+    Redis(#[from] RedisUrlError),
+    #[error(transparent)]
+    Secret(#[from] config::SecretError),
+}
+
+impl Store {
+    /// Opens what the configuration names. A Redis that is away is no error: it is looked for until it is there.
+    ///
+    /// # Errors
+    /// The configuration is unusable, or the database is.
+    pub async fn open(config: &StoreConfig, metrics: StoreMetrics, running: &Running) -> Result<Self, StoreError> {
+        match (&config.redis, &config.path) {
+            (Some(redis), _) => Ok(Self::Redis(Redis::open(redis, metrics, running).await?)),
+            (None, path) => Ok(Self::Embedded(Embedded::open(path.as_deref(), metrics, running)?)),
+        }
+    }
+
+    /// Counts a request and holds what it needs under the name `lease`: one round trip.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn reserve(&self, lease: &str, ask: &Ask) -> Result<Decision, Away> {
+        match self {
+            Self::Embedded(embedded) => Ok(embedded.with_ledger(|ledger, now| ledger.reserve(now, lease, ask))),
+            Self::Redis(redis) => redis.reserve(servers_time(), lease, ask).await,
+        }
+    }
+
+    /// Counts a request that is refused for what it is.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn count(&self, ask: &Ask) -> Result<Decision, Away> {
+        match self {
+            Self::Embedded(embedded) => Ok(embedded.with_ledger(|ledger, now| ledger.count(now, ask))),
+            Self::Redis(redis) => redis.count(servers_time(), ask).await,
+        }
+    }
+
+    /// A request is over: one round trip. True: a soft bound of a budget was passed by this.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn settle(&self, lease: &str, ask: &Ask, settlement: &Settlement) -> Result<bool, Away> {
+        match self {
+            Self::Embedded(embedded) => {
+                Ok(embedded.with_ledger(|ledger, now| ledger.settle(now, lease, ask, settlement)))
+            }
+            Self::Redis(redis) => redis.settle(servers_time(), lease, ask, settlement).await,
+        }
+    }
+
+    /// These requests of a tenant are still in progress.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn renew(&self, tenant: &str, leases: &[String]) -> Result<(), Away> {
+        match self {
+            Self::Embedded(embedded) => {
+                embedded.with_ledger(|ledger, now| ledger.renew(now, leases.iter().map(String::as_str)));
+                Ok(())
+            }
+            Self::Redis(redis) => redis.renew(servers_time(), tenant, leases).await,
+        }
+    }
+
+    /// What was spent today and this month in a scope, in billionths of a dollar.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn spent(&self, tenant: &str, scope: &str) -> Result<(u64, u64), Away> {
+        match self {
+            Self::Embedded(embedded) => Ok(embedded.with_ledger(|ledger, now| ledger.spent(now, tenant, scope))),
+            Self::Redis(redis) => redis.spent(servers_time(), tenant, scope).await,
+        }
+    }
+
+    /// The key that has this fingerprint, with its tenant: one round trip.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn lookup(&self, fingerprint: &Fingerprint) -> Result<Option<Found>, Away> {
+        match self {
+            Self::Embedded(embedded) => embedded.lookup(fingerprint),
+            Self::Redis(redis) => redis.lookup(fingerprint).await,
+        }
+    }
+
+    /// A document.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn get(&self, collection: Collection, id: &str) -> Result<Option<String>, Away> {
+        match self {
+            Self::Embedded(embedded) => embedded.get(collection, id),
+            Self::Redis(redis) => redis.get(collection, id).await,
+        }
+    }
+
+    /// The documents whose ids come after `after`, at most so many, in the order of their ids.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn list(&self, collection: Collection, after: &str, most: usize) -> Result<Vec<String>, Away> {
+        match self {
+            Self::Embedded(embedded) => embedded.list(collection, after, most),
+            Self::Redis(redis) => redis.list(collection, after, most).await,
+        }
+    }
+
+    /// Puts a document and tells every edge. False: somebody else was faster, or a fingerprint leads to another document.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn put(&self, put: &Put<'_>) -> Result<bool, Away> {
+        match self {
+            Self::Embedded(embedded) => embedded.put(put).await,
+            Self::Redis(redis) => redis.put(put).await,
+        }
+    }
+
+    /// What changes from now on.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        match self {
+            Self::Embedded(embedded) => embedded.changes(),
+            Self::Redis(redis) => redis.changes(),
+        }
+    }
+
+    /// How many edges share this store, this one included, as was last heard.
+    pub fn edges(&self) -> u64 {
+        match self {
+            Self::Embedded(_) => 1,
+            Self::Redis(redis) => redis.edges(),
+        }
+    }
+}
+
+impl Collection {
+    /// Its name in the store.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Keys => "keys",
+            Self::Tenants => "tenants",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        [Self::Keys, Self::Tenants].into_iter().find(|collection| collection.name() == name)
+    }
+}
+
+/// The day by this machine's clock, and the moment by the server's, which the edges share: 0 stands for it.
+fn servers_time() -> Now {
+    Now { ms: 0, ..now() }
+}
+
+/// The time by this machine's clock.
+pub fn now() -> Now {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+    calendar(ms)
+}

@@ -1,0 +1,91 @@
+//! The store in Redis or Valkey. What belongs to a tenant lies in that tenant's slot, and what keys and tenants are in one
+//! of its own, so that every call goes to one node of a cluster.
+
+mod documents;
+mod ledger;
+mod link;
+mod pulse;
+mod topology;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use cloudach_openai::ids;
+use cloudach_service::stop::Running;
+use tokio::{sync::broadcast, time::timeout};
+
+use super::{Change, MOST_CHANGES, StoreError, config::RedisConfig};
+use crate::http::arrival::random;
+use link::Link;
+pub use link::StoreMetrics;
+use pulse::Heard;
+use topology::Topology;
+pub use topology::RedisUrlError;
+
+/// The store in Redis. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Redis {
+    link: Link,
+    heard: Heard,
+    scripts: Arc<Scripts>,
+}
+
+/// What Redis does in one step.
+#[derive(Debug)]
+struct Scripts {
+    reserve: redis::Script,
+    settle: redis::Script,
+    renew: redis::Script,
+    put: redis::Script,
+    lookup: redis::Script,
+}
+
+impl Redis {
+    /// Starts to look for the servers, and waits for them no longer than a call may take.
+    ///
+    /// # Errors
+    /// The configuration is unusable.
+    pub async fn open(config: &RedisConfig, metrics: StoreMetrics, running: &Running) -> Result<Self, StoreError> {
+        let url = config.url.reveal()?;
+        let topology = Arc::new(Topology::of(&url, config.ca_file.as_ref(), config.deadline)?);
+        let link = Link::new(config.deadline, metrics);
+        let heard = Heard { changes: broadcast::Sender::new(MOST_CHANGES), edges: Arc::new(AtomicU64::new(1)) };
+        if let Ok(Ok(wire)) = timeout(config.deadline, topology.connect(config.deadline)).await {
+            link.connected(wire);
+        }
+        let edge = ids::request(random());
+        let (beat, listen) = (
+            pulse::beat(topology.clone(), link.clone(), edge),
+            pulse::listen(topology, link.clone(), heard.clone()),
+        );
+        running.background.spawn(running.kill.clone().run_until_cancelled_owned(beat));
+        running.background.spawn(running.kill.clone().run_until_cancelled_owned(listen));
+        Ok(Self { link, heard, scripts: Arc::new(Scripts::new()) })
+    }
+
+    /// What changes from now on.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.heard.changes.subscribe()
+    }
+
+    /// How many edges were heard lately.
+    pub fn edges(&self) -> u64 {
+        self.heard.edges.load(Ordering::Relaxed)
+    }
+}
+
+impl Scripts {
+    fn new() -> Self {
+        const TALLY: &str = include_str!("tally.lua");
+        let with_tally = |script: &str| redis::Script::new(&format!("{TALLY}{script}"));
+        Self {
+            reserve: with_tally(include_str!("reserve.lua")),
+            settle: with_tally(include_str!("settle.lua")),
+            renew: with_tally(include_str!("renew.lua")),
+            put: redis::Script::new(include_str!("put.lua")),
+            lookup: redis::Script::new(include_str!("lookup.lua")),
+        }
+    }
+}
