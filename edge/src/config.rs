@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     access::{keys::KeyConfig, limits},
+    admin::AdminApi,
     store::config::StoreConfig,
 };
 
@@ -20,8 +21,11 @@ const MOST_MERGE: Duration = Duration::from_secs(5);
 pub struct Config {
     /// Where clients reach this edge.
     pub listen: SocketAddr,
-    /// Where `/livez`, `/readyz` and `/metrics` are served. Absent: nowhere.
+    /// Where `/livez`, `/readyz`, `/metrics` and the admin API are served. Absent: nowhere.
     pub admin: Option<SocketAddr>,
+    /// The API for keys and tenants, on the admin address. Absent: there is none.
+    #[serde(default)]
+    pub admin_api: Option<AdminApi>,
     /// The routers. Requests go to the least busy one that is connected.
     pub routers: Vec<Address>,
     /// Who may ask.
@@ -58,6 +62,8 @@ pub enum InvalidConfig {
     MergeTooLong,
     #[error("{0}")]
     Store(&'static str),
+    #[error("`admin_api` needs an address: set `admin`")]
+    NoAdminAddress,
 }
 
 impl Config {
@@ -71,6 +77,9 @@ impl Config {
         }
         if self.stream.merge > MOST_MERGE {
             return Err(InvalidConfig::MergeTooLong);
+        }
+        if self.admin_api.is_some() && self.admin.is_none() {
+            return Err(InvalidConfig::NoAdminAddress);
         }
         self.store.check().map_err(InvalidConfig::Store)?;
         let limits = &self.limits;

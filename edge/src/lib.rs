@@ -3,6 +3,7 @@
 //! It keeps no state that a restart would lose. HTTP statuses and error bodies are decided in [`error`] alone.
 
 pub mod access;
+pub mod admin;
 mod answer;
 mod best_of;
 pub mod catalog;
@@ -28,7 +29,7 @@ use std::{net::SocketAddr, ops::Deref, sync::Arc};
 
 use cloudach_proto::v1::RequestContext;
 use cloudach_service::{
-    admin::{self, AdminError},
+    admin::{self as admin_port, AdminError},
     grpc::GrpcError,
     stop::{Running, Stop},
 };
@@ -44,6 +45,7 @@ use crate::{
         limiter::Limiter,
         pepper::{Pepper, PepperError},
     },
+    admin::Admin,
     catalog::Catalog,
     config::{Config, InvalidConfig},
     http::{
@@ -145,11 +147,13 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
     let (following, changes) = (known.clone(), store.changes());
     let follow = async move { following.follow(changes).await };
     running.background.spawn(running.kill.clone().run_until_cancelled_owned(follow));
-    let limiter = Limiter::start(store, metrics.limits.clone(), &running);
     if let Some(address) = config.admin {
-        let admin = admin::bind(address, running.ready.clone(), registry, running.kill.clone()).await?;
+        let api = config.admin_api.as_ref();
+        let api = api.map(|api| Admin::new(api, store.clone(), known.pepper().clone()).routes()).unwrap_or_default();
+        let admin = admin_port::bind_with(address, running.ready.clone(), registry, api, running.kill.clone()).await?;
         running.background.spawn(admin);
     }
+    let limiter = Limiter::start(store, metrics.limits.clone(), &running);
     // Loading the token tables takes a fifth of a second; the first request need not wait for it.
     running.background.spawn_blocking(tokens::preload);
 

@@ -1,4 +1,5 @@
-//! The admin port: `/livez`, `/readyz` and `/metrics`, apart from the port that clients use.
+//! The admin port: `/livez`, `/readyz` and `/metrics`, and what else a service has for operators, apart from the port that
+//! clients use.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -37,6 +38,20 @@ pub async fn bind(
     metrics: Registry,
     end: CancellationToken,
 ) -> Result<impl Future<Output = ()>, AdminError> {
+    bind_with(address, ready, metrics, Router::new(), end).await
+}
+
+/// The same with `more` beside what all services have.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub async fn bind_with(
+    address: SocketAddr,
+    ready: Readiness,
+    metrics: Registry,
+    more: Router,
+    end: CancellationToken,
+) -> Result<impl Future<Output = ()>, AdminError> {
     let failed = |source| AdminError { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
@@ -44,7 +59,8 @@ pub async fn bind(
     let routes = Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz).with_state(ready))
-        .route("/metrics", get(show_metrics).with_state(Arc::new(metrics)));
+        .route("/metrics", get(show_metrics).with_state(Arc::new(metrics)))
+        .merge(more);
     Ok(async move {
         let serving = axum::serve(listener, routes).with_graceful_shutdown(end.clone().cancelled_owned());
         // A scraper that keeps its connection open does not hold up the end.

@@ -7,6 +7,7 @@ use std::{
 
 use cloudach_edge::{
     access::keys::KeyConfig,
+    admin::AdminApi,
     config::{Limits, Links, Stream},
     store::config::StoreConfig,
 };
@@ -27,6 +28,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where `/livez`, `/readyz` and `/metrics` of the edge are served. Absent: nowhere.
     pub admin: Option<SocketAddr>,
+    /// See the edge's configuration.
+    #[serde(default)]
+    pub admin_api: Option<AdminApi>,
     /// Who may ask, beside the trial key.
     #[serde(default)]
     pub keys: Vec<KeyConfig>,
@@ -119,6 +123,7 @@ impl Config {
             edge: cloudach_edge::config::Config {
                 listen: self.listen,
                 admin: self.admin,
+                admin_api: self.admin_api,
                 routers: vec![router],
                 keys: self.keys,
                 rate_limits: self.rate_limits,

@@ -93,6 +93,9 @@ pub struct TenantRecord {
 pub fn caller(found: &Found, fingerprint: &Fingerprint, limits: Limits) -> Result<Option<Caller>, serde_json::Error> {
     let key: KeyRecord = serde_json::from_str(&found.key)?;
     let tenant: Option<TenantRecord> = found.tenant.as_deref().map(serde_json::from_str).transpose()?;
+    if !key.tenant.is_empty() && tenant.is_none() {
+        return Ok(None);
+    }
     let ends = match &key.previous {
         _ if key.fingerprint.as_ref() == Some(fingerprint) => None,
         Some(previous) if previous.fingerprint == *fingerprint => Some(previous.until),

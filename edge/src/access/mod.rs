@@ -9,3 +9,4 @@ pub mod known;
 pub mod limiter;
 pub mod limits;
 pub mod pepper;
+pub mod secret;
