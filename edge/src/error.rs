@@ -39,6 +39,9 @@ pub enum ApiError {
     /// The key is none of those that are remembered, and the store that knows it is away.
     #[error("the key cannot be looked up: {0}")]
     Keys(Away),
+    /// The key may not be used from the client's address.
+    #[error("the key may not be used from this address")]
+    WrongAddress,
     /// The key may not use the model.
     #[error("the key may not use {model}")]
     ModelNotAllowed { project: String, model: String },

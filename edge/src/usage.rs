@@ -13,7 +13,12 @@ use tracing::info;
 
 use crate::{
     Edge,
-    access::{admission::Permit, caller::Caller, limiter::Reservation, limits::{Amounts, Usd}},
+    access::{
+        admission::Permit,
+        caller::Caller,
+        limiter::Reservation,
+        limits::{Amounts, Usd},
+    },
     catalog::{Counting, Model},
     error::Words,
     http::arrival::Arrival,

@@ -17,6 +17,7 @@ use cloudach_router::{
 };
 use cloudach_service::{address::Address, stop::Drain};
 use cloudach_sidecar::config::EngineConfig;
+use ipnet::IpNet;
 use serde::Deserialize;
 
 /// Everything the process is told.
@@ -45,6 +46,9 @@ pub struct Config {
     /// See the edge's configuration.
     #[serde(default)]
     pub store: StoreConfig,
+    /// See the edge's configuration.
+    #[serde(default)]
+    pub trusted_proxies: Vec<IpNet>,
     /// See the edge's configuration.
     #[serde(default)]
     pub limits: Limits,
@@ -128,6 +132,7 @@ impl Config {
                 keys: self.keys,
                 rate_limits: self.rate_limits,
                 store: self.store,
+                trusted_proxies: self.trusted_proxies,
                 limits: self.limits,
                 links: self.links,
                 stream: self.stream,

@@ -1,12 +1,18 @@
 //! `cloudach`: the whole gateway in one process, and the operator's commands.
 
+mod admin;
+mod admin_token;
+mod allowance;
 mod check;
 mod config;
+mod keys;
 mod lines;
 mod parse;
 mod progress;
 mod render;
 mod schema;
+mod table;
+mod tenants;
 mod up;
 
 use std::process::ExitCode;
@@ -27,12 +33,16 @@ enum Command {
     Up(up::Up),
     /// Say whether a configuration file is valid.
     Check(check::Check),
+    /// Make, list and revoke the keys that clients ask with.
+    Keys(Box<keys::Keys>),
     /// Say what a model's text is read as.
     Parse(parse::Parse),
     /// Say what prompt a chat template makes of a request.
     Render(render::Render),
     /// Translate JSON Schemas into what an engine enforces.
     Schema(schema::Schema),
+    /// Make and change the tenants that keys belong to.
+    Tenants(Box<tenants::Tenants>),
 }
 
 fn main() -> ExitCode {
@@ -41,8 +51,10 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Up(up) => up.run(),
         Command::Check(check) => check.run(),
+        Command::Keys(keys) => keys.run(),
         Command::Parse(parse) => parse.run(),
         Command::Render(render) => render.run(),
         Command::Schema(schema) => schema.run(),
+        Command::Tenants(tenants) => tenants.run(),
     }
 }

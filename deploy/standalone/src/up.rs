@@ -20,6 +20,7 @@ use cloudach_sidecar::config::{Dialect, EngineConfig, EngineUrl};
 use futures_util::future::join_all;
 
 use crate::{
+    admin_token,
     config::{Config, Engine, Services, default_listen},
     progress,
 };
@@ -56,6 +57,8 @@ enum UpError {
     NoEngine(PathBuf),
     #[error("cannot make a place for the services to meet: {0}")]
     Place(std::io::Error),
+    #[error("cannot keep the admin token: {0}")]
+    AdminToken(std::io::Error),
     #[error("cannot start the runtime: {0}")]
     Runtime(std::io::Error),
     #[error("cannot listen for signals: {0}")]
@@ -101,6 +104,7 @@ impl Up {
         if let TrialKey::Made(key) | TrialKey::Given(key) = &key {
             config.keys.push(KeyConfig::new("trial", KeyHash::of(key)));
         }
+        config.admin_api = admin_token::admin_api(&config).map_err(UpError::AdminToken)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(UpError::Runtime)?;
         let stop = Stop::default();
         let composed = compose(config, key, stop.clone());
@@ -141,6 +145,7 @@ fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
         engines: urls.into_iter().map(engine).collect(),
         rate_limits: cloudach_edge::access::limits::Limits::default(),
         store: cloudach_edge::store::config::StoreConfig::default(),
+        trusted_proxies: Vec::new(),
         limits: cloudach_edge::config::Limits::default(),
         links: cloudach_edge::config::Links::default(),
         stream: cloudach_edge::config::Stream::default(),

@@ -54,18 +54,17 @@ impl Permit {
     /// A limit is reached.
     pub async fn charge(&mut self, edge: &Edge, request_id: &str, model: &Model, cost: &Cost) -> Result<(), ApiError> {
         let amounts = Amounts { tokens: cost.tokens(), cost: model.prices.estimate(cost) };
-        let ask =
-            Ask { tenant: self.caller.tenant.clone(), scopes: self.caller.scopes(Some(&model.id)), amounts };
+        let ask = Ask { tenant: self.caller.tenant.clone(), scopes: self.caller.scopes(Some(&model.id)), amounts };
         self.account.note_counted();
-        let (decision, reservation) = edge.limiter.reserve(request_id.to_owned(), ask).await;
-        self.account.note_standing(decision.standing);
-        match decision.exceeded {
-            None => {
+        let (standing, reserved) = edge.limiter.reserve(request_id.to_owned(), ask).await;
+        self.account.note_standing(standing);
+        match reserved {
+            Ok(reservation) => {
                 self.reservation = Some(reservation);
                 Ok(())
             }
-            Some(exceeded) if exceeded.measure == Measure::Budget => Err(ApiError::Suspended),
-            Some(exceeded) => {
+            Err(exceeded) if exceeded.measure == Measure::Budget => Err(ApiError::Suspended),
+            Err(exceeded) => {
                 let organization = self.caller.organization_name().to_owned();
                 Err(ApiError::RateLimited { exceeded, model: model.id.clone(), organization })
             }

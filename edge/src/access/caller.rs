@@ -11,12 +11,20 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use ipnet::IpNet;
 
 use super::{
     account::Account,
     limits::{Budget, Limits, Scope},
 };
-use crate::{Edge, error::ApiError, http::headers::header_value};
+use crate::{
+    Edge,
+    error::ApiError,
+    http::{
+        headers::header_value,
+        peer::{self, Peer},
+    },
+};
 
 /// The owner of a key.
 #[derive(Debug)]
@@ -35,6 +43,8 @@ pub struct Caller {
     pub suspended: bool,
     /// The models that may be asked for, by their names in the catalogue. None: all.
     pub models: Option<BTreeSet<String>>,
+    /// Where its requests may come from. Empty: from anywhere.
+    pub ip_ranges: Vec<IpNet>,
     /// Seconds since 1970 after which the key is not known any more.
     pub expires: Option<u64>,
     /// What the key may use.
@@ -63,6 +73,7 @@ impl Caller {
             tenant,
             suspended: false,
             models: None,
+            ip_ranges: Vec::new(),
             expires: None,
             own: Allowance { limits, ..Allowance::default() },
             tenants: None,
@@ -82,6 +93,16 @@ impl Caller {
     /// Whether this model may be asked for.
     pub fn may_use(&self, model: &str) -> bool {
         self.models.as_ref().is_none_or(|models| models.contains(model))
+    }
+
+    /// Whether this request comes from where the key's may.
+    fn may_come_from(&self, parts: &Parts, edge: &Edge) -> bool {
+        if self.ip_ranges.is_empty() {
+            return true;
+        }
+        let Some(peer) = parts.extensions.get::<Peer>() else { return false };
+        let address = peer::client(*peer, &parts.headers, &edge.config.trusted_proxies);
+        self.ip_ranges.iter().any(|range| range.contains(&address))
     }
 
     /// What a request for this model is counted in. Without a model: one that is wrong.
@@ -126,6 +147,9 @@ impl FromRequestParts<Edge> for Arc<Caller> {
         let key = key(&parts.headers).ok_or(ApiError::NoKey)?;
         let found = edge.known.find(&key).await.map_err(ApiError::Keys)?;
         let caller = found.ok_or_else(|| ApiError::WrongKey(masked(&key)))?;
+        if !caller.may_come_from(parts, edge) {
+            return Err(ApiError::WrongAddress);
+        }
         if let Some(account) = parts.extensions.get::<Account>() {
             account.note_caller(caller.clone());
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -41,6 +42,9 @@ pub struct KeyRecord {
     /// The models that may be asked for. None: all that the tenant may ask for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<BTreeSet<String>>,
+    /// Where requests may come from. Empty: from anywhere.
+    #[serde(default)]
+    pub ip_ranges: Vec<IpNet>,
     #[serde(default)]
     pub rate_limits: Limits,
     /// With one model each.
@@ -111,6 +115,7 @@ pub fn caller(found: &Found, fingerprint: &Fingerprint, limits: Limits) -> Resul
         project: label(&key.project),
         suspended: key.suspended || tenant.as_ref().is_some_and(|tenant| tenant.suspended),
         models,
+        ip_ranges: key.ip_ranges,
         expires: [key.expires, ends].into_iter().flatten().min(),
         own: Allowance {
             limits: key.rate_limits.or(limits).or(DEFAULT_LIMITS),

@@ -2,7 +2,10 @@
 //! taken to be unchanged for a while; when the store is away, for longer.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -18,7 +21,7 @@ use super::{
     limits::Limits,
     pepper::Pepper,
 };
-use crate::store::{Away, Change, Collection, Fingerprint, Store, config::StoreConfig};
+use crate::store::{Away, Change, Collection, Fingerprint, Lookup, Store, config::StoreConfig};
 
 /// How long a key that is not in the store is taken not to be there. Any change ends it.
 const UNKNOWN: Duration = Duration::from_secs(5);
@@ -39,23 +42,23 @@ pub struct KnownKeys {
     unknown: Cache<Fingerprint, Instant>,
     /// What was found before may have changed since.
     doubted: Mutex<Option<Instant>>,
+    /// How often anything has changed.
+    changes: AtomicU64,
+    /// The store that was found not to be the one before.
+    wiped: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Clone)]
 struct Known {
     caller: Arc<Caller>,
     found: Instant,
+    /// Of the store that it was found in.
+    epoch: String,
 }
 
 impl KnownKeys {
     /// Those of the configuration, and what is found in the store with its help.
-    pub fn new(
-        configured: ConfiguredKeys,
-        pepper: Pepper,
-        store: Store,
-        limits: Limits,
-        config: &StoreConfig,
-    ) -> Self {
+    pub fn new(configured: ConfiguredKeys, pepper: Pepper, store: Store, limits: Limits, config: &StoreConfig) -> Self {
         Self {
             configured,
             pepper,
@@ -65,6 +68,8 @@ impl KnownKeys {
             known: Cache::new(config.cache_keys),
             unknown: Cache::new(MOST_UNKNOWN),
             doubted: Mutex::new(None),
+            changes: AtomicU64::new(0),
+            wiped: Mutex::default(),
         }
     }
 
@@ -85,15 +90,27 @@ impl KnownKeys {
         if self.unknown.get(&fingerprint).is_some_and(|asked| self.is_fresh(asked, UNKNOWN)) {
             return Ok(None);
         }
-        let asked = Instant::now();
+        let (asked, changes) = (Instant::now(), self.changes.load(Ordering::Acquire));
         match self.store.lookup(&fingerprint).await {
-            Ok(found) => {
-                let caller = found.map(|found| directory::caller(&found, &fingerprint, self.limits)).transpose();
+            Ok(Lookup { epoch, found }) => {
+                let caller =
+                    found.as_ref().map(|found| directory::caller(found, &fingerprint, self.limits)).transpose();
                 let caller = caller.map_err(|problem| {
                     error!(%problem, "the store holds a key that cannot be read");
                     Away::Refused("a key cannot be read".to_owned())
                 })?;
-                Ok(self.remember(fingerprint, caller.flatten(), asked))
+                if let Some(known) = known.filter(|known| found.is_none() && known.epoch != epoch) {
+                    self.tell_wiped(&epoch);
+                    return Ok(lives(&known.caller));
+                }
+                let caller = caller.flatten().map(Arc::new);
+                self.remember(&fingerprint, caller.as_ref(), asked, epoch);
+                // What has changed in the meantime may be newer than what was found.
+                if self.changes.load(Ordering::Acquire) != changes {
+                    self.known.remove(&fingerprint);
+                    self.unknown.remove(&fingerprint);
+                }
+                Ok(caller.as_ref().and_then(lives))
             }
             Err(away) => known.map_or(Err(away), |known| Ok(lives(&known.caller))),
         }
@@ -107,6 +124,7 @@ impl KnownKeys {
                 Err(RecvError::Lagged(_)) => Change::Everything,
                 Err(RecvError::Closed) => return,
             };
+            self.changes.fetch_add(1, Ordering::Release);
             self.unknown.clear();
             match change {
                 Change::Document(Collection::Keys, id) => self.known.retain(|_, known| known.caller.key_id != id),
@@ -122,15 +140,23 @@ impl KnownKeys {
         &self.pepper
     }
 
-    fn remember(&self, fingerprint: Fingerprint, caller: Option<Caller>, found: Instant) -> Option<Arc<Caller>> {
-        let Some(caller) = caller else {
-            self.known.remove(&fingerprint);
-            self.unknown.insert(fingerprint, found);
-            return None;
-        };
-        let caller = Arc::new(caller);
-        self.known.insert(fingerprint, Known { caller: caller.clone(), found });
-        lives(&caller)
+    fn remember(&self, fingerprint: &Fingerprint, caller: Option<&Arc<Caller>>, found: Instant, epoch: String) {
+        match caller {
+            Some(caller) => self.known.insert(fingerprint.clone(), Known { caller: caller.clone(), found, epoch }),
+            None => {
+                self.known.remove(fingerprint);
+                self.unknown.insert(fingerprint.clone(), found);
+            }
+        }
+    }
+
+    /// A store that was wiped knows no keys: those that are remembered go on until they are put back.
+    fn tell_wiped(&self, epoch: &str) {
+        let mut wiped = self.wiped.lock();
+        if wiped.as_deref() != Some(epoch) {
+            *wiped = Some(epoch.to_owned());
+            error!("the store is another one than before, or was wiped: keys that are remembered go on");
+        }
     }
 
     fn is_fresh(&self, found: Instant, time: Duration) -> bool {

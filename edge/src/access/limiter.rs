@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::limits::{Amounts, Ask, Decision, Ledger, Scope, Settlement};
+use super::limits::{Amounts, Ask, Decision, Exceeded, Ledger, Scope, Settlement, Standing};
 use crate::{
     metrics::LimitMetrics,
     store::{Away, Store, now},
@@ -61,6 +61,8 @@ pub struct Reservation {
     /// The ask as this edge's share of the limits was asked.
     shared: Option<Ask>,
     used: Amounts,
+    /// The store may hold it: it has not said that it does not.
+    is_held: bool,
 }
 
 impl Limiter {
@@ -80,15 +82,23 @@ impl Limiter {
         limiter
     }
 
-    /// Counts a request and holds what it needs under the name `lease`, which no other request has.
-    pub async fn reserve(&self, lease: String, ask: Ask) -> (Decision, Reservation) {
+    /// Counts a request and holds what it needs under the name `lease`, which no other request has. Also says how the limits
+    /// stand then.
+    pub async fn reserve(&self, lease: String, ask: Ask) -> (Standing, Result<Reservation, Exceeded>) {
         self.0.open.lock().insert(lease.clone(), Open { tenant: ask.tenant.clone(), since: Instant::now() });
         // Before the store is asked: whoever gives up on the way gives back what the store may have held.
-        let mut reservation =
-            Reservation { limiter: self.clone(), lease, ask: Arc::new(ask), shared: None, used: Amounts::default() };
+        let mut reservation = Reservation {
+            limiter: self.clone(),
+            lease,
+            ask: Arc::new(ask),
+            shared: None,
+            used: Amounts::default(),
+            is_held: true,
+        };
         let decision = match self.0.store.reserve(&reservation.lease, &reservation.ask).await {
             Ok(decision) => {
                 self.together();
+                reservation.is_held = decision.exceeded.is_none();
                 decision
             }
             Err(away) => {
@@ -99,7 +109,7 @@ impl Limiter {
                 decision
             }
         };
-        (decision, reservation)
+        (decision.standing, decision.exceeded.map_or(Ok(reservation), Err))
     }
 
     /// Counts a request that is refused for what it is.
@@ -153,6 +163,9 @@ impl Drop for Reservation {
         if let Some(shared) = &self.shared {
             let settlement = Settlement { used: self.used, late: false };
             parts.share.lock().settle(now(), &self.lease, shared, &settlement);
+        }
+        if !self.is_held {
+            return;
         }
         let pending = Pending::new(std::mem::take(&mut self.lease), self.ask.clone(), self.used);
         settlement::settle(&self.limiter, pending);

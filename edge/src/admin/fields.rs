@@ -53,7 +53,8 @@ pub fn check_id(field: &'static str, id: &str) -> Result<(), Wrong> {
     if starts && id.len() <= MOST_ID && id.bytes().all(fits) {
         return Ok(());
     }
-    let problem = format!("must be up to {MOST_ID} letters, digits, `.`, `_` and `-`, beginning with a letter or a digit");
+    let problem =
+        format!("must be up to {MOST_ID} letters, digits, `.`, `_` and `-`, beginning with a letter or a digit");
     Err(Wrong::new(field, problem))
 }
 

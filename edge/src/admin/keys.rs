@@ -11,6 +11,7 @@ use axum::{
     },
     http::StatusCode,
 };
+use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -30,7 +31,10 @@ use crate::{
         limits::{Budget, Limits, Usd},
         secret,
     },
-    store::{Collection::{Keys, Tenants}, Fingerprint, Put},
+    store::{
+        Collection::{Keys, Tenants},
+        Fingerprint, Put,
+    },
 };
 
 /// Entries of a list, unless it is said how many.
@@ -42,6 +46,9 @@ const MOST_SCANNED: usize = 10_000;
 
 /// For how long a rotated key may still work, in seconds: 90 days.
 const MOST_OVERLAP: u64 = 90 * 86_400;
+
+/// Ranges of addresses that a key is bound to.
+const MOST_RANGES: usize = 100;
 
 /// What a new key is said to be.
 #[derive(Debug, Deserialize)]
@@ -62,6 +69,8 @@ pub struct New {
     #[serde(default)]
     models: Option<BTreeSet<String>>,
     #[serde(default)]
+    ip_ranges: Vec<IpNet>,
+    #[serde(default)]
     rate_limits: Limits,
     #[serde(default)]
     model_rate_limits: BTreeMap<String, Limits>,
@@ -80,6 +89,7 @@ pub struct Change {
     expires: Said<u64>,
     suspended: Said<bool>,
     models: Said<BTreeSet<String>>,
+    ip_ranges: Said<Vec<IpNet>>,
     rate_limits: Said<Limits>,
     model_rate_limits: Said<BTreeMap<String, Limits>>,
     budget: Said<Budget>,
@@ -152,6 +162,7 @@ pub async fn create(
         revoked: None,
         suspended: new.suspended,
         models: new.models,
+        ip_ranges: new.ip_ranges,
         rate_limits: new.rate_limits,
         model_rate_limits: new.model_rate_limits,
         budget: new.budget,
@@ -228,6 +239,7 @@ pub async fn change(
         change.expires.put_option(&mut key.expires);
         change.suspended.put(&mut key.suspended);
         change.models.put_option(&mut key.models);
+        change.ip_ranges.put(&mut key.ip_ranges);
         change.rate_limits.put(&mut key.rate_limits);
         change.model_rate_limits.put(&mut key.model_rate_limits);
         change.budget.put(&mut key.budget);
@@ -259,7 +271,8 @@ pub async fn rotate(
         let Some(old) = key.fingerprint.take() else {
             return Err(AdminError::Conflict("the key is revoked"));
         };
-        let mut forget: Vec<Fingerprint> = key.previous.take().map(|previous| previous.fingerprint).into_iter().collect();
+        let mut forget: Vec<Fingerprint> =
+            key.previous.take().map(|previous| previous.fingerprint).into_iter().collect();
         if rotation.overlap_seconds > 0 {
             key.previous = Some(Previous { fingerprint: old, until: unix() + rotation.overlap_seconds });
         } else {
@@ -337,5 +350,8 @@ fn check(key: &KeyRecord) -> Result<(), AdminError> {
     check_models(key.models.as_ref())?;
     check_model_limits(&key.model_rate_limits)?;
     check_metadata(&key.metadata)?;
+    if key.ip_ranges.len() > MOST_RANGES {
+        return Err(Wrong::new("ip_ranges", format!("must be at most {MOST_RANGES}")).into());
+    }
     Ok(())
 }

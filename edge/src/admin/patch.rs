@@ -72,8 +72,7 @@ impl Admin {
             let mut document: T = serde_json::from_str(&old)?;
             let Indexed { forget, index } = change(&mut document)?;
             let new = serde_json::to_string(&document)?;
-            let put =
-                Put { collection, id, old: Some(&old), new: Some(&new), forget: &forget, index: &index };
+            let put = Put { collection, id, old: Some(&old), new: Some(&new), forget: &forget, index: &index };
             if self.0.store.put(&put).await? {
                 return Ok(document);
             }

@@ -85,7 +85,10 @@ mod tests {
         }
         let mut headers = HeaderMap::new();
         Retry::once_refilled(Duration::from_secs(3601)).write(&mut headers);
-        assert_eq!((&headers["retry-after"], &headers["x-should-retry"]), (&"3601".parse().unwrap(), &"false".parse().unwrap()));
+        assert_eq!(
+            (&headers["retry-after"], &headers["x-should-retry"]),
+            (&"3601".parse().unwrap(), &"false".parse().unwrap())
+        );
         let mut headers = HeaderMap::new();
         Retry::Unsaid.write(&mut headers);
         assert!(headers.is_empty());

@@ -74,6 +74,9 @@ impl Row {
             },
 
             ApiError::Keys(_) => unavailable(texts::KEYS_AWAY, Retry::After(SOON)).at(Gate),
+            ApiError::WrongAddress => {
+                wrong(Status::UNAUTHORIZED, texts::WRONG_ADDRESS).code("ip_not_authorized").at(Gate)
+            }
             ApiError::ModelNotAllowed { project, model } => {
                 wrong(Status::FORBIDDEN, texts::model_not_allowed(project, model)).code("model_not_found").at(Gate)
             }

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::Extension;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -13,9 +14,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_io_timeout::TimeoutStream;
+use tower::Layer;
 use tracing::{debug, info, warn};
 
-use super::routes;
+use super::{peer::Peer, routes};
 use crate::Edge;
 
 /// How long a connection may take, once everything is ended, to send what it was still told.
@@ -59,15 +61,15 @@ pub async fn serve(listener: TcpListener, edge: Edge) {
             (place, listener.accept().await)
         };
         let Some((place, accepted)) = drain.run_until_cancelled(taken).await else { return };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 warn!(%error, "cannot accept a connection");
                 sleep(NO_DESCRIPTOR).await;
                 continue;
             }
         };
-        let connection = connection(stream, routes.clone(), edge.clone());
+        let connection = connection(stream, Peer(peer.ip()), routes.clone(), edge.clone());
         edge.running.requests.spawn(async move {
             connection.await;
             drop(place);
@@ -77,7 +79,7 @@ pub async fn serve(listener: TcpListener, edge: Edge) {
 
 /// Serves HTTP/1.1, which is what every SDK speaks to a server without TLS. There a client that does not read is seen
 /// by the bytes that stay unwritten.
-async fn connection(stream: TcpStream, routes: axum::Router, edge: Edge) {
+async fn connection(stream: TcpStream, peer: Peer, routes: axum::Router, edge: Edge) {
     let limits = &edge.config.limits;
     // Tokens are small and each should leave at once.
     if let Err(error) = stream.set_nodelay(true) {
@@ -89,7 +91,8 @@ async fn connection(stream: TcpStream, routes: axum::Router, edge: Edge) {
 
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(BUFFER_BYTES);
-    let serving = http.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(routes));
+    let serving =
+        http.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(Extension(peer).layer(routes)));
     tokio::pin!(serving);
 
     edge.metrics.connections.inc();

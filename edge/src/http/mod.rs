@@ -8,6 +8,7 @@ mod completions;
 mod embeddings;
 pub mod headers;
 mod models;
+pub mod peer;
 mod respond;
 mod unread;
 

@@ -13,15 +13,16 @@ use cloudach_openai::models::{self, Model};
 use super::headers::Reach;
 use crate::{Edge, access::caller::Caller, catalog, error::ApiError};
 
-pub async fn list(State(edge): State<Edge>, _caller: Arc<Caller>) -> Result<Response, ApiError> {
+pub async fn list(State(edge): State<Edge>, caller: Arc<Caller>) -> Result<Response, ApiError> {
     let all = edge.catalog.all()?;
-    let body = models::list(all.iter().map(|(name, model)| shown(name, model)));
+    let all = all.iter().filter(|(_, model)| caller.may_use(&model.id));
+    let body = models::list(all.map(|(name, model)| shown(name, model)));
     Ok(json(body))
 }
 
 pub async fn show(
     State(edge): State<Edge>,
-    _caller: Arc<Caller>,
+    caller: Arc<Caller>,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
     // An id that is not UTF-8 names nothing.
@@ -30,6 +31,9 @@ pub async fn show(
         ApiError::UnknownModel(id) => ApiError::NoSuchModel(id),
         error => error,
     })?;
+    if !caller.may_use(&model.id) {
+        return Err(ApiError::NoSuchModel(id));
+    }
     Ok(json(models::one(shown(&id, &model))))
 }
 

@@ -72,9 +72,7 @@ impl Secret {
     pub fn reveal(&self) -> Result<String, SecretError> {
         match self {
             Self::Text(text) => Ok(text.clone()),
-            Self::Elsewhere(Elsewhere::Env(name)) => {
-                env::var(name).map_err(|_| SecretError::NotSet(name.clone()))
-            }
+            Self::Elsewhere(Elsewhere::Env(name)) => env::var(name).map_err(|_| SecretError::NotSet(name.clone())),
             Self::Elsewhere(Elsewhere::File(path)) => {
                 let text = fs::read_to_string(path);
                 let text = text.map_err(|source| SecretError::Unreadable { path: path.clone(), source })?;

@@ -65,6 +65,14 @@ pub struct Found {
     pub tenant: Option<String>,
 }
 
+/// What was found, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookup {
+    /// Changes where the store is wiped or another takes its place: then that a key is not there says nothing.
+    pub epoch: String,
+    pub found: Option<Found>,
+}
+
 /// What may have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -174,9 +182,12 @@ impl Store {
     ///
     /// # Errors
     /// The store is away.
-    pub async fn lookup(&self, fingerprint: &Fingerprint) -> Result<Option<Found>, Away> {
+    pub async fn lookup(&self, fingerprint: &Fingerprint) -> Result<Lookup, Away> {
         match self {
-            Self::Embedded(embedded) => embedded.lookup(fingerprint),
+            // Nobody wipes it while this process has it open.
+            Self::Embedded(embedded) => {
+                embedded.lookup(fingerprint).map(|found| Lookup { epoch: String::new(), found })
+            }
             Self::Redis(redis) => redis.lookup(fingerprint).await,
         }
     }

@@ -149,19 +149,19 @@ fn a_fingerprint_leads_to_a_key_and_its_tenant() {
         let (one, two) = (key("k1"), key("k2"));
         let (index, other) = ([first.clone()], [second.clone()]);
         let indexed = |id, old, new, forget, index| Put { forget, index, ..put(id, old, new) };
-        assert_eq!(store.lookup(&first).await.unwrap(), None);
+        assert_eq!(store.lookup(&first).await.unwrap().found, None);
         assert!(store.put(&indexed("k1", None, Some(&one), &[], &index)).await.unwrap());
-        assert_eq!(store.lookup(&first).await.unwrap(), Some(Found { key: one.clone(), tenant: None }));
+        assert_eq!(store.lookup(&first).await.unwrap().found, Some(Found { key: one.clone(), tenant: None }));
         assert!(!store.put(&indexed("k2", None, Some(&two), &[], &index)).await.unwrap(), "it is taken");
         assert_eq!(store.get(Collection::Keys, "k2").await.unwrap(), None);
         let tenant = Put { collection: Collection::Tenants, ..put("acme", None, Some("tenant")) };
         assert!(store.put(&tenant).await.unwrap());
         assert!(store.put(&indexed("k1", Some(&one), Some(&one), &index, &other)).await.unwrap());
-        assert_eq!(store.lookup(&first).await.unwrap(), None);
+        assert_eq!(store.lookup(&first).await.unwrap().found, None);
         let found = Found { key: one.clone(), tenant: Some("tenant".to_owned()) };
-        assert_eq!(store.lookup(&second).await.unwrap(), Some(found));
+        assert_eq!(store.lookup(&second).await.unwrap().found, Some(found));
         assert!(store.put(&indexed("k1", Some(&one), None, &other, &[])).await.unwrap());
-        assert_eq!(store.lookup(&second).await.unwrap(), None);
+        assert_eq!(store.lookup(&second).await.unwrap().found, None);
     });
 }
 
@@ -229,7 +229,8 @@ fn counts_and_spends_outlive_the_process_and_what_was_held_does_not() {
     Runtime::new().unwrap().block_on(async {
         let store = open(config).await;
         assert_eq!(store.spent("acme", "key").await.unwrap(), (7, 7));
-        let refused = store.reserve("c", &Ask { amounts: Amounts { tokens: 901, cost: 0 }, ..ask.clone() }).await.unwrap();
+        let refused =
+            store.reserve("c", &Ask { amounts: Amounts { tokens: 901, cost: 0 }, ..ask.clone() }).await.unwrap();
         assert!(matches!(refused.exceeded.unwrap().refused, Refused::NotYet { used: 100, .. }), "{refused:?}");
         store.reserve("d", &ask).await.unwrap();
         store.reserve("e", &ask).await.unwrap();

@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::guardian::Guardian;
 use crate::json::with;
 use crate::plan::{Engine, Link, Plan, Replica};
+use crate::redis::ADMIN_TOKEN;
 use crate::service::{Service, program};
 
 /// The key that every edge knows, and its SHA-256.
@@ -82,6 +83,14 @@ impl Fleet {
     pub fn client_of(&self, edge: usize) -> Client {
         let address = self.edges[edge].listen.parse().expect("edges listen on TCP");
         Client { address, key: KEY.to_owned() }
+    }
+
+    /// A client of one edge's admin API.
+    ///
+    /// # Panics
+    /// When there is no such edge.
+    pub fn admin_of(&self, edge: usize) -> Client {
+        Client { address: self.edges[edge].admin, key: ADMIN_TOKEN.to_owned() }
     }
 
     /// The first engine.

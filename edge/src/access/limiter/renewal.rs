@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Limiter;
+use crate::store::now;
 
 /// A third of the time for which a lease holds.
 const EVERY: Duration = Duration::from_secs(10);
@@ -18,6 +19,7 @@ pub async fn renew_all(limiter: Limiter) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        limiter.0.share.lock().forget_unused(now());
         for (tenant, leases) in due(&limiter) {
             for leases in leases.chunks(MOST_AT_ONCE) {
                 // Where it fails, the leases lapse: their requests are settled all the same.

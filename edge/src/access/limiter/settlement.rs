@@ -76,7 +76,8 @@ pub async fn settle_all(limiter: Limiter, mut waiting: mpsc::Receiver<Pending>, 
     tokio::pin!(end);
     loop {
         // Requests that are killed settle after that; when they have, there is nothing left to wait for.
-        let is_done = kill.is_cancelled() && under_way.is_empty() && waiting.is_empty() && limiter.0.open.lock().is_empty();
+        let is_done =
+            kill.is_cancelled() && under_way.is_empty() && waiting.is_empty() && limiter.0.open.lock().is_empty();
         if is_done {
             return;
         }

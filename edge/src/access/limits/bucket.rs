@@ -236,10 +236,7 @@ mod tests {
         let tokens = limit(30_000);
         let mut bucket = Bucket::full(tokens, Minute, NOW);
         take(&mut bucket.at(tokens, Minute, NOW), 29_937).unwrap();
-        assert_eq!(
-            bucket.at(tokens, Minute, NOW).check(385),
-            Err(Refused::NotYet { used: 29_937, wait: ms(644) })
-        );
+        assert_eq!(bucket.at(tokens, Minute, NOW).check(385), Err(Refused::NotYet { used: 29_937, wait: ms(644) }));
         assert_eq!(bucket.at(tokens, Minute, NOW).check(30_601), Err(Refused::TooLarge));
         assert!(bucket.at(tokens, Minute, NOW + 643).check(385).is_err());
         bucket.at(tokens, Minute, NOW + 644).check(385).unwrap();

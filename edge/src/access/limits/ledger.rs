@@ -58,7 +58,8 @@ impl Ledger {
     /// Counts a request and holds what it needs under the name `lease`.
     pub fn reserve(&mut self, now: Now, lease: &str, ask: &Ask) -> Decision {
         self.give_back_lapsed(now);
-        if let Some(exceeded) = self.first(ask, |tally, scope| tally.check_request(scope, now, ask.amounts.cost).err()) {
+        if let Some(exceeded) = self.first(ask, |tally, scope| tally.check_request(scope, now, ask.amounts.cost).err())
+        {
             return Decision { standing: self.standing(now, ask), exceeded: Some(exceeded) };
         }
         self.each(ask, |tally, scope| tally.count(scope, now));
@@ -113,19 +114,26 @@ impl Ledger {
         self.tallies.get(tenant).and_then(|scopes| scopes.get(scope)).map_or((0, 0), |tally| tally.spent(now))
     }
 
-    /// The tally of every tenant's scopes, without what is held for requests in progress: to be kept over a restart,
-    /// which ends them. What nobody has used for long is forgotten.
-    pub fn settled(&mut self, now: Now) -> Vec<(String, String, Tally)> {
-        let mut settled = self.tallies.clone();
-        for ask in self.leases.values().filter_map(|lease| lease.held.as_ref()) {
-            each(&mut settled, ask, |tally, scope| tally.release(scope, now, ask.amounts));
-        }
+    /// Forgets what nobody has used for long.
+    pub fn forget_unused(&mut self, now: Now) {
+        self.give_back_lapsed(now);
         for scopes in self.tallies.values_mut() {
             scopes.retain(|_, tally| tally.is_of_use(now));
         }
         self.tallies.retain(|_, scopes| !scopes.is_empty());
+    }
+
+    /// The tally of every tenant's scopes, without what is held for requests in progress: to be kept over a restart,
+    /// which ends them.
+    pub fn settled(&self, now: Now) -> Vec<(String, String, Tally)> {
+        let mut settled = self.tallies.clone();
+        for ask in self.leases.values().filter_map(|lease| lease.held.as_ref()) {
+            each(&mut settled, ask, |tally, scope| tally.release(scope, now, ask.amounts));
+        }
         let tenants = settled.into_iter();
-        tenants.flat_map(|(tenant, scopes)| scopes.into_iter().map(move |(scope, tally)| (tenant.clone(), scope, tally))).collect()
+        tenants
+            .flat_map(|(tenant, scopes)| scopes.into_iter().map(move |(scope, tally)| (tenant.clone(), scope, tally)))
+            .collect()
     }
 
     /// Puts back what was kept.
@@ -168,22 +176,14 @@ impl Ledger {
     }
 }
 
-fn each(
-    tallies: &mut HashMap<String, HashMap<String, Tally>>,
-    ask: &Ask,
-    mut with: impl FnMut(&mut Tally, &Scope),
-) {
+fn each(tallies: &mut HashMap<String, HashMap<String, Tally>>, ask: &Ask, mut with: impl FnMut(&mut Tally, &Scope)) {
     for scope in &ask.scopes {
         with(tally(tallies, &ask.tenant, &scope.name), scope);
     }
 }
 
 /// Names are copied only for what is not there yet.
-fn tally<'a>(
-    tallies: &'a mut HashMap<String, HashMap<String, Tally>>,
-    tenant: &str,
-    scope: &str,
-) -> &'a mut Tally {
+fn tally<'a>(tallies: &'a mut HashMap<String, HashMap<String, Tally>>, tenant: &str, scope: &str) -> &'a mut Tally {
     if !tallies.get(tenant).is_some_and(|scopes| scopes.contains_key(scope)) {
         tallies.entry(tenant.to_owned()).or_default().insert(scope.to_owned(), Tally::default());
     }

@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn a_share_is_never_nothing() {
-        let limits: Limits = serde_json::from_value(json!({ "requests_per_minute": 3, "tokens_per_day": 1000 })).unwrap();
+        let limits: Limits =
+            serde_json::from_value(json!({ "requests_per_minute": 3, "tokens_per_day": 1000 })).unwrap();
         let share = serde_json::to_value(limits.share(4)).unwrap();
         assert_eq!(share, json!({ "requests_per_minute": 1, "tokens_per_day": 250 }));
         assert_eq!(limits.share(0), limits);

@@ -59,7 +59,9 @@ impl Tally {
     /// # Errors
     /// It may not. Budgets go before requests, as nothing is worth waiting for then.
     pub fn check_request(&mut self, scope: &Scope, now: Now, cost: u64) -> Result<(), Exceeded> {
-        for (bound, spent) in [(scope.budget.day, self.day.in_period(now.day)), (scope.budget.month, self.month.in_period(now.month))] {
+        for (bound, spent) in
+            [(scope.budget.day, self.day.in_period(now.day)), (scope.budget.month, self.month.in_period(now.month))]
+        {
             check_budget(bound, spent + self.held, cost)?;
         }
         if let Some(limit) = scope.limits.concurrent_requests
@@ -77,7 +79,14 @@ impl Tally {
     /// There were too many.
     pub fn check_count(&mut self, scope: &Scope, now: Now) -> Result<(), Exceeded> {
         let limits = &scope.limits;
-        check(&mut self.requests_minute, limits.requests_per_minute, Period::Minute, now, Measure::RequestsPerMinute, 1)?;
+        check(
+            &mut self.requests_minute,
+            limits.requests_per_minute,
+            Period::Minute,
+            now,
+            Measure::RequestsPerMinute,
+            1,
+        )?;
         check(&mut self.requests_day, limits.requests_per_day, Period::Day, now, Measure::RequestsPerDay, 1)
     }
 
@@ -94,7 +103,14 @@ impl Tally {
     /// They are not.
     pub fn check_tokens(&mut self, scope: &Scope, now: Now, tokens: u64) -> Result<(), Exceeded> {
         let limits = &scope.limits;
-        check(&mut self.tokens_minute, limits.tokens_per_minute, Period::Minute, now, Measure::TokensPerMinute, tokens)?;
+        check(
+            &mut self.tokens_minute,
+            limits.tokens_per_minute,
+            Period::Minute,
+            now,
+            Measure::TokensPerMinute,
+            tokens,
+        )?;
         check(&mut self.tokens_day, limits.tokens_per_day, Period::Day, now, Measure::TokensPerDay, tokens)
     }
 
@@ -142,8 +158,7 @@ impl Tally {
     /// Whether a new one would not do as well: requests are in progress, money was spent, or a bucket is not full again
     /// for sure.
     pub fn is_of_use(&self, now: Now) -> bool {
-        let is_recent =
-            |bucket: &Option<Bucket>, period| bucket.is_some_and(|bucket| bucket.is_recent(period, now.ms));
+        let is_recent = |bucket: &Option<Bucket>, period| bucket.is_some_and(|bucket| bucket.is_recent(period, now.ms));
         self.open > 0
             || self.spent(now) != (0, 0)
             || [self.requests_minute, self.tokens_minute].iter().any(|bucket| is_recent(bucket, Period::Minute))

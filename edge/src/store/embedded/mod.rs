@@ -35,6 +35,8 @@ struct Parts {
     database: Database,
     ledger: Mutex<Ledger>,
     changes: broadcast::Sender<Change>,
+    /// It is on disk.
+    outlives: bool,
 }
 
 /// The database cannot be used.
@@ -65,15 +67,10 @@ impl Embedded {
         metrics.up.set(1);
         metrics.edges.set(1);
         let changes = broadcast::Sender::new(MOST_CHANGES);
-        let store = Self(Arc::new(Parts { database, ledger: Mutex::new(ledger), changes }));
-        if folder.is_some() {
-            let (writing, kill) = (store.clone(), running.kill.clone());
-            running.background.spawn(async move {
-                kill.run_until_cancelled(writing.keep_writing()).await;
-                // Requests have ended by now.
-                writing.write_down().await;
-            });
-        }
+        let parts = Parts { database, ledger: Mutex::new(ledger), changes, outlives: folder.is_some() };
+        let store = Self(Arc::new(parts));
+        let (writing, kill) = (store.clone(), running.kill.clone());
+        running.background.spawn(async move { kill.run_until_cancelled(writing.keep_writing()).await });
         Ok(store)
     }
 
@@ -92,11 +89,15 @@ impl Embedded {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            self.with_ledger(Ledger::forget_unused);
             self.write_down().await;
         }
     }
 
     async fn write_down(&self) {
+        if !self.0.outlives {
+            return;
+        }
         let settled = self.with_ledger(|ledger, now| ledger.settled(now));
         let written = self.blocking(move |database| tallies::write(database, &settled)).await;
         if let Err(error) = written {
@@ -114,6 +115,19 @@ impl Embedded {
         match done {
             Ok(done) => done.map_err(|error| refused(&error)),
             Err(_) => Err(Away::Refused("a write was cut short".to_owned())),
+        }
+    }
+}
+
+impl Drop for Parts {
+    /// Nobody counts any more: what is written now is the last.
+    fn drop(&mut self) {
+        if !self.outlives {
+            return;
+        }
+        let settled = self.ledger.get_mut().settled(now());
+        if let Err(error) = tallies::write(&self.database, &settled) {
+            error!(%error, "the limits' last numbers cannot be written down");
         }
     }
 }

@@ -3,24 +3,35 @@
 use redis::RedisResult;
 
 use super::{Redis, link::Call, pulse::CHANNEL};
-use crate::store::{Away, Collection, Fingerprint, Found, Put};
+use crate::{
+    access::keys::hex,
+    http::arrival::random,
+    store::{Away, Collection, Fingerprint, Found, Lookup, Put},
+};
+
+/// A random text that is put there once.
+const EPOCH: &str = "cloudach:{directory}:epoch";
 
 /// The index of keys by their fingerprints.
 const FINGERPRINTS: &str = "cloudach:{directory}:fingerprints";
 
 impl Redis {
-    pub async fn lookup(&self, fingerprint: &Fingerprint) -> Result<Option<Found>, Away> {
+    pub async fn lookup(&self, fingerprint: &Fingerprint) -> Result<Lookup, Away> {
         let mut invocation = self.scripts.lookup.prepare_invoke();
         invocation
             .key(documents(Collection::Keys))
             .key(FINGERPRINTS)
             .key(documents(Collection::Tenants))
-            .arg(&fingerprint.0);
+            .key(EPOCH)
+            .arg(&fingerprint.0)
+            .arg(hex(&random::<16>()));
         let found: Vec<String> =
             self.link.call(Call::Lookup, |mut wire| async move { invocation.invoke_async(&mut wire).await }).await?;
         let mut found = found.into_iter();
+        let epoch = found.next().unwrap_or_default();
         let tenant = |found: Option<String>| found.filter(|text| !text.is_empty());
-        Ok(found.next().map(|key| Found { key, tenant: tenant(found.next()) }))
+        let found = found.next().map(|key| Found { key, tenant: tenant(found.next()) });
+        Ok(Lookup { epoch, found })
     }
 
     pub async fn get(&self, collection: Collection, id: &str) -> Result<Option<String>, Away> {

@@ -21,8 +21,8 @@ use crate::http::arrival::random;
 use link::Link;
 pub use link::StoreMetrics;
 use pulse::Heard;
-use topology::Topology;
 pub use topology::RedisUrlError;
+use topology::Topology;
 
 /// The store in Redis. Clones share it.
 #[derive(Debug, Clone)]
@@ -56,10 +56,8 @@ impl Redis {
             link.connected(wire);
         }
         let edge = ids::request(random());
-        let (beat, listen) = (
-            pulse::beat(topology.clone(), link.clone(), edge),
-            pulse::listen(topology, link.clone(), heard.clone()),
-        );
+        let (beat, listen) =
+            (pulse::beat(topology.clone(), link.clone(), edge), pulse::listen(topology, link.clone(), heard.clone()));
         running.background.spawn(running.kill.clone().run_until_cancelled_owned(beat));
         running.background.spawn(running.kill.clone().run_until_cancelled_owned(listen));
         Ok(Self { link, heard, scripts: Arc::new(Scripts::new()) })

@@ -117,7 +117,8 @@ async fn hear(mut listening: PubSub, link: &Link, heard: &Heard) {
     let mut edges: HashMap<String, Instant> = HashMap::new();
     let mut ticks = interval(BEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last = Instant::now();
+    let begun = Instant::now();
+    let mut last = begun;
     loop {
         tokio::select! {
             message = messages.next() => {
@@ -141,8 +142,9 @@ async fn hear(mut listening: PubSub, link: &Link, heard: &Heard) {
                 if now - last > SILENCE {
                     return;
                 }
-                // Its own beat is heard too, or the connection for calls has failed: then the last count stays.
-                if link.is_up() {
+                // Its own beat is heard too, or the connection for calls has failed: then the last count stays. So it does
+                // until everybody had the time to say something.
+                if link.is_up() && now - begun > 2 * BEAT {
                     edges.retain(|_, beat| now - *beat < GONE);
                     let count = u64::try_from(edges.len()).unwrap_or(u64::MAX).max(1);
                     heard.edges.store(count, Ordering::Relaxed);

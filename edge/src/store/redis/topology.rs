@@ -162,8 +162,7 @@ fn sentinel(rest: &str, tls: bool, certificates: Option<TlsCertificates>) -> Res
         return Err(RedisUrlError::Form);
     }
     let addresses: Vec<ConnectionAddr> = nodes.iter().map(|node| node.addr().clone()).collect();
-    let mut builder =
-        SentinelClientBuilder::new(addresses, master, SentinelServerType::Master).map_err(unusable)?;
+    let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master).map_err(unusable)?;
     builder = builder.set_client_to_redis_db(db.parse().map_err(|_| RedisUrlError::Form)?);
     if let Some(username) = first.redis_settings().username() {
         builder = builder.set_client_to_redis_username(username);
@@ -172,7 +171,8 @@ fn sentinel(rest: &str, tls: bool, certificates: Option<TlsCertificates>) -> Res
         builder = builder.set_client_to_redis_password(password);
     }
     if tls {
-        builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure).set_client_to_sentinel_tls_mode(TlsMode::Secure);
+        builder =
+            builder.set_client_to_redis_tls_mode(TlsMode::Secure).set_client_to_sentinel_tls_mode(TlsMode::Secure);
     }
     if let Some(certificates) = certificates {
         builder = builder
