@@ -24,10 +24,10 @@ const MOST_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Debug, Args)]
 pub struct AdminAt {
     /// The gateway's admin address.
-    #[arg(long = "admin", env = "CLOUDACH_ADMIN_URL", default_value = "http://127.0.0.1:9080")]
+    #[arg(long = "admin", global = true, env = "CLOUDACH_ADMIN_URL", default_value = "http://127.0.0.1:9080")]
     url: Uri,
     /// A file that holds the admin token. [default: the variable CLOUDACH_ADMIN_TOKEN]
-    #[arg(long)]
+    #[arg(long, global = true)]
     token_file: Option<PathBuf>,
 }
 

@@ -139,7 +139,8 @@ fn keys_are_made_and_outlive_the_process() {
 
     drop(up);
     let up = Up::start(folder, &engine);
-    assert_eq!(up.status(&rotated), 200, "it is on disk");
+    // The engine is looked for anew.
+    eventually(SOON, "it is on disk", || up.status(&rotated) == 200);
     let (succeeded, _, err) = up.run(folder, &["keys", "revoke", id], "");
     assert!(succeeded, "{err}");
     eventually(Duration::from_secs(1), "it is revoked", || up.status(&rotated) == 401);

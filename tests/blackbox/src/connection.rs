@@ -235,6 +235,8 @@ impl Head {
         }
         match self.get("content-length").and_then(|length| length.parse().ok()) {
             Some(length) => Rest::Bytes(length),
+            // Without a body by definition.
+            None if self.status == 204 => Rest::Bytes(0),
             None => Rest::All,
         }
     }

@@ -54,9 +54,14 @@ impl Redis {
     /// An edge's settings that name it, with an admin API.
     pub fn edge(&self) -> Value {
         json!({
-            "store": { "redis": { "url": self.url() }, "pepper": "blackbox-0123456789" },
+            "store": self.store("500ms"),
             "admin_api": admin_api(),
         })
+    }
+
+    /// An edge's setting that names it, and how long one call may take.
+    pub fn store(&self, deadline: &str) -> Value {
+        json!({ "redis": { "url": self.url(), "deadline": deadline }, "pepper": "blackbox-0123456789" })
     }
 
     /// As `store.redis.url` names it.

@@ -88,7 +88,7 @@ pub struct Bucket {
 pub struct Level {
     pub limit: u64,
     pub remaining: u64,
-    /// Until it is full again.
+    /// Until it is full again, in whole ticks, rounded down as OpenAI does.
     pub reset: Duration,
 }
 
@@ -159,14 +159,18 @@ impl Filled<'_> {
     /// What it holds.
     pub fn level(&self) -> Level {
         let remaining = u64::try_from(self.bucket.level.div_euclid(PARTS)).unwrap_or_default();
-        let reset = self.time_for(parts(self.limit.get()) - self.bucket.level);
+        let missing = parts(self.limit.get()) - self.bucket.level;
+        let reset = self.time_of(missing.div_euclid(limit_i64(self.limit)));
         Level { limit: self.limit.get(), remaining, reset }
     }
 
-    /// How long refilling so many parts takes, in whole ticks, rounded up.
+    /// How long refilling so many parts takes.
     fn time_for(&self, parts: i64) -> Duration {
         let limit = limit_i64(self.limit);
-        let ticks = (parts + limit - 1).div_euclid(limit);
+        self.time_of((parts + limit - 1).div_euclid(limit))
+    }
+
+    fn time_of(&self, ticks: i64) -> Duration {
         Duration::from_millis(u64::try_from(ticks * self.period.tick_ms()).unwrap_or_default())
     }
 }

@@ -43,7 +43,7 @@ local function tightest(tallies, name)
     if bucket then
       local remaining = math.max(math.floor(bucket.level / PARTS), 0)
       if limit == 0 or remaining < left then
-        limit, left, reset = bucket.limit, remaining, time_for(bucket, bucket.limit * PARTS - bucket.level)
+        limit, left, reset = bucket.limit, remaining, time_until_full(bucket)
       end
     end
   end

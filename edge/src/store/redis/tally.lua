@@ -37,6 +37,11 @@ local function time_for(bucket, parts)
   return math.floor((parts + bucket.limit - 1) / bucket.limit) * bucket.tick_ms
 end
 
+-- Rounded down, as OpenAI does.
+local function time_until_full(bucket)
+  return math.floor((bucket.limit * PARTS - bucket.level) / bucket.limit) * bucket.tick_ms
+end
+
 -- Nothing, or the refusal: measure, limit, requested, whether there is something to wait for, used, milliseconds.
 local function check(bucket, measure, amount)
   if not bucket then return nil end
