@@ -1,12 +1,14 @@
 //! Every metric of the edge.
 
+use std::time::Duration;
+
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
-use crate::{store::StoreMetrics, usage::Record};
+use crate::usage::Record;
 
 /// Bounds of the latency histograms, in seconds.
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
@@ -59,6 +61,43 @@ pub struct Metrics {
     pub limits: LimitMetrics,
 }
 
+/// Bounds of the histogram of calls, in seconds.
+const CALL_SECONDS: [f64; 8] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.05, 0.25, 1.0];
+
+/// What is asked of Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Call {
+    Reserve,
+    Settle,
+    Renew,
+    Lookup,
+    Document,
+    Pulse,
+}
+
+/// How a call to Redis went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum Answer {
+    Answered,
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    call: Call,
+    answer: Answer,
+}
+
+/// What is counted of the store.
+#[derive(Debug, Clone)]
+pub struct StoreMetrics {
+    /// 1: there is a connection, or none is needed.
+    pub up: Gauge,
+    /// Edges that share the store, as was last heard.
+    pub edges: Gauge,
+    calls: Family<CallLabels, Histogram>,
+}
+
 /// What is counted of limits.
 #[derive(Debug, Clone, Default)]
 pub struct LimitMetrics {
@@ -72,6 +111,29 @@ pub struct LimitMetrics {
     pub lost: Counter,
     /// Soft budgets that were passed.
     pub soft_budgets: Counter,
+}
+
+impl StoreMetrics {
+    /// Counts a call to Redis.
+    pub fn called(&self, call: Call, answered: bool, time: Duration) {
+        let answer = if answered { Answer::Answered } else { Answer::Failed };
+        self.calls.get_or_create(&CallLabels { call, answer }).observe(time.as_secs_f64());
+    }
+
+    /// The metrics, shown by `registry`.
+    pub fn register(registry: &mut Registry) -> Self {
+        let calls = Family::new_with_constructor((|| Histogram::new(CALL_SECONDS)) as fn() -> Histogram);
+        let metrics = Self { up: Gauge::default(), edges: Gauge::default(), calls };
+        registry.register("store_up", "1 while the store can be asked", metrics.up.clone());
+        registry.register("store_edges", "Edges that share the store", metrics.edges.clone());
+        registry.register_with_unit(
+            "store_call_duration",
+            "Round trips to Redis, by what was asked",
+            Unit::Seconds,
+            metrics.calls.clone(),
+        );
+        metrics
+    }
 }
 
 impl LimitMetrics {

@@ -325,7 +325,7 @@ fn fingerprints(key: &KeyRecord) -> Vec<Fingerprint> {
 }
 
 /// A key as it is shown: without what it is found by.
-fn shown(key: &KeyRecord) -> Result<Value, AdminError> {
+pub fn shown(key: &KeyRecord) -> Result<Value, AdminError> {
     let now = unix();
     let status = match key {
         _ if key.revoked.is_some() => "revoked",

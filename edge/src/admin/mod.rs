@@ -107,3 +107,60 @@ fn new_id(prefix: &str) -> String {
     let ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
     format!("{prefix}_{ms:012x}{}", hex(&random::<8>()))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::access::directory::{KeyRecord, TenantRecord};
+
+    fn schemas() -> Value {
+        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        document["components"]["schemas"].clone()
+    }
+
+    fn names(value: &Value) -> Vec<String> {
+        let mut names: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// What is described is what is kept, but for what nobody is shown.
+    #[test]
+    fn the_description_has_the_fields_of_the_documents() {
+        let everything = r#"{
+            "id": "i", "name": "n", "tenant": "t", "project": "p", "hint": "h", "fingerprint": "f",
+            "previous": { "fingerprint": "f", "until": 1 }, "created": 1, "expires": 2, "revoked": 3, "models": ["m"]
+        }"#;
+        let schemas = schemas();
+        let key: KeyRecord = serde_json::from_str(everything).unwrap();
+        let shown = keys::shown(&key).unwrap();
+        assert_eq!(names(&shown), names(&schemas["Key"]["properties"]));
+        assert_eq!(names(&shown["previous"]), names(&schemas["Key"]["properties"]["previous"]["properties"]));
+        let tenant: TenantRecord = serde_json::from_str(everything).unwrap();
+        assert_eq!(names(&serde_json::to_value(tenant).unwrap()), names(&schemas["Tenant"]["properties"]));
+    }
+
+    /// Each field that is described is taken, and no other is.
+    #[test]
+    fn the_description_has_the_fields_that_are_taken() {
+        let schemas = schemas();
+        let refused = |name: &str, body: Value| match name {
+            "NewKey" => serde_json::from_value::<keys::New>(body).err(),
+            "KeyChange" => serde_json::from_value::<keys::Change>(body).err(),
+            "Rotation" => serde_json::from_value::<keys::Rotation>(body).err(),
+            "NewTenant" => serde_json::from_value::<tenants::New>(body).err(),
+            _ => serde_json::from_value::<tenants::Change>(body).err(),
+        };
+        for name in ["NewKey", "KeyChange", "Rotation", "NewTenant", "TenantChange"] {
+            let described = names(&schemas[name]["properties"]);
+            // The refusal of what is unknown lists what is known.
+            let error = refused(name, serde_json::json!({ "nobody": 1 })).unwrap().to_string();
+            let known: Vec<_> = error.split('`').skip(3).step_by(2).map(str::to_owned).collect();
+            let mut sorted = known.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, described, "{name}: {error}");
+        }
+    }
+}

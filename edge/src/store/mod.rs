@@ -13,13 +13,16 @@ use cloudach_service::stop::Running;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use crate::access::limits::{Ask, Decision, Now, Settlement, calendar};
+use crate::{
+    access::limits::{Ask, Decision, Now, Settlement, calendar},
+    metrics::StoreMetrics,
+};
 use config::StoreConfig;
 use embedded::Embedded;
 use redis::Redis;
 
 pub use embedded::EmbeddedError;
-pub use redis::{RedisUrlError, StoreMetrics};
+pub use redis::RedisUrlError;
 
 /// Changes of documents that may wait for those who watch them; who is slower is told that everything may have changed.
 const MOST_CHANGES: usize = 1024;

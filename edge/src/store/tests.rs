@@ -20,6 +20,7 @@ use tokio::{
 
 use super::*;
 use crate::access::limits::{Amounts, Ledger, Limits, Refused, Scope};
+use crate::metrics::StoreMetrics;
 
 /// A server of its own for one test, ended with it.
 struct Server {

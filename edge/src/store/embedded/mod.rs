@@ -20,8 +20,11 @@ use tokio::{
 };
 use tracing::error;
 
-use super::{Away, Change, MOST_CHANGES, StoreMetrics, now};
-use crate::access::limits::{Ledger, Now};
+use super::{Away, Change, MOST_CHANGES, now};
+use crate::{
+    access::limits::{Ledger, Now},
+    metrics::StoreMetrics,
+};
 
 /// How often the ledger is written down: so much of it is lost when the process is killed.
 const WRITTEN: Duration = Duration::from_secs(1);

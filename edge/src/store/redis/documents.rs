@@ -2,10 +2,11 @@
 
 use redis::RedisResult;
 
-use super::{Redis, link::Call, pulse::CHANNEL};
+use super::{Redis, pulse::CHANNEL};
 use crate::{
     access::keys::hex,
     http::arrival::random,
+    metrics::Call,
     store::{Away, Collection, Fingerprint, Found, Lookup, Put},
 };
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 use redis::RedisResult;
 use serde::Serialize;
 
-use super::{Redis, link::Call};
+use super::Redis;
 use crate::{
     access::limits::{
         Ask, Bound, Decision, Exceeded, Level, Limit, Measure, Now, Refused, Scope, Settlement, Standing,
     },
+    metrics::Call,
     store::Away,
 };
 

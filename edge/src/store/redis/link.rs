@@ -13,57 +13,18 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
-    metrics::{family::Family, gauge::Gauge, histogram::Histogram},
-    registry::{Registry, Unit},
-};
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use tokio::{sync::Notify, time::timeout};
 use tracing::{info, warn};
 
 use super::topology::Wire;
-use crate::store::Away;
+use crate::{
+    metrics::{Call, StoreMetrics},
+    store::Away,
+};
 
 /// After so many calls in a row that were not answered in time, the connection is given up.
 const MOST_TIMEOUTS: u32 = 3;
-
-/// Bounds of the histogram of calls, in seconds.
-const SECONDS: [f64; 8] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.05, 0.25, 1.0];
-
-/// What is asked of Redis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Call {
-    Reserve,
-    Settle,
-    Renew,
-    Lookup,
-    Document,
-    Pulse,
-}
-
-/// How a call went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-enum Outcome {
-    Answered,
-    Failed,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CallLabels {
-    call: Call,
-    outcome: Outcome,
-}
-
-/// What is counted of the store.
-#[derive(Debug, Clone)]
-pub struct StoreMetrics {
-    /// 1: there is a connection, or none is needed.
-    pub up: Gauge,
-    /// Edges that share the store, as was last heard.
-    pub edges: Gauge,
-    calls: Family<CallLabels, Histogram>,
-}
 
 /// The connection, and what is known of it. Clones share it.
 #[derive(Debug, Clone)]
@@ -84,23 +45,6 @@ struct Parts {
 struct Numbered {
     number: u64,
     wire: Wire,
-}
-
-impl StoreMetrics {
-    /// The metrics, shown by `registry`.
-    pub fn register(registry: &mut Registry) -> Self {
-        let calls = Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram);
-        let metrics = Self { up: Gauge::default(), edges: Gauge::default(), calls };
-        registry.register("store_up", "1 while the store can be asked", metrics.up.clone());
-        registry.register("store_edges", "Edges that share the store", metrics.edges.clone());
-        registry.register_with_unit(
-            "store_call_duration",
-            "Round trips to Redis, by what was asked",
-            Unit::Seconds,
-            metrics.calls.clone(),
-        );
-        metrics
-    }
 }
 
 impl Link {
@@ -137,9 +81,7 @@ impl Link {
                 Err(Away::TimedOut)
             }
         };
-        let outcome = if result.is_ok() { Outcome::Answered } else { Outcome::Failed };
-        let labels = CallLabels { call, outcome };
-        self.0.metrics.calls.get_or_create(&labels).observe(begun.elapsed().as_secs_f64());
+        self.0.metrics.called(call, result.is_ok(), begun.elapsed());
         result
     }
 

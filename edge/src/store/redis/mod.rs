@@ -17,9 +17,8 @@ use cloudach_service::stop::Running;
 use tokio::{sync::broadcast, time::timeout};
 
 use super::{Change, MOST_CHANGES, StoreError, config::RedisConfig};
-use crate::http::arrival::random;
+use crate::{http::arrival::random, metrics::StoreMetrics};
 use link::Link;
-pub use link::StoreMetrics;
 use pulse::Heard;
 pub use topology::RedisUrlError;
 use topology::Topology;

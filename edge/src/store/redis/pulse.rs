@@ -19,11 +19,11 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{
-    link::{Call, Link},
-    topology::Topology,
+use super::{link::Link, topology::Topology};
+use crate::{
+    metrics::Call,
+    store::{Change, Collection},
 };
-use crate::store::{Change, Collection};
 
 /// The channel.
 pub const CHANNEL: &str = "cloudach:changes";
@@ -126,11 +126,10 @@ async fn hear(mut listening: PubSub, link: &Link, heard: &Heard) {
                 last = Instant::now();
                 let Ok(text) = message.get_payload::<String>() else { continue };
                 match text.split_once(' ') {
-                    Some(("edge", edge)) => {
-                        if edges.len() < MOST_EDGES || edges.contains_key(edge) {
-                            edges.insert(edge.to_owned(), last);
-                        }
+                    Some(("edge", edge)) if edges.len() < MOST_EDGES || edges.contains_key(edge) => {
+                        edges.insert(edge.to_owned(), last);
                     }
+                    Some(("edge", _)) => {}
                     Some((name, id)) => {
                         let change = Collection::named(name).map(|named| Change::Document(named, id.to_owned()));
                         let _ = heard.changes.send(change.unwrap_or(Change::Everything));

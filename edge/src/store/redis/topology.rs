@@ -20,7 +20,7 @@ const PORT: u16 = 6379;
 
 /// The servers and how to reach them.
 pub enum Topology {
-    One(Client),
+    One(Box<Client>),
     Sentinel(Box<Mutex<SentinelClient>>),
     Cluster {
         client: Box<ClusterClient>,
@@ -67,7 +67,7 @@ impl Topology {
         match scheme {
             "redis-sentinel" | "rediss-sentinel" => sentinel(rest, tls, certificates),
             "redis-cluster" | "rediss-cluster" => cluster(rest, tls, certificates, deadline),
-            _ => one(url, certificates).map(Self::One).map_err(RedisUrlError::Unusable),
+            _ => one(url, certificates).map(|client| Self::One(Box::new(client))).map_err(RedisUrlError::Unusable),
         }
     }
 
