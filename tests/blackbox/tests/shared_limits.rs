@@ -157,7 +157,7 @@ fn tokens(trial: &Trial) {
     let ended = Instant::now();
     let back = until_settled(&redis, &id, ended);
     let lines = usage_lines(&fleet, &count);
-    let used: u64 = lines.iter().map(|line| tokens_of(line)).sum();
+    let used: u64 = lines.iter().map(tokens_of).sum();
     let most = limit as f64 * (1.0 + opened.elapsed().as_secs_f64() / 60.0);
     show(&format!(
         "{} edges, {} clients, {:.0?}: {count:?}; {used} tokens used of at most {most:.0}; all back {back:.0?} after the last",
