@@ -2,7 +2,7 @@
 //! then on calls fail at once: only the pulse makes a new one, so that no request ever waits for a server that is away.
 //!
 //! One connection, because calls are pipelined on it anyway: a pool would ask whether each of its connections lives before it
-//! lends it, which is one more round trip for every call (docs/decisions/0011-one-connection-to-redis.md).
+//! lends it, which is one more round trip for every call (docs/decisions/0013-one-connection-to-redis.md).
 
 use std::{
     sync::{
