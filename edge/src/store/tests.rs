@@ -1,7 +1,8 @@
 //! Both stores do the same: each test runs against the embedded one and against a real server.
 
 use std::{
-    io::Read,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -22,39 +23,89 @@ use super::*;
 use crate::access::limits::{Amounts, Ledger, Limits, Refused, Scope};
 use crate::metrics::StoreMetrics;
 
-/// A server of its own for one test, ended with it.
+/// Servers of one test's own, ended with it.
 struct Server {
-    child: Child,
-    folder: TempDir,
+    children: Vec<Child>,
+    /// Removed with the servers.
+    _folder: TempDir,
+    url: String,
 }
 
 impl Server {
     fn start() -> Self {
         let folder = TempDir::new().unwrap();
-        let child = Command::new(program())
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
-            .arg(folder.path().join("socket"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Self { child, folder }
+        let socket = folder.path().join("socket").display().to_string();
+        let child = spawn(&folder, &["--port", "0", "--unixsocket", &socket]);
+        Self { children: vec![child], _folder: folder, url: format!("redis+unix://{socket}") }
     }
 
-    fn url(&self) -> String {
-        format!("redis+unix://{}", self.folder.path().join("socket").display())
+    /// A cluster of one node, which refuses calls that touch two slots like any other.
+    fn cluster() -> Self {
+        let (folder, [port, bus]) = (TempDir::new().unwrap(), free_ports());
+        let child = spawn(&folder, &["--port", &port, "--cluster-enabled", "yes", "--cluster-port", &bus]);
+        eventually(|| tell(&port, "CLUSTER ADDSLOTSRANGE 0 16383").contains("OK"));
+        eventually(|| tell(&port, "CLUSTER INFO").contains("cluster_state:ok"));
+        Self { children: vec![child], _folder: folder, url: format!("redis-cluster://127.0.0.1:{port}") }
+    }
+
+    /// A server and a Sentinel that says where it is.
+    fn sentinel() -> Self {
+        let (folder, [port, sentinel]) = (TempDir::new().unwrap(), free_ports());
+        let child = spawn(&folder, &["--port", &port]);
+        let file = folder.path().join("sentinel.conf");
+        let config = format!("port {sentinel}\nsentinel monitor main 127.0.0.1 {port} 1\n");
+        std::fs::write(&file, config).unwrap();
+        let watcher = spawn(&folder, &[&file.display().to_string(), "--sentinel"]);
+        eventually(|| tell(&sentinel, "SENTINEL GET-MASTER-ADDR-BY-NAME main").contains(&port));
+        Self {
+            children: vec![child, watcher],
+            _folder: folder,
+            url: format!("redis-sentinel://127.0.0.1:{sentinel}/main"),
+        }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let mut said = String::new();
-        if let Some(stderr) = &mut self.child.stderr {
-            let _ = stderr.read_to_string(&mut said);
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
         }
-        assert_eq!(said, "", "the server complains");
+    }
+}
+
+fn spawn(folder: &TempDir, words: &[&str]) -> Child {
+    let mut command = Command::new(program());
+    if !words.contains(&"--sentinel") {
+        command.args(["--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]);
+    }
+    command.args(words).current_dir(folder.path()).stdout(Stdio::null()).spawn().unwrap()
+}
+
+/// Ports that nobody uses at this moment.
+fn free_ports() -> [String; 2] {
+    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    held.each_ref().map(|held| held.local_addr().unwrap().port().to_string())
+}
+
+/// Sends a command and reads the beginning of the answer. Empty: nobody is there yet.
+fn tell(port: &str, command: &str) -> String {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(format!("127.0.0.1:{port}"))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(format!("{command}\r\n").as_bytes())?;
+        let mut answer = [0; 4096];
+        let read = stream.read(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer[..read]).into_owned())
+    };
+    ask().unwrap_or_default()
+}
+
+fn eventually(mut condition: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "not in time");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -77,7 +128,7 @@ async fn open(config: serde_json::Value) -> Store {
 
 /// A store in a server, once it is there.
 async fn connect(server: &Server) -> Store {
-    let config = json!({ "redis": { "url": server.url(), "deadline": "5s" }, "pepper": "0123456789abcdef" });
+    let config = json!({ "redis": { "url": server.url, "deadline": "5s" }, "pepper": "0123456789abcdef" });
     let store = open(config).await;
     let begun = Instant::now();
     while store.get(Collection::Keys, "").await.is_err() {
@@ -87,14 +138,15 @@ async fn connect(server: &Server) -> Store {
     store
 }
 
-/// Runs a test against each kind of store, in memory, on disk and in a server.
+/// Runs a test against each kind of store: in memory, on disk, in a server, in a cluster, and behind a Sentinel.
 fn with_each<F: Future<Output = ()>>(test: impl Fn(Store) -> F) {
     let runtime = Runtime::new().unwrap();
     runtime.block_on(async { test(open(json!({})).await).await });
     let folder = TempDir::new().unwrap();
     runtime.block_on(async { test(open(json!({ "path": folder.path() })).await).await });
-    let server = Server::start();
-    runtime.block_on(async { test(connect(&server).await).await });
+    for server in [Server::start(), Server::cluster(), Server::sentinel()] {
+        runtime.block_on(async { test(connect(&server).await).await });
+    }
 }
 
 fn put<'a>(id: &'a str, old: Option<&'a str>, new: Option<&'a str>) -> Put<'a> {

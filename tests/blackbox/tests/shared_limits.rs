@@ -39,6 +39,8 @@ struct Count {
     admitted: u64,
     refused: u64,
     left: u64,
+    /// Let in and not answered: the one engine of these tests has to share a busy machine with them.
+    failed: u64,
 }
 
 #[test]
@@ -245,6 +247,7 @@ fn hammer(fleet: &Fleet, key: &str, trial: &Trial, pause: Option<u64>) -> Count 
         admitted: sum.admitted + count.admitted,
         refused: sum.refused + count.refused,
         left: sum.left + count.left,
+        failed: sum.failed + count.failed,
     })
 }
 
@@ -254,6 +257,12 @@ fn ask(client: &Client, chance: &mut Chance, count: &mut Count) {
     let mut reading = client.send(CHAT, &request).reading().unwrap();
     match reading.head.status {
         200 => count.admitted += 1,
+        // What a request has used shows that it was let in.
+        503 if reading.head.get("x-ratelimit-limit-tokens").is_some() => {
+            count.admitted += 1;
+            count.failed += 1;
+            return;
+        }
         429 => {
             count.refused += 1;
             return;
