@@ -42,7 +42,17 @@ fn tag<'a>(out: &mut String, text: &'a str) -> Result<&'a str, CompileError> {
     }
     let start = out.len();
     match name(text) {
-        Some("raw") => Ok(copy(out, text, raw_end(text))),
+        Some("raw") => {
+            let (raw, rest) = text.split_at(raw_end(text));
+            let end = raw.find("%}").unwrap_or(raw.len());
+            out.push_str(&raw[..end]);
+            // Jinja2 keeps the line end behind it.
+            if raw[end..].starts_with("%}\n") && !out.ends_with(['-', '+']) {
+                out.push('+');
+            }
+            out.push_str(&raw[end..]);
+            Ok(rest)
+        }
         Some("generation") => {
             let rest = code(out, text)?;
             replace_last(out, "generation", "with");
@@ -195,7 +205,7 @@ mod tests {
     use super::translate;
 
     #[test]
-    fn only_real_generation_tags_change() {
+    fn only_real_tags_change() {
         let cases = [
             ("{% generation %}x{%- endgeneration -%}", "{% with %}x{%- endwith -%}"),
             ("{%-generation-%}\n{% endgeneration %}", "{%-with-%}\n{% endwith %}"),
@@ -203,6 +213,9 @@ mod tests {
             ("{{ '{% generation %}' }}", "{{ '{% generation %}' }}"),
             (r"{{ 'it\'s }} {% generation %}' }}", r"{{ 'it\'s }} {% generation %}' }}"),
             ("{% raw %}{% generation %}{% endraw %}", "{% raw %}{% generation %}{% endraw %}"),
+            ("{% raw %}\n{{ x }}{% endraw %}", "{% raw +%}\n{{ x }}{% endraw %}"),
+            ("{% raw {% endraw %}", "{% raw {% endraw %}"),
+            ("{%- raw -%}\nx{% endraw %}", "{%- raw -%}\nx{% endraw %}"),
             ("{% if add_generation_prompt %}", "{% if add_generation_prompt %}"),
             ("{% generation", "{% with"),
             ("generation {{", "generation {{"),
