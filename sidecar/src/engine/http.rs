@@ -9,7 +9,7 @@ use std::{
     path::Path,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -48,6 +48,9 @@ pub(crate) enum HttpError {
     /// The connection broke.
     #[error("the connection to the engine broke: {0}")]
     Broken(#[from] hyper::Error),
+    /// The engine closed the connection in the middle.
+    #[error("the engine closed the connection")]
+    Closed,
     /// The response is bigger than it may be.
     #[error("the engine's response is larger than {0} bytes")]
     TooLarge(usize),
@@ -207,7 +210,7 @@ impl Response {
             Some(Ok(bytes)) => Ok(Some(bytes)),
             Some(Err(error)) => {
                 self.link = None;
-                Err(error.into())
+                Err(error)
             }
             None => {
                 if let Some(link) = self.link.take().filter(|link| !link.ended) {
@@ -230,26 +233,41 @@ impl Response {
         Ok(whole.freeze())
     }
 
-    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, HttpError>>> {
         loop {
             if let Some(link) = &mut self.link {
                 link.drive(context);
             }
-            let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(context)?) else { return Poll::Ready(None) };
-            // Trailers say nothing that is used here.
-            if let Ok(bytes) = frame.into_data() {
-                return Poll::Ready(Some(Ok(bytes)));
+            match Pin::new(&mut self.body).poll_frame(context)? {
+                Poll::Ready(None) => return Poll::Ready(None),
+                // Trailers say nothing that is used here.
+                Poll::Ready(Some(frame)) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(bytes)));
+                    }
+                }
+                Poll::Pending if self.link.as_ref().is_some_and(|link| link.ended) => {
+                    return Poll::Ready(Some(Err(HttpError::Closed)));
+                }
+                Poll::Pending => return Poll::Pending,
             }
         }
     }
 }
 
 impl Link {
-    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<http::Response<Incoming>, hyper::Error> {
+    /// Sends a request and waits for the head of its response.
+    ///
+    /// A connection that ends tells those who wait for it when it is dropped, and it is not dropped here: that nobody
+    /// will answer shows in its end alone.
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<http::Response<Incoming>, HttpError> {
         let mut head = std::pin::pin!(self.sender.send_request(request));
         poll_fn(|context| {
             self.drive(context);
-            head.as_mut().poll(context)
+            match head.as_mut().poll(context) {
+                Poll::Pending if self.ended => Poll::Ready(Err(HttpError::Closed)),
+                head => head.map_err(HttpError::from),
+            }
         })
         .await
     }
@@ -269,5 +287,68 @@ impl Link {
         if !self.ended {
             self.ended = Pin::new(&mut self.connection).poll(context).is_ready();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// An engine that answers one request on each connection, keeps it open, and closes it when told.
+    async fn answer_and_close(listener: &TcpListener, close: impl Future<Output = ()>) {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        assert!(socket.read(&mut request).await.unwrap() > 0);
+        socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+        close.await;
+    }
+
+    async fn client() -> (Arc<Client>, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address::Tcp(listener.local_addr().unwrap().to_string());
+        (Arc::new(Client::new(address, Duration::from_secs(2), 4)), listener)
+    }
+
+    /// The engine closes a kept connection just after it was found usable.
+    #[tokio::test]
+    async fn a_request_on_a_connection_that_has_ended_fails_at_once() {
+        let (client, listener) = client().await;
+        let (close, closing) = tokio::sync::oneshot::channel::<()>();
+        let engine = answer_and_close(&listener, async { drop(closing.await) });
+        let asking = async {
+            client.get("/").await.unwrap().whole(64).await.unwrap();
+            let mut link = client.take_idle().await.unwrap();
+            close.send(()).unwrap();
+            link
+        };
+        let (mut link, ()) = tokio::join!(asking, engine);
+        while link.is_usable().await {
+            tokio::task::yield_now().await;
+        }
+        let request = Request::new(Full::new(Bytes::new()));
+        let sent = timeout(Duration::from_secs(5), link.send(request)).await.expect("it does not wait for ever");
+        assert!(matches!(sent, Err(HttpError::Closed | HttpError::Broken(_))), "{sent:?}");
+    }
+
+    /// Which says nothing about the engine: the request goes out on another connection.
+    #[tokio::test]
+    async fn a_closed_connection_is_replaced() {
+        let (client, listener) = client().await;
+        let engine = async {
+            for _ in 0..2 {
+                answer_and_close(&listener, async {}).await;
+            }
+        };
+        let asking = async {
+            for _ in 0..2 {
+                assert_eq!(client.get("/").await.unwrap().whole(64).await.unwrap(), "ok");
+            }
+        };
+        timeout(Duration::from_secs(5), async { tokio::join!(engine, asking) }).await.expect("both are answered");
     }
 }
