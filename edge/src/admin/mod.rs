@@ -3,6 +3,7 @@
 mod error;
 mod fields;
 mod keys;
+mod page;
 mod patch;
 mod tenants;
 
