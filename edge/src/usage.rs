@@ -1,5 +1,14 @@
 //! What a request used: counted for the client, kept with the engine's own counts beside it, recorded once however
-//! the request ends.
+//! the request ends, and kept.
+
+pub mod batch;
+pub mod config;
+pub mod entry;
+pub mod keeper;
+pub mod spool;
+pub mod sums;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::Arc,
@@ -24,7 +33,10 @@ use crate::{
     http::arrival::Arrival,
     metrics::{Endpoint, Metrics, Outcome},
     prices::Prices,
+    store::now,
 };
+use entry::Entry;
+use keeper::Expected;
 
 /// The one record of a request.
 #[derive(Debug, Clone)]
@@ -32,7 +44,9 @@ pub struct Record {
     pub request_id: String,
     pub endpoint: Endpoint,
     pub tenant: String,
+    /// The key's name.
     pub key: String,
+    pub key_id: String,
     /// The model's id in the catalogue.
     pub model: String,
     /// The last replica that ran it. Empty: none did.
@@ -44,13 +58,21 @@ pub struct Record {
     pub engine: Usage,
     /// By the catalogue's prices, in billionths of a dollar.
     pub cost: u64,
+    /// Until a replica ran it.
+    pub queued: Option<Duration>,
     pub first_token: Option<Duration>,
     pub duration: Duration,
 }
 
 impl Record {
-    /// The request is over: it is recorded and counted, and its key's limits are charged with what it used.
-    fn close(mut self, metrics: &Metrics, prices: Prices, reservation: Option<Reservation>) {
+    /// The request is over: it is counted and kept, and its key's limits are charged with what it used.
+    fn close(
+        mut self,
+        metrics: &Metrics,
+        prices: Prices,
+        reservation: Option<Reservation>,
+        expected: Option<Expected>,
+    ) {
         self.cost = prices.of_usage(&self.shown);
         if let Some(reservation) = reservation {
             let tokens = self.shown.prompt_tokens + self.shown.completion_tokens;
@@ -58,6 +80,35 @@ impl Record {
         }
         self.write();
         metrics.ended(&self);
+        if let Some(expected) = expected {
+            expected.keep(self.entry());
+        }
+    }
+
+    fn entry(self) -> Entry {
+        let (shown, engine) = (self.shown, self.engine);
+        Entry {
+            request_id: self.request_id,
+            ended: u64::try_from(now().ms).unwrap_or_default(),
+            endpoint: self.endpoint,
+            tenant: self.tenant,
+            key_id: self.key_id,
+            key: self.key,
+            model: self.model,
+            replica: self.replica,
+            outcome: self.outcome,
+            prompt_tokens: shown.prompt_tokens,
+            cached_tokens: shown.cached_tokens,
+            completion_tokens: shown.completion_tokens,
+            reasoning_tokens: shown.reasoning_tokens,
+            engine_prompt_tokens: engine.prompt_tokens,
+            engine_cached_tokens: engine.cached_tokens,
+            engine_completion_tokens: engine.completion_tokens,
+            cost: self.cost,
+            queue_ms: self.queued.map(millis),
+            first_token_ms: self.first_token.map(millis),
+            duration_ms: millis(self.duration),
+        }
     }
 
     fn show(&mut self, counting: Counting, counted: Counted) {
@@ -84,7 +135,9 @@ impl Record {
             engine_prompt_tokens = self.engine.prompt_tokens,
             engine_completion_tokens = self.engine.completion_tokens,
             cached_tokens = self.engine.cached_tokens,
+            reasoning_tokens = self.shown.reasoning_tokens,
             cost_usd = f64::from(Usd::from_billionths(self.cost)),
+            queue_ms = self.queued.map(millis),
             first_token_ms = self.first_token.map(millis),
             duration_ms = millis(self.duration),
             "request ended"
@@ -116,6 +169,8 @@ pub struct Meter {
     max_tokens: Option<u64>,
     counted: bool,
     permit: Permit,
+    /// Taken when the request is over.
+    expected: Option<Expected>,
 }
 
 #[derive(Debug, Default)]
@@ -167,12 +222,14 @@ impl Meter {
             endpoint: metered.endpoint,
             tenant: metered.caller.tenant.clone(),
             key: metered.caller.key.clone(),
+            key_id: metered.caller.key_id.clone(),
             model: metered.model.id.clone(),
             replica: String::new(),
             outcome: Outcome::Abandoned,
             shown: Usage::default(),
             engine: Usage::default(),
             cost: 0,
+            queued: None,
             first_token: None,
             duration: Duration::ZERO,
         };
@@ -188,6 +245,7 @@ impl Meter {
             max_tokens: metered.max_tokens.map(u64::from),
             counted: false,
             permit,
+            expected: Some(edge.keeper.expect()),
         }
     }
 
@@ -208,6 +266,7 @@ impl Meter {
 
     /// A replica runs a choice.
     pub fn started(&mut self, choice: u32, started: Started) {
+        self.record.queued.get_or_insert_with(|| self.arrived.elapsed());
         self.record.replica = started.replica;
         if let Some(choice) = self.choices.get_mut(choice as usize) {
             choice.note_prompt(started.prompt_tokens);
@@ -344,6 +403,7 @@ impl Meter {
 impl Drop for Meter {
     fn drop(&mut self) {
         let (metrics, reservation) = (self.edge.metrics.clone(), self.permit.take_reservation());
+        let expected = self.expected.take();
         metrics.open.dec();
         self.record.duration = self.arrived.elapsed();
         if !self.counted {
@@ -355,12 +415,12 @@ impl Drop for Meter {
                 let prices = self.prices;
                 self.edge.running.background.spawn_blocking(move || {
                     record.show(counting, count());
-                    record.close(&metrics, prices, reservation);
+                    record.close(&metrics, prices, reservation, expected);
                 });
                 return;
             }
         }
-        self.record.clone().close(&metrics, self.prices, reservation);
+        self.record.clone().close(&metrics, self.prices, reservation, expected);
     }
 }
 

@@ -110,14 +110,14 @@ fn eventually(mut condition: impl FnMut() -> bool) {
 }
 
 /// What `tests/redis/setup.sh` finds or installs.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/redis/setup.sh");
     let found = Command::new(script).output().unwrap();
     assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
     PathBuf::from(String::from_utf8(found.stdout).unwrap().trim())
 }
 
-fn metrics() -> StoreMetrics {
+pub fn metrics() -> StoreMetrics {
     StoreMetrics::register(&mut prometheus_client::registry::Registry::default())
 }
 
@@ -139,7 +139,7 @@ async fn connect(server: &Server) -> Store {
 }
 
 /// Runs a test against each kind of store: in memory, on disk, in a server, in a cluster, and behind a Sentinel.
-fn with_each<F: Future<Output = ()>>(test: impl Fn(Store) -> F) {
+pub fn with_each<F: Future<Output = ()>>(test: impl Fn(Store) -> F) {
     let runtime = Runtime::new().unwrap();
     runtime.block_on(async { test(open(json!({})).await).await });
     let folder = TempDir::new().unwrap();
