@@ -5,6 +5,7 @@ pub mod batch;
 pub mod config;
 pub mod entry;
 pub mod keeper;
+pub mod report;
 pub mod spool;
 pub mod sums;
 #[cfg(test)]
