@@ -5,6 +5,7 @@ pub mod batch;
 pub mod config;
 pub mod entry;
 pub mod keeper;
+mod record;
 pub mod report;
 pub mod spool;
 pub mod sums;
@@ -19,139 +20,19 @@ use std::{
 use cloudach_model::tokens::{self, Encoding};
 use cloudach_openai::Usage;
 use cloudach_proto::v1::{Delta, Started, TokenUsage};
-use tracing::info;
 
 use crate::{
     Edge,
-    access::{
-        admission::Permit,
-        caller::Caller,
-        limiter::Reservation,
-        limits::{Amounts, Usd},
-    },
+    access::{admission::Permit, caller::Caller},
     catalog::{Counting, Model},
     error::Words,
     http::arrival::Arrival,
-    metrics::{Endpoint, Metrics, Outcome},
+    metrics::{Endpoint, Outcome},
     prices::Prices,
-    store::now,
 };
-use entry::Entry;
 use keeper::Expected;
-
-/// The one record of a request.
-#[derive(Debug, Clone)]
-pub struct Record {
-    pub request_id: String,
-    pub endpoint: Endpoint,
-    pub tenant: String,
-    /// The key's name.
-    pub key: String,
-    pub key_id: String,
-    /// The model's id in the catalogue.
-    pub model: String,
-    /// The last replica that ran it. Empty: none did.
-    pub replica: String,
-    pub outcome: Outcome,
-    /// As the client was told, or would have been.
-    pub shown: Usage,
-    /// As the engine counted.
-    pub engine: Usage,
-    /// By the catalogue's prices, in billionths of a dollar.
-    pub cost: u64,
-    /// Until a replica ran it.
-    pub queued: Option<Duration>,
-    pub first_token: Option<Duration>,
-    pub duration: Duration,
-}
-
-impl Record {
-    /// The request is over: it is counted and kept, and its key's limits are charged with what it used.
-    fn close(
-        mut self,
-        metrics: &Metrics,
-        prices: Prices,
-        reservation: Option<Reservation>,
-        expected: Option<Expected>,
-    ) {
-        self.cost = prices.of_usage(&self.shown);
-        if let Some(reservation) = reservation {
-            let tokens = self.shown.prompt_tokens + self.shown.completion_tokens;
-            reservation.settle(Amounts { tokens, cost: self.cost });
-        }
-        self.write();
-        metrics.ended(&self);
-        if let Some(expected) = expected {
-            expected.keep(self.entry());
-        }
-    }
-
-    fn entry(self) -> Entry {
-        let (shown, engine) = (self.shown, self.engine);
-        Entry {
-            request_id: self.request_id,
-            ended: u64::try_from(now().ms).unwrap_or_default(),
-            endpoint: self.endpoint,
-            tenant: self.tenant,
-            key_id: self.key_id,
-            key: self.key,
-            model: self.model,
-            replica: self.replica,
-            outcome: self.outcome,
-            prompt_tokens: shown.prompt_tokens,
-            cached_tokens: shown.cached_tokens,
-            completion_tokens: shown.completion_tokens,
-            reasoning_tokens: shown.reasoning_tokens,
-            engine_prompt_tokens: engine.prompt_tokens,
-            engine_cached_tokens: engine.cached_tokens,
-            engine_completion_tokens: engine.completion_tokens,
-            cost: self.cost,
-            queue_ms: self.queued.map(millis),
-            first_token_ms: self.first_token.map(millis),
-            duration_ms: millis(self.duration),
-        }
-    }
-
-    fn show(&mut self, counting: Counting, counted: Counted) {
-        let completion = match counting {
-            Counting::Engine => self.engine.completion_tokens,
-            Counting::Tiktoken(_) => counted.answer + counted.reasoning,
-        };
-        self.shown.completion_tokens = completion;
-        self.shown.reasoning_tokens = counted.reasoning.min(completion);
-    }
-
-    fn write(&self) {
-        info!(
-            target: "usage",
-            request_id = self.request_id,
-            endpoint = ?self.endpoint,
-            tenant = self.tenant,
-            key = self.key,
-            model = self.model,
-            replica = self.replica,
-            outcome = ?self.outcome,
-            prompt_tokens = self.shown.prompt_tokens,
-            completion_tokens = self.shown.completion_tokens,
-            engine_prompt_tokens = self.engine.prompt_tokens,
-            engine_completion_tokens = self.engine.completion_tokens,
-            cached_tokens = self.engine.cached_tokens,
-            reasoning_tokens = self.shown.reasoning_tokens,
-            cost_usd = f64::from(Usd::from_billionths(self.cost)),
-            queue_ms = self.queued.map(millis),
-            first_token_ms = self.first_token.map(millis),
-            duration_ms = millis(self.duration),
-            "request ended"
-        );
-    }
-}
-
-/// Tokens of what the client was shown, by tiktoken.
-#[derive(Debug, Clone, Copy, Default)]
-struct Counted {
-    answer: u64,
-    reasoning: u64,
-}
+use record::Counted;
+pub use record::Record;
 
 /// Follows a request and records it when it is dropped. A request that is dropped before it was finished was
 /// abandoned by its client.
@@ -423,8 +304,4 @@ impl Drop for Meter {
         }
         self.record.clone().close(&metrics, self.prices, reservation, expected);
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

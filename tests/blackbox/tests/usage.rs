@@ -17,7 +17,7 @@ const USAGE: &str = "/admin/v1/usage";
 const RECORDS: &str = "/admin/v1/usage/records";
 
 /// How long a record may take until it is kept.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 /// More tokens than any test waits for.
 const ENDLESS: &str = "[[tokens=1000000]][[delay=5ms]]";
@@ -40,7 +40,14 @@ fn make(fleet: &Fleet, name: &str) -> (String, Client) {
 }
 
 fn ask(fleet: &Fleet, path: &str) -> Value {
-    let answer = fleet.admin_of(0).get(path);
+    let mut answer = fleet.admin_of(0).get(path);
+    // A busy machine's Redis may miss a deadline.
+    eventually(SOON, "the store is there", || {
+        if answer.head.status == 503 {
+            answer = fleet.admin_of(0).get(path);
+        }
+        answer.head.status != 503
+    });
     assert_eq!(answer.head.status, 200, "{path}: {}", answer.text());
     answer.json()
 }
@@ -206,7 +213,7 @@ fn nothing_is_lost_or_doubled_when_redis_and_the_edge_are_killed() {
     fleet.edges[0].kill();
     redis.restart();
     fleet.restart_edge(0);
-    eventually(SOON, "everything is kept", || edge_metric(&fleet, "usage_waiting_bytes") == 0.0);
+    eventually(SOON, "everything is kept", || records(&fleet).len() >= asked.len());
     let kept = records(&fleet);
     let ids: BTreeSet<_> = kept.iter().map(|record| record["request_id"].as_str().unwrap()).collect();
     assert_eq!((kept.len(), ids.len()), (asked.len(), asked.len()), "records, different ones, and requests");
