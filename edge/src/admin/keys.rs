@@ -314,6 +314,9 @@ pub fn shown(key: &KeyRecord) -> Result<Value, AdminError> {
 }
 
 fn check(key: &KeyRecord) -> Result<(), AdminError> {
+    if key.expires.is_some_and(|expires| i64::try_from(expires).is_err()) {
+        return Err(Wrong::new("expires", "must be a time in seconds since 1970").into());
+    }
     check_label("name", &key.name)?;
     check_label("project", &key.project)?;
     check_models(key.models.as_ref())?;
