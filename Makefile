@@ -1,6 +1,7 @@
 # What a newcomer runs:
 #   make run        build everything, fetch a small engine and model, serve on 127.0.0.1:8080
 #   make test       every check there is, except those with real vLLM
+#   make fuzz-admin  the admin API fuzzed for ten minutes; `make test` does so for 20 seconds
 #   make test-vllm  the end-to-end tests with real vLLM on the CPU
 #   make compat     how a server differs from OpenAI: BASE_URL=.. KEY=.. MODEL=.. (see tests/compat/README.md)
 #   make fuzz       look for inputs that break the readers: SECONDS=.. for each target (see docs/fuzzing.md)
@@ -10,7 +11,7 @@
 CARGO ?= cargo
 ENGINES := deploy/local/engines
 
-.PHONY: run cluster test test-vllm vllm compat lint unit e2e sdk gate fuzz build-debug engine redis
+.PHONY: run cluster test test-vllm vllm compat lint unit e2e sdk gate fuzz admin fuzz-admin build-debug engine redis
 
 run: engine
 	$(CARGO) build --release --locked -p cloudach
@@ -20,7 +21,7 @@ cluster: engine
 	$(CARGO) build --release --locked -p cloudach-edge -p cloudach-router -p cloudach-sidecar
 	@exec deploy/local/cluster.sh
 
-test: lint unit sdk e2e gate
+test: lint unit sdk e2e gate admin
 	@echo "make test: everything passed"
 
 lint:
@@ -44,6 +45,13 @@ sdk: engine build-debug
 # The compatibility suite: itself, then the gateway with a scripted engine and with a real model.
 gate: engine build-debug
 	tests/compat/gate.sh
+
+# The admin API, fuzzed by its own description.
+admin: build-debug
+	tests/admin/run.sh
+
+fuzz-admin: build-debug
+	tests/admin/run.sh 600
 
 compat:
 	@tests/compat/run.sh --base-url "$(BASE_URL)" --key "$(KEY)" --model "$(MODEL)" \

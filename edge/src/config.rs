@@ -11,6 +11,7 @@ use crate::{
     access::{keys::KeyConfig, limits},
     admin::AdminApi,
     store::config::StoreConfig,
+    usage::config::UsageConfig,
 };
 
 /// The longest time for which text is merged.
@@ -41,6 +42,9 @@ pub struct Config {
     /// Proxies whose `x-forwarded-for` is believed, as ranges such as `10.0.0.0/8`: for keys that are bound to addresses.
     #[serde(default)]
     pub trusted_proxies: Vec<IpNet>,
+    /// What is kept of usage.
+    #[serde(default)]
+    pub usage: UsageConfig,
     /// What one request and all of them may take.
     #[serde(default)]
     pub limits: Limits,
@@ -66,6 +70,8 @@ pub enum InvalidConfig {
     MergeTooLong,
     #[error("{0}")]
     Store(&'static str),
+    #[error("{0}")]
+    Usage(&'static str),
     #[error("`admin_api` needs an address: set `admin`")]
     NoAdminAddress,
 }
@@ -86,6 +92,7 @@ impl Config {
             return Err(InvalidConfig::NoAdminAddress);
         }
         self.store.check().map_err(InvalidConfig::Store)?;
+        self.usage.check().map_err(InvalidConfig::Usage)?;
         let limits = &self.limits;
         let zero = [
             ("limits.connections", limits.connections == 0),

@@ -22,7 +22,7 @@ mod tokens;
 mod trail;
 mod turn;
 mod upstream;
-mod usage;
+pub mod usage;
 mod work;
 
 use std::{net::SocketAddr, ops::Deref, sync::Arc};
@@ -55,6 +55,7 @@ use crate::{
     metrics::Metrics,
     store::{Store, StoreError},
     upstream::Upstream,
+    usage::{keeper::Keeper, spool::SpoolError},
     work::Work,
 };
 
@@ -73,6 +74,8 @@ pub enum EdgeError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Pepper(#[from] PepperError),
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
 }
 
 /// What every request of this edge may use. Clones share it.
@@ -84,6 +87,7 @@ pub struct Edge(Arc<Parts>);
 pub struct Parts {
     known: Arc<KnownKeys>,
     limiter: Limiter,
+    keeper: Keeper,
     admission: Admission,
     catalog: Catalog,
     upstream: Upstream,
@@ -153,6 +157,8 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
         let admin = admin_port::bind_with(address, running.ready.clone(), registry, api, running.kill.clone()).await?;
         running.background.spawn(admin);
     }
+    let usage = metrics.usage.clone();
+    let keeper = Keeper::start(&config.usage, &config.store, store.clone(), usage, &running)?;
     let limiter = Limiter::start(store, metrics.limits.clone(), &running);
     // Loading the token tables takes a fifth of a second; the first request need not wait for it.
     running.background.spawn_blocking(tokens::preload);
@@ -160,6 +166,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
     let edge = Edge(Arc::new(Parts {
         known,
         limiter,
+        keeper,
         admission: Admission::new(config.limits.requests),
         catalog,
         upstream,

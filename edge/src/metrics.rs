@@ -7,6 +7,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
+use serde::{Deserialize, Serialize};
 
 use crate::usage::Record;
 
@@ -14,7 +15,8 @@ use crate::usage::Record;
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
 /// The endpoints that generate or embed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, EncodeLabelValue)]
+#[serde(rename_all = "snake_case")]
 pub enum Endpoint {
     ChatCompletions,
     Completions,
@@ -22,7 +24,8 @@ pub enum Endpoint {
 }
 
 /// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, EncodeLabelValue)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The answer is complete.
     Served,
@@ -59,6 +62,32 @@ pub struct Metrics {
     pub connections: Gauge,
     pub store: StoreMetrics,
     pub limits: LimitMetrics,
+    pub usage: UsageMetrics,
+}
+
+/// What is counted of usage records.
+#[derive(Debug, Clone, Default)]
+pub struct UsageMetrics {
+    /// Records that the store has.
+    pub kept: Counter,
+    /// Bytes of records that the store does not have yet.
+    pub waiting: Gauge,
+    /// 1: the store did not take records when it was given some last.
+    pub away: Gauge,
+    /// Records that are lost.
+    pub lost: Counter,
+}
+
+impl UsageMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("usage_kept", "Usage records that the store has", metrics.kept.clone());
+        let help = "Usage records that the store does not have yet";
+        registry.register_with_unit("usage_waiting", help, Unit::Bytes, metrics.waiting.clone());
+        registry.register("usage_spooling", "1 while the store takes no usage records", metrics.away.clone());
+        registry.register("usage_lost", "Usage records that are lost: the spool was full", metrics.lost.clone());
+        metrics
+    }
 }
 
 /// Bounds of the histogram of calls, in seconds.
@@ -72,6 +101,7 @@ pub enum Call {
     Renew,
     Lookup,
     Document,
+    Usage,
     Pulse,
 }
 
@@ -160,6 +190,7 @@ impl Metrics {
         let metrics = Self {
             store: StoreMetrics::register(&mut registry),
             limits: LimitMetrics::register(&mut registry),
+            usage: UsageMetrics::register(&mut registry),
             requests: Family::default(),
             prompt_tokens: Family::default(),
             completion_tokens: Family::default(),

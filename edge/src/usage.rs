@@ -1,5 +1,16 @@
 //! What a request used: counted for the client, kept with the engine's own counts beside it, recorded once however
-//! the request ends.
+//! the request ends, and kept.
+
+pub mod batch;
+pub mod config;
+pub mod entry;
+pub mod keeper;
+mod record;
+pub mod report;
+pub mod spool;
+pub mod sums;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::Arc,
@@ -9,95 +20,19 @@ use std::{
 use cloudach_model::tokens::{self, Encoding};
 use cloudach_openai::Usage;
 use cloudach_proto::v1::{Delta, Started, TokenUsage};
-use tracing::info;
 
 use crate::{
     Edge,
-    access::{
-        admission::Permit,
-        caller::Caller,
-        limiter::Reservation,
-        limits::{Amounts, Usd},
-    },
+    access::{admission::Permit, caller::Caller},
     catalog::{Counting, Model},
     error::Words,
     http::arrival::Arrival,
-    metrics::{Endpoint, Metrics, Outcome},
+    metrics::{Endpoint, Outcome},
     prices::Prices,
 };
-
-/// The one record of a request.
-#[derive(Debug, Clone)]
-pub struct Record {
-    pub request_id: String,
-    pub endpoint: Endpoint,
-    pub tenant: String,
-    pub key: String,
-    /// The model's id in the catalogue.
-    pub model: String,
-    /// The last replica that ran it. Empty: none did.
-    pub replica: String,
-    pub outcome: Outcome,
-    /// As the client was told, or would have been.
-    pub shown: Usage,
-    /// As the engine counted.
-    pub engine: Usage,
-    /// By the catalogue's prices, in billionths of a dollar.
-    pub cost: u64,
-    pub first_token: Option<Duration>,
-    pub duration: Duration,
-}
-
-impl Record {
-    /// The request is over: it is recorded and counted, and its key's limits are charged with what it used.
-    fn close(mut self, metrics: &Metrics, prices: Prices, reservation: Option<Reservation>) {
-        self.cost = prices.of_usage(&self.shown);
-        if let Some(reservation) = reservation {
-            let tokens = self.shown.prompt_tokens + self.shown.completion_tokens;
-            reservation.settle(Amounts { tokens, cost: self.cost });
-        }
-        self.write();
-        metrics.ended(&self);
-    }
-
-    fn show(&mut self, counting: Counting, counted: Counted) {
-        let completion = match counting {
-            Counting::Engine => self.engine.completion_tokens,
-            Counting::Tiktoken(_) => counted.answer + counted.reasoning,
-        };
-        self.shown.completion_tokens = completion;
-        self.shown.reasoning_tokens = counted.reasoning.min(completion);
-    }
-
-    fn write(&self) {
-        info!(
-            target: "usage",
-            request_id = self.request_id,
-            endpoint = ?self.endpoint,
-            tenant = self.tenant,
-            key = self.key,
-            model = self.model,
-            replica = self.replica,
-            outcome = ?self.outcome,
-            prompt_tokens = self.shown.prompt_tokens,
-            completion_tokens = self.shown.completion_tokens,
-            engine_prompt_tokens = self.engine.prompt_tokens,
-            engine_completion_tokens = self.engine.completion_tokens,
-            cached_tokens = self.engine.cached_tokens,
-            cost_usd = f64::from(Usd::from_billionths(self.cost)),
-            first_token_ms = self.first_token.map(millis),
-            duration_ms = millis(self.duration),
-            "request ended"
-        );
-    }
-}
-
-/// Tokens of what the client was shown, by tiktoken.
-#[derive(Debug, Clone, Copy, Default)]
-struct Counted {
-    answer: u64,
-    reasoning: u64,
-}
+use keeper::Expected;
+use record::Counted;
+pub use record::Record;
 
 /// Follows a request and records it when it is dropped. A request that is dropped before it was finished was
 /// abandoned by its client.
@@ -116,6 +51,8 @@ pub struct Meter {
     max_tokens: Option<u64>,
     counted: bool,
     permit: Permit,
+    /// Taken when the request is over.
+    expected: Option<Expected>,
 }
 
 #[derive(Debug, Default)]
@@ -167,12 +104,14 @@ impl Meter {
             endpoint: metered.endpoint,
             tenant: metered.caller.tenant.clone(),
             key: metered.caller.key.clone(),
+            key_id: metered.caller.key_id.clone(),
             model: metered.model.id.clone(),
             replica: String::new(),
             outcome: Outcome::Abandoned,
             shown: Usage::default(),
             engine: Usage::default(),
             cost: 0,
+            queued: None,
             first_token: None,
             duration: Duration::ZERO,
         };
@@ -188,6 +127,7 @@ impl Meter {
             max_tokens: metered.max_tokens.map(u64::from),
             counted: false,
             permit,
+            expected: Some(edge.keeper.expect()),
         }
     }
 
@@ -208,6 +148,7 @@ impl Meter {
 
     /// A replica runs a choice.
     pub fn started(&mut self, choice: u32, started: Started) {
+        self.record.queued.get_or_insert_with(|| self.arrived.elapsed());
         self.record.replica = started.replica;
         if let Some(choice) = self.choices.get_mut(choice as usize) {
             choice.note_prompt(started.prompt_tokens);
@@ -344,6 +285,7 @@ impl Meter {
 impl Drop for Meter {
     fn drop(&mut self) {
         let (metrics, reservation) = (self.edge.metrics.clone(), self.permit.take_reservation());
+        let expected = self.expected.take();
         metrics.open.dec();
         self.record.duration = self.arrived.elapsed();
         if !self.counted {
@@ -355,15 +297,11 @@ impl Drop for Meter {
                 let prices = self.prices;
                 self.edge.running.background.spawn_blocking(move || {
                     record.show(counting, count());
-                    record.close(&metrics, prices, reservation);
+                    record.close(&metrics, prices, reservation, expected);
                 });
                 return;
             }
         }
-        self.record.clone().close(&metrics, self.prices, reservation);
+        self.record.clone().close(&metrics, self.prices, reservation, expected);
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,6 +10,7 @@ use cloudach_edge::{
     admin::AdminApi,
     config::{Limits, Links, Stream},
     store::config::StoreConfig,
+    usage::config::UsageConfig,
 };
 use cloudach_router::{
     catalogue::Catalogue,
@@ -49,6 +50,9 @@ pub struct Config {
     /// See the edge's configuration.
     #[serde(default)]
     pub trusted_proxies: Vec<IpNet>,
+    /// See the edge's configuration.
+    #[serde(default)]
+    pub usage: UsageConfig,
     /// See the edge's configuration.
     #[serde(default)]
     pub limits: Limits,
@@ -133,6 +137,7 @@ impl Config {
                 rate_limits: self.rate_limits,
                 store: self.store,
                 trusted_proxies: self.trusted_proxies,
+                usage: self.usage,
                 limits: self.limits,
                 links: self.links,
                 stream: self.stream,

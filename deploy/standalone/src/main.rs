@@ -14,6 +14,7 @@ mod schema;
 mod table;
 mod tenants;
 mod up;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,8 @@ enum Command {
     Schema(schema::Schema),
     /// Make and change the tenants that keys belong to.
     Tenants(Box<tenants::Tenants>),
+    /// Say what was used, and what it cost.
+    Usage(Box<usage::Usage>),
 }
 
 fn main() -> ExitCode {
@@ -56,5 +59,6 @@ fn main() -> ExitCode {
         Command::Render(render) => render.run(),
         Command::Schema(schema) => schema.run(),
         Command::Tenants(tenants) => tenants.run(),
+        Command::Usage(usage) => usage.run(),
     }
 }

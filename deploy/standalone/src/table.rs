@@ -21,17 +21,17 @@ pub fn each_page(admin: &AdminAt, path: &str, query: &str, mut with: impl FnMut(
 }
 
 /// Columns as wide as what is in them.
-pub fn print<const N: usize>(titles: [&str; N], rows: &[[String; N]]) {
-    let mut widths = titles.map(str::len);
+pub fn print(titles: impl IntoIterator<Item = impl Into<String>>, rows: &[impl AsRef<[String]>]) {
+    let titles: Vec<String> = titles.into_iter().map(Into::into).collect();
+    let mut widths: Vec<usize> = titles.iter().map(String::len).collect();
     for row in rows {
-        for (width, text) in widths.iter_mut().zip(row) {
+        for (width, text) in widths.iter_mut().zip(row.as_ref()) {
             *width = (*width).max(text.chars().count());
         }
     }
     let mut out = stdout().lock();
-    let titles = titles.map(str::to_owned);
-    for row in std::iter::once(&titles).chain(rows) {
-        let line: Vec<String> = row.iter().zip(widths).map(|(text, width)| format!("{text:width$}")).collect();
+    for row in std::iter::once(titles.as_slice()).chain(rows.iter().map(AsRef::as_ref)) {
+        let line: Vec<String> = row.iter().zip(&widths).map(|(text, width)| format!("{text:width$}")).collect();
         let _ = writeln!(out, "{}", line.join("  ").trim_end());
     }
 }

@@ -146,6 +146,7 @@ fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
         rate_limits: cloudach_edge::access::limits::Limits::default(),
         store: cloudach_edge::store::config::StoreConfig::default(),
         trusted_proxies: Vec::new(),
+        usage: cloudach_edge::usage::config::UsageConfig::default(),
         limits: cloudach_edge::config::Limits::default(),
         links: cloudach_edge::config::Links::default(),
         stream: cloudach_edge::config::Stream::default(),

@@ -129,7 +129,7 @@ fn keys_are_made_and_outlive_the_process() {
 
     let rotated = done(&["keys", "rotate", id]);
     assert_eq!(up.status(&rotated), 200);
-    eventually(Duration::from_secs(1), "the old one ends", || up.status(&key) == 401);
+    eventually(SOON, "the old one ends", || up.status(&key) == 401);
 
     let (succeeded, _, err) = up.run(folder, &["keys", "import", "old app"], "sk-from-elsewhere-1\n");
     assert!(succeeded, "{err}");
@@ -143,7 +143,7 @@ fn keys_are_made_and_outlive_the_process() {
     eventually(SOON, "it is on disk", || up.status(&rotated) == 200);
     let (succeeded, _, err) = up.run(folder, &["keys", "revoke", id], "");
     assert!(succeeded, "{err}");
-    eventually(Duration::from_secs(1), "it is revoked", || up.status(&rotated) == 401);
+    eventually(SOON, "it is revoked", || up.status(&rotated) == 401);
 }
 
 #[test]

@@ -10,13 +10,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use cloudach_service::stop::Running;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use super::limits::{Amounts, Ask, Decision, Exceeded, Ledger, Scope, Settlement, Standing};
 use crate::{
@@ -24,6 +24,9 @@ use crate::{
     store::{Away, Store, now},
 };
 use settlement::Pending;
+
+/// A store that comes and goes is told of so often at most.
+const SAID: Duration = Duration::from_secs(10);
 
 /// Settlements that may wait for the store. Of those beyond, the leases lapse.
 const MOST_PENDING: usize = 65_536;
@@ -39,6 +42,8 @@ struct Parts {
     share: Mutex<Ledger>,
     /// The store was away when it was asked last.
     alone: AtomicBool,
+    /// When that was logged last.
+    told: Mutex<Option<Instant>>,
     /// Leases whose requests are in progress.
     open: Mutex<HashMap<String, Open>>,
     pending: mpsc::Sender<Pending>,
@@ -73,6 +78,7 @@ impl Limiter {
             store,
             share: Mutex::default(),
             alone: AtomicBool::new(false),
+            told: Mutex::default(),
             open: Mutex::default(),
             pending,
             metrics,
@@ -135,8 +141,13 @@ impl Limiter {
 
     fn alone(&self, away: &Away) {
         self.0.metrics.by_share.inc();
-        if !self.0.alone.swap(true, Ordering::Relaxed) {
-            self.0.metrics.alone.set(1);
+        if self.0.alone.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.0.metrics.alone.set(1);
+        let mut told = self.0.told.lock();
+        if told.is_none_or(|told| told.elapsed() > SAID) {
+            *told = Some(Instant::now());
             warn!(%away, edges = self.0.store.edges(), "limits are this edge's share of them");
         }
     }
@@ -144,7 +155,7 @@ impl Limiter {
     fn together(&self) {
         if self.0.alone.load(Ordering::Relaxed) && self.0.alone.swap(false, Ordering::Relaxed) {
             self.0.metrics.alone.set(0);
-            info!("limits are shared again");
+            debug!("limits are shared again");
         }
     }
 }

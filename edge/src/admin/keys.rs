@@ -20,6 +20,7 @@ use super::{
     error::AdminError,
     fields::{Wrong, check_label, check_metadata, check_model_limits, check_models},
     new_id,
+    page::{MOST_PAGE, Page},
     patch::{Indexed, Said},
     unix,
 };
@@ -36,10 +37,6 @@ use crate::{
         Fingerprint, Put,
     },
 };
-
-/// Entries of a list, unless it is said how many.
-const USUAL_PAGE: usize = 20;
-const MOST_PAGE: usize = 100;
 
 /// Documents that are looked at for one page of a tenant's keys.
 const MOST_SCANNED: usize = 10_000;
@@ -102,34 +99,6 @@ pub struct Change {
 pub struct Rotation {
     /// For how long the old key works beside the new one.
     overlap_seconds: u64,
-}
-
-/// Which part of a list is wanted.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Page {
-    after: Option<String>,
-    limit: Option<usize>,
-    /// Only for keys.
-    tenant: Option<String>,
-}
-
-impl Page {
-    /// The id that the page begins behind.
-    pub fn after(&self) -> &str {
-        self.after.as_deref().unwrap_or_default()
-    }
-
-    /// How many entries are wanted.
-    ///
-    /// # Errors
-    /// None, or too many.
-    pub fn limit(&self) -> Result<usize, Wrong> {
-        match self.limit.unwrap_or(USUAL_PAGE) {
-            limit @ 1..=MOST_PAGE => Ok(limit),
-            _ => Err(Wrong::new("limit", format!("must be from 1 to {MOST_PAGE}"))),
-        }
-    }
 }
 
 pub async fn create(
@@ -345,6 +314,9 @@ pub fn shown(key: &KeyRecord) -> Result<Value, AdminError> {
 }
 
 fn check(key: &KeyRecord) -> Result<(), AdminError> {
+    if key.expires.is_some_and(|expires| i64::try_from(expires).is_err()) {
+        return Err(Wrong::new("expires", "must be a time in seconds since 1970").into());
+    }
     check_label("name", &key.name)?;
     check_label("project", &key.project)?;
     check_models(key.models.as_ref())?;

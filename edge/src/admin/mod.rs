@@ -1,10 +1,13 @@
-//! The admin API: keys and tenants, on the admin address, for whoever has the admin token. `openapi.json` describes it.
+//! The admin API: keys, tenants and what was used, on the admin address, for whoever has the admin token. `openapi.json` describes it.
 
 mod error;
 mod fields;
 mod keys;
+mod organization;
+mod page;
 mod patch;
 mod tenants;
+mod usage;
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -68,6 +71,11 @@ impl Admin {
             .route("/admin/v1/keys/{id}/revoke", post(keys::revoke))
             .route("/admin/v1/tenants", post(tenants::create).get(tenants::list))
             .route("/admin/v1/tenants/{id}", get(tenants::show).patch(tenants::change).delete(tenants::delete))
+            .route("/admin/v1/usage", get(usage::report))
+            .route("/admin/v1/usage/records", get(usage::records))
+            .route("/v1/organization/usage/completions", get(organization::completions))
+            .route("/v1/organization/usage/embeddings", get(organization::embeddings))
+            .route("/v1/organization/costs", get(organization::costs))
             .layer(DefaultBodyLimit::max(MOST_BODY))
             .layer(middleware::from_fn_with_state(self.clone(), enter))
             .with_state(self);

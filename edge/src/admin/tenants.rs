@@ -17,7 +17,8 @@ use super::{
     Admin,
     error::AdminError,
     fields::{check_id, check_label, check_metadata, check_model_limits, check_models},
-    keys::{Page, spent},
+    keys::spent,
+    page::Page,
     patch::{Indexed, Said},
     unix,
 };

@@ -1,13 +1,16 @@
-//! What all edges share: documents (keys and tenants) and the ledger of limits. In Redis where there are several edges,
+//! What all edges share: documents (keys and tenants), the ledger of limits, and usage. In Redis where there are several edges,
 //! else embedded in this process; both are held to the same tests. Nothing outside this folder knows which it is.
 
 pub mod config;
 mod embedded;
 mod redis;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use cloudach_service::stop::Running;
 use serde::{Deserialize, Serialize};
@@ -16,6 +19,12 @@ use tokio::sync::broadcast;
 use crate::{
     access::limits::{Ask, Decision, Now, Settlement, calendar},
     metrics::StoreMetrics,
+    usage::{
+        batch::Batch,
+        config::UsageConfig,
+        keeper::Given,
+        sums::{Cell, Period, Sums},
+    },
 };
 use config::StoreConfig;
 use embedded::Embedded;
@@ -225,6 +234,49 @@ impl Store {
         match self {
             Self::Embedded(embedded) => embedded.put(put).await,
             Self::Redis(redis) => redis.put(put).await,
+        }
+    }
+
+    /// Keeps the usage records of a batch, unless they are kept already: one round trip.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn append_usage(&self, batch: &Arc<Batch>, config: &UsageConfig) -> Result<Given, Away> {
+        match self {
+            Self::Embedded(embedded) => embedded.append_usage(batch, config).await,
+            Self::Redis(redis) => redis.append_usage(batch, config).await,
+        }
+    }
+
+    /// What was used in an hour or a day.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn sums(&self, period: Period) -> Result<Vec<(Cell, Sums)>, Away> {
+        match self {
+            Self::Embedded(embedded) => embedded.sums(period).await,
+            Self::Redis(redis) => redis.sums(period).await,
+        }
+    }
+
+    /// The usage records behind the one that is called `after`, at most so many, oldest first, each with what it is called.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn usage_records(&self, after: &str, most: usize) -> Result<Vec<(String, String)>, Away> {
+        match self {
+            Self::Embedded(embedded) => embedded.usage_records(after, most).await,
+            Self::Redis(redis) => redis.usage_records(after, most).await,
+        }
+    }
+
+    /// Whether a text may be what a usage record is called here.
+    pub fn may_name_a_record(&self, name: &str) -> bool {
+        let is_number = |text: &str| text.parse::<u64>().is_ok();
+        match (self, name.split_once('-')) {
+            (Self::Embedded(_), Some((ended, _))) => is_number(ended),
+            (Self::Redis(_), Some((ms, number))) => is_number(ms) && is_number(number),
+            (_, None) => false,
         }
     }
 

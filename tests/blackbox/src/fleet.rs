@@ -126,6 +126,13 @@ impl Fleet {
         self.wait_for_sidecar(sidecar);
     }
 
+    /// Starts an edge again and waits until it is ready.
+    pub fn restart_edge(&mut self, edge: usize) {
+        self.edges[edge].restart();
+        self.tell_guardian();
+        self.edges[edge].wait_until_ready();
+    }
+
     /// Every process of the services.
     pub fn services(&self) -> impl Iterator<Item = &Service> {
         self.edges.iter().chain(&self.routers).chain(&self.sidecars)

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,49 +13,71 @@ use serde_json::{Value, json};
 
 const CHAT: &str = "/v1/chat/completions";
 
-/// How long one call to the store may take, and what a request may take beyond on a busy machine.
-const DEADLINE: Duration = Duration::from_millis(500);
-const SLACK: Duration = Duration::from_millis(1500);
-
 const CLIENTS: usize = 8;
+
+/// How long anything may take on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Two edges, a Redis, and a key that both know.
 struct Trial {
     fleet: Fleet,
-    redis: Redis,
+    redis: Option<Redis>,
     id: String,
     key: String,
 }
 
-/// What clients saw while they asked without a pause.
-#[derive(Debug, Default)]
+/// What clients saw: all were served.
+#[derive(Debug)]
+#[expect(dead_code, reason = "shown for people")]
 struct Seen {
-    served: u64,
-    refused: u64,
+    served: usize,
     slowest: Duration,
+}
+
+/// Ends the clients.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 #[test]
 fn a_frozen_redis_hangs_nobody() {
     let trial = Trial::start(json!({}));
-    let during = trial.during(|redis| redis.freeze(), |redis| redis.thaw());
-    trial.assert_over(&during, "frozen");
+    let seen = trial.while_clients_ask(|served| {
+        trial.redis().freeze();
+        trial.assert_away();
+        served();
+        trial.redis().thaw();
+        trial.until_back();
+        served();
+    });
+    show(&format!("frozen: {seen:?}"));
+    for edge in &trial.fleet.edges {
+        let log = edge.log();
+        let said = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+        assert!(said("the store is away") <= 2, "{log}");
+        assert!((1..=2).contains(&said("limits are this edge's share of them")), "not one line a request: {log}");
+    }
+    trial.assert_counted();
 }
 
 #[test]
 fn a_killed_redis_that_comes_back_empty_loses_nobody_who_was_known() {
     let mut trial = Trial::start(json!({}));
-    trial.redis.kill();
-    let away = trial.ask_for(Duration::from_secs(2));
-    trial.assert_away();
-    trial.redis.restart();
-    trial.until_back();
-    // Its keys are gone; who was known goes on.
-    let empty = trial.ask_for(Duration::from_secs(1));
-    show(&format!("killed: {away:?}; empty: {empty:?}"));
-    assert!(away.served > 0 && empty.served > 0 && away.refused + empty.refused == 0, "{away:?} {empty:?}");
-    assert!(away.slowest.max(empty.slowest) < DEADLINE + SLACK, "{away:?} {empty:?}");
-    // What was used while it was away is counted by whoever came back.
+    let mut redis = trial.redis.take().unwrap();
+    let seen = trial.while_clients_ask(|served| {
+        redis.kill();
+        trial.assert_away();
+        served();
+        redis.restart();
+        trial.until_back();
+        // Its keys are gone; who was known goes on.
+        served();
+    });
+    show(&format!("killed and empty: {seen:?}"));
     let unknown = Client { key: "sk-cloudach-nobody".to_owned(), ..trial.fleet.client() };
     assert_eq!(unknown.post(CHAT, &chat("hi")).head.status, 401);
 }
@@ -62,24 +85,23 @@ fn a_killed_redis_that_comes_back_empty_loses_nobody_who_was_known() {
 #[test]
 fn a_full_redis_counts_what_was_used_when_it_has_room_again() {
     let trial = Trial::start(json!({}));
-    let during = trial.during(
-        |redis| {
-            redis.command(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
-        },
-        |redis| {
-            redis.command(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
-        },
-    );
-    show(&format!("full: {during:?}"));
-    assert!(during.served > 0 && during.refused == 0, "{during:?}");
-    assert!(during.slowest < DEADLINE + SLACK, "{during:?}");
+    let room = |bytes: &str| trial.redis().command(&["CONFIG", "SET", "maxmemory", bytes]).unwrap();
+    let seen = trial.while_clients_ask(|served| {
+        room("1");
+        trial.assert_away();
+        served();
+        room("0");
+        trial.until_back();
+        served();
+    });
+    show(&format!("full: {seen:?}"));
     trial.assert_counted();
 }
 
 #[test]
 fn limits_are_each_edges_share_while_redis_is_away() {
     let mut trial = Trial::start(json!({ "requests_per_minute": 40 }));
-    trial.redis.kill();
+    trial.redis.as_mut().unwrap().kill();
     for edge in 0..2 {
         let client = trial.client(edge);
         // The first may still find the connection that is gone.
@@ -92,6 +114,10 @@ fn limits_are_each_edges_share_while_redis_is_away() {
 }
 
 impl Trial {
+    fn redis(&self) -> &Redis {
+        self.redis.as_ref().unwrap()
+    }
+
     fn start(limits: Value) -> Self {
         let redis = Redis::start();
         let prices = json!({ "prompt": 1, "completion": 1 });
@@ -104,66 +130,55 @@ impl Trial {
         let body = json!({ "name": "bad day", "rate_limits": limits });
         let made = fleet.admin_of(0).post("/admin/v1/keys", &body).json();
         let [id, key] = ["id", "key"].map(|field| made[field].as_str().unwrap().to_owned());
-        let trial = Self { fleet, redis, id, key };
+        let trial = Self { fleet, redis: Some(redis), id, key };
         for edge in 0..2 {
             // A request that is wrong makes the key known and uses nothing.
             assert_eq!(trial.client(edge).get("/v1/models").head.status, 200);
             let both = || trial.fleet.edges[edge].metric("cloudach_edge_store_edges") == Some(2.0);
-            eventually(Duration::from_secs(5), "the edges know of one another", both);
+            eventually(PATIENCE, "the edges know of one another", both);
         }
         trial
     }
 
-    /// What clients see from before the fault until after it, with what must hold meanwhile.
-    fn during(&self, begin: impl Fn(&Redis), end: impl Fn(&Redis)) -> Seen {
-        thread::scope(|scope| {
-            let asking = scope.spawn(|| self.ask_for(Duration::from_secs(4)));
-            thread::sleep(Duration::from_millis(500));
-            begin(&self.redis);
-            self.assert_away();
-            thread::sleep(Duration::from_secs(1));
-            end(&self.redis);
-            let seen = asking.join().unwrap();
-            self.until_back();
-            seen
-        })
-    }
-
-    fn ask_for(&self, time: Duration) -> Seen {
-        let end = Instant::now() + time;
+    /// Clients ask without a pause from before the fault until after it. `fault` may wait until all of them were served
+    /// again: nobody hangs for as long as the fault lasts.
+    fn while_clients_ask(&self, fault: impl FnOnce(&dyn Fn())) -> Seen {
+        let (served, over) = (AtomicUsize::new(0), AtomicBool::new(false));
         let request = with(chat("[[tokens=5]]"), json!({ "max_tokens": 10 }));
-        let seen: Vec<Seen> = thread::scope(|scope| {
-            let clients: Vec<_> = (0..CLIENTS)
-                .map(|number| {
-                    let (client, request) = (self.client(number % 2), &request);
-                    scope.spawn(move || {
-                        let mut seen = Seen::default();
-                        while Instant::now() < end {
-                            let begun = Instant::now();
-                            match client.post(CHAT, request).head.status {
-                                200 => seen.served += 1,
-                                _ => seen.refused += 1,
-                            }
-                            seen.slowest = seen.slowest.max(begun.elapsed());
-                        }
-                        seen
-                    })
-                })
-                .collect();
-            clients.into_iter().map(|client| client.join().unwrap()).collect()
+        let ask = |number: usize| {
+            let (client, mut slowest) = (self.client(number % 2), Duration::ZERO);
+            while !over.load(Relaxed) {
+                let begun = Instant::now();
+                let answer = client.post(CHAT, &request);
+                assert_eq!(answer.head.status, 200, "{}", answer.text());
+                served.fetch_add(1, Relaxed);
+                slowest = slowest.max(begun.elapsed());
+            }
+            slowest
+        };
+        let more = || {
+            let before = served.load(Relaxed);
+            eventually(PATIENCE, "clients are served", || served.load(Relaxed) >= before + 5 * CLIENTS);
+        };
+        let slowest = thread::scope(|scope| {
+            let ask = &ask;
+            let clients: Vec<_> = (0..CLIENTS).map(|number| scope.spawn(move || ask(number))).collect();
+            // Also where the test fails: or the clients would ask for ever.
+            let _over = Over(&over);
+            more();
+            fault(&more);
+            over.store(true, Relaxed);
+            clients.into_iter().map(|client| client.join().unwrap()).max().unwrap()
         });
-        seen.into_iter().fold(Seen::default(), |sum, seen| Seen {
-            served: sum.served + seen.served,
-            refused: sum.refused + seen.refused,
-            slowest: sum.slowest.max(seen.slowest),
-        })
+        self.until_back();
+        Seen { served: served.load(Relaxed), slowest }
     }
 
     /// It shows, and who is unknown is told to come back.
     fn assert_away(&self) {
         for edge in &self.fleet.edges {
             let alone = || edge.metric("cloudach_edge_limits_by_share") == Some(1.0);
-            eventually(Duration::from_secs(3), "limits are shares", || {
+            eventually(PATIENCE, "limits are shares", || {
                 self.ask_both();
                 alone()
             });
@@ -182,25 +197,12 @@ impl Trial {
 
     fn until_back(&self) {
         for edge in &self.fleet.edges {
-            eventually(Duration::from_secs(10), "limits are shared again", || {
+            eventually(PATIENCE, "limits are shared again", || {
                 self.ask_both();
                 edge.metric("cloudach_edge_limits_by_share") == Some(0.0)
                     && edge.metric("cloudach_edge_settlements_pending") == Some(0.0)
             });
         }
-    }
-
-    fn assert_over(&self, seen: &Seen, what: &str) {
-        show(&format!("{what}: {seen:?}"));
-        assert!(seen.served > 0 && seen.refused == 0, "{seen:?}");
-        assert!(seen.slowest < DEADLINE + SLACK, "{seen:?}");
-        for edge in &self.fleet.edges {
-            let log = edge.log();
-            let said = |text: &str| log.lines().filter(|line| line.contains(text)).count();
-            assert!(said("the store is away") <= 2, "{log}");
-            assert!((1..=2).contains(&said("limits are this edge's share of them")), "not one line a request: {log}");
-        }
-        self.assert_counted();
     }
 
     /// Every token of the usage lines is paid for: a millionth of a dollar each.

@@ -2,7 +2,7 @@
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::{Embedded, EmbeddedError, refused, tallies};
+use super::{Embedded, EmbeddedError, refused, tallies, usage};
 use crate::store::{Away, Change, Collection, Fingerprint, Found, Put};
 
 const KEYS: TableDefinition<'_, &str, &str> = TableDefinition::new("keys");
@@ -17,6 +17,10 @@ pub fn make_tables(database: &Database) -> Result<(), EmbeddedError> {
             writing.open_table(table)?;
         }
         writing.open_table(tallies::TALLIES)?;
+        for table in [usage::RECORDS, usage::HOURS, usage::DAYS] {
+            writing.open_table(table)?;
+        }
+        writing.open_table(usage::SEGMENTS)?;
         writing.commit()?;
         Ok(())
     };

@@ -3,6 +3,7 @@
 
 mod documents;
 mod tallies;
+mod usage;
 
 use std::{
     fs,

@@ -6,6 +6,7 @@ mod ledger;
 mod link;
 mod pulse;
 mod topology;
+mod usage;
 
 use std::sync::{
     Arc,
@@ -39,6 +40,7 @@ struct Scripts {
     renew: redis::Script,
     put: redis::Script,
     lookup: redis::Script,
+    append: redis::Script,
 }
 
 impl Redis {
@@ -83,6 +85,7 @@ impl Scripts {
             renew: with_tally(include_str!("renew.lua")),
             put: redis::Script::new(include_str!("put.lua")),
             lookup: redis::Script::new(include_str!("lookup.lua")),
+            append: redis::Script::new(include_str!("append.lua")),
         }
     }
 }

@@ -17,7 +17,7 @@ use tokio::{
     sync::broadcast,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{link::Link, topology::Topology};
 use crate::{
@@ -54,17 +54,27 @@ pub struct Heard {
 /// Keeps the connection: beats, and connects anew when it has failed.
 pub async fn beat(topology: Arc<Topology>, link: Link, edge: String) {
     let mut backoff = PAUSES;
+    let mut is_told = false;
     let message = format!("edge {edge}");
     loop {
         let begun = Instant::now();
         if !link.is_up() {
-            match timeout(CONNECT, topology.connect(CONNECT)).await {
-                Ok(Ok(wire)) => {
+            // Categories, as what servers say may name what nobody should read.
+            let connected = match timeout(CONNECT, topology.connect(CONNECT)).await {
+                Ok(connected) => connected.map_err(|error| error.category().to_owned()),
+                Err(_) => Err("it takes too long".to_owned()),
+            };
+            match connected {
+                Ok(wire) => {
                     link.connected(wire);
-                    backoff = PAUSES;
+                    (backoff, is_told) = (PAUSES, false);
                 }
-                Ok(Err(error)) => debug!(error = %error.category(), "no connection to the store"),
-                Err(_) => debug!("connecting to the store takes too long"),
+                // Once for each time that it goes away.
+                Err(error) if !is_told => {
+                    warn!(error, "no connection to the store");
+                    is_told = true;
+                }
+                Err(_) => {}
             }
         }
         if link.is_up() {

@@ -1,0 +1,137 @@
+//! The one record of a request: settled, counted, logged and handed on to be kept when the request is over.
+
+use std::time::Duration;
+
+use cloudach_openai::Usage;
+use tracing::info;
+
+use super::{entry::Entry, keeper::Expected};
+use crate::{
+    access::{
+        limiter::Reservation,
+        limits::{Amounts, Usd},
+    },
+    catalog::Counting,
+    metrics::{Endpoint, Metrics, Outcome},
+    prices::Prices,
+    store::now,
+};
+
+/// The one record of a request.
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub request_id: String,
+    pub endpoint: Endpoint,
+    pub tenant: String,
+    /// The key's name.
+    pub key: String,
+    pub key_id: String,
+    /// The model's id in the catalogue.
+    pub model: String,
+    /// The last replica that ran it. Empty: none did.
+    pub replica: String,
+    pub outcome: Outcome,
+    /// As the client was told, or would have been.
+    pub shown: Usage,
+    /// As the engine counted.
+    pub engine: Usage,
+    /// By the catalogue's prices, in billionths of a dollar.
+    pub cost: u64,
+    /// Until a replica ran it.
+    pub queued: Option<Duration>,
+    pub first_token: Option<Duration>,
+    pub duration: Duration,
+}
+
+impl Record {
+    /// The request is over: it is counted and kept, and its key's limits are charged with what it used.
+    pub fn close(
+        mut self,
+        metrics: &Metrics,
+        prices: Prices,
+        reservation: Option<Reservation>,
+        expected: Option<Expected>,
+    ) {
+        self.cost = prices.of_usage(&self.shown);
+        if let Some(reservation) = reservation {
+            let tokens = self.shown.prompt_tokens + self.shown.completion_tokens;
+            reservation.settle(Amounts { tokens, cost: self.cost });
+        }
+        self.write();
+        metrics.ended(&self);
+        if let Some(expected) = expected {
+            expected.keep(self.entry());
+        }
+    }
+
+    fn entry(self) -> Entry {
+        let (shown, engine) = (self.shown, self.engine);
+        Entry {
+            request_id: self.request_id,
+            ended: u64::try_from(now().ms).unwrap_or_default(),
+            endpoint: self.endpoint,
+            tenant: self.tenant,
+            key_id: self.key_id,
+            key: self.key,
+            model: self.model,
+            replica: self.replica,
+            outcome: self.outcome,
+            prompt_tokens: shown.prompt_tokens,
+            cached_tokens: shown.cached_tokens,
+            completion_tokens: shown.completion_tokens,
+            reasoning_tokens: shown.reasoning_tokens,
+            engine_prompt_tokens: engine.prompt_tokens,
+            engine_cached_tokens: engine.cached_tokens,
+            engine_completion_tokens: engine.completion_tokens,
+            cost: self.cost,
+            queue_ms: self.queued.map(millis),
+            first_token_ms: self.first_token.map(millis),
+            duration_ms: millis(self.duration),
+        }
+    }
+
+    /// What the client was shown is counted.
+    pub fn show(&mut self, counting: Counting, counted: Counted) {
+        let completion = match counting {
+            Counting::Engine => self.engine.completion_tokens,
+            Counting::Tiktoken(_) => counted.answer + counted.reasoning,
+        };
+        self.shown.completion_tokens = completion;
+        self.shown.reasoning_tokens = counted.reasoning.min(completion);
+    }
+
+    fn write(&self) {
+        info!(
+            target: "usage",
+            request_id = self.request_id,
+            endpoint = ?self.endpoint,
+            tenant = self.tenant,
+            key = self.key,
+            model = self.model,
+            replica = self.replica,
+            outcome = ?self.outcome,
+            prompt_tokens = self.shown.prompt_tokens,
+            completion_tokens = self.shown.completion_tokens,
+            engine_prompt_tokens = self.engine.prompt_tokens,
+            engine_completion_tokens = self.engine.completion_tokens,
+            cached_tokens = self.engine.cached_tokens,
+            reasoning_tokens = self.shown.reasoning_tokens,
+            cost_usd = f64::from(Usd::from_billionths(self.cost)),
+            queue_ms = self.queued.map(millis),
+            first_token_ms = self.first_token.map(millis),
+            duration_ms = millis(self.duration),
+            "request ended"
+        );
+    }
+}
+
+/// Tokens of what the client was shown, by tiktoken.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counted {
+    pub answer: u64,
+    pub reasoning: u64,
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
