@@ -322,7 +322,7 @@ mod tests {
         let engine = answer_and_close(&listener, async { drop(closing.await) });
         let asking = async {
             client.get("/").await.unwrap().whole(64).await.unwrap();
-            let mut link = client.take_idle().await.unwrap();
+            let link = client.take_idle().await.unwrap();
             close.send(()).unwrap();
             link
         };

@@ -164,7 +164,12 @@ fn names_of_models_may_hold_slashes() {
 
 #[test]
 fn a_model_without_a_chat_template_is_no_chat_model() {
-    let fleet = Fleet::start(Plan { sidecar: json!({ "engine": { "chat_template_file": null } }), ..Plan::default() });
+    let unknown = Script { special_tokens: vec!["<s>".to_owned()], ..Script::vllm() };
+    let fleet = Fleet::start(Plan {
+        replicas: vec![Replica::fake(unknown)],
+        sidecar: json!({ "engine": { "chat_template_file": null } }),
+        ..Plan::default()
+    });
     let client = fleet.client();
     assert_eq!(client.post(COMPLETIONS, &completion("hi")).head.status, 200);
     let refused = client.post(CHAT, &chat("hi"));

@@ -96,7 +96,8 @@ fn a_request_costs_two_round_trips() {
         (0..20).for_each(|_| ask(&request, status));
         let calls = || scripts_run(&redis);
         eventually(Duration::from_secs(2), "all are settled", || calls() >= 20 * trips);
-        assert_eq!(calls(), 20 * trips, "{request}");
+        // A key that is remembered is looked up again now and then, and what is open is renewed.
+        assert!((20 * trips..20 * trips + 5).contains(&calls()), "{} for {request}", calls());
     }
 }
 
