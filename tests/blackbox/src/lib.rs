@@ -17,6 +17,7 @@ mod redis;
 mod requests;
 mod service;
 mod shared;
+mod told;
 mod waiting;
 
 pub use client::Client;
@@ -30,4 +31,5 @@ pub use redis::{ADMIN_TOKEN, Redis, admin_api};
 pub use requests::{chat, chat_text, completion, completion_text, error_of};
 pub use service::{Exit, Service};
 pub use shared::{Shared, Visit};
+pub use told::Told;
 pub use waiting::{eventually, holds_within};

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
 
-use cloudach_blackbox::{Client, Fleet, Plan, Replica, Shared, chat, with};
+use cloudach_blackbox::{Client, Fleet, Plan, Replica, Shared, Told, chat, with};
 use cloudach_fake_engine::Script;
 use serde_json::{Value, json};
 
@@ -27,52 +27,14 @@ fn request(said: &str) -> Value {
     with(chat(&format!("[[say:{said}]]")), json!({ "model": "thinker", "tools": [tool] }))
 }
 
-/// One choice, without the ids of its calls, which are drawn.
-#[derive(Debug, Default, PartialEq)]
-struct Seen {
-    content: String,
-    reasoning: String,
-    calls: Vec<(String, String)>,
-    finish_reason: String,
-}
-
-fn whole(client: &Client, request: &Value) -> Seen {
+fn whole(client: &Client, request: &Value) -> Told {
     let answer = client.post(CHAT, request);
     assert_eq!(answer.head.status, 200, "{}", answer.text());
-    let choice = &answer.json()["choices"][0];
-    let message = &choice["message"];
-    let calls = message["tool_calls"].as_array().cloned().unwrap_or_default();
-    assert_ne!(message["tool_calls"], json!([]), "absent without calls");
-    assert!(calls.is_empty() || !message["content"].is_string() || message["content"] != "", "{message}");
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    Seen {
-        content: text(&message["content"]),
-        reasoning: text(&message["reasoning_content"]),
-        calls: calls
-            .iter()
-            .map(|call| (text(&call["function"]["name"]), text(&call["function"]["arguments"])))
-            .collect(),
-        finish_reason: text(&choice["finish_reason"]),
-    }
+    Told::whole(&answer.json())
 }
 
-fn streamed(client: &Client, request: &Value) -> Seen {
-    let chunks = client.stream(CHAT, &with(request.clone(), json!({ "stream": true }))).chunks();
-    let mut seen = Seen::default();
-    for chunk in &chunks {
-        let choice = &chunk["choices"][0];
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        seen.content += &text(&choice["delta"]["content"]);
-        seen.reasoning += &text(&choice["delta"]["reasoning_content"]);
-        seen.finish_reason += &text(&choice["finish_reason"]);
-        for call in choice["delta"]["tool_calls"].as_array().into_iter().flatten() {
-            if call.get("id").is_some() {
-                seen.calls.push((text(&call["function"]["name"]), String::new()));
-            }
-            seen.calls.last_mut().unwrap().1 += &text(&call["function"]["arguments"]);
-        }
-    }
-    seen
+fn streamed(client: &Client, request: &Value) -> Told {
+    Told::streamed(&client.stream(CHAT, &with(request.clone(), json!({ "stream": true }))).chunks())
 }
 
 #[test]

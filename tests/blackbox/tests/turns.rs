@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
 
-use cloudach_blackbox::{Client, Fleet, Plan, Replica, Shared, chat, with};
+use cloudach_blackbox::{Client, Fleet, Plan, Replica, Shared, Told, chat, with};
 use cloudach_fake_engine::Script;
 use serde_json::{Value, json};
 
@@ -37,54 +37,19 @@ fn format() -> Value {
         "additionalProperties": false } } } })
 }
 
-#[derive(Debug, Default, PartialEq)]
-struct Seen {
-    content: String,
-    reasoning: String,
-    /// Names and arguments.
-    calls: Vec<(String, String)>,
-    finish_reason: String,
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
-fn whole(client: &Client, request: &Value) -> (Seen, Value) {
+/// With the usage.
+fn whole(client: &Client, request: &Value) -> (Told, Value) {
     let answer = client.post(CHAT, request);
     assert_eq!(answer.head.status, 200, "{}", answer.text());
-    let answer = answer.json();
-    let (choice, message) = (&answer["choices"][0], &answer["choices"][0]["message"]);
-    let calls = message["tool_calls"].as_array().cloned().unwrap_or_default();
-    let call = |call: &Value| (text(&call["function"]["name"]), text(&call["function"]["arguments"]));
-    let seen = Seen {
-        content: text(&message["content"]),
-        reasoning: text(&message["reasoning_content"]),
-        calls: calls.iter().map(call).collect(),
-        finish_reason: text(&choice["finish_reason"]),
-    };
-    (seen, answer["usage"].clone())
+    (Told::whole(&answer.json()), answer.json()["usage"].clone())
 }
 
-fn streamed(client: &Client, request: &Value) -> Seen {
-    let chunks = client.stream(CHAT, &with(request.clone(), json!({ "stream": true }))).chunks();
-    let mut seen = Seen::default();
-    for choice in chunks.iter().map(|chunk| &chunk["choices"][0]) {
-        seen.content += &text(&choice["delta"]["content"]);
-        seen.reasoning += &text(&choice["delta"]["reasoning_content"]);
-        seen.finish_reason += &text(&choice["finish_reason"]);
-        for call in choice["delta"]["tool_calls"].as_array().into_iter().flatten() {
-            if call.get("id").is_some() {
-                seen.calls.push((text(&call["function"]["name"]), String::new()));
-            }
-            seen.calls.last_mut().unwrap().1 += &text(&call["function"]["arguments"]);
-        }
-    }
-    seen
+fn streamed(client: &Client, request: &Value) -> Told {
+    Told::streamed(&client.stream(CHAT, &with(request.clone(), json!({ "stream": true }))).chunks())
 }
 
 /// Whole and streamed, which are the same.
-fn answer(client: &Client, request: &Value) -> Seen {
+fn answer(client: &Client, request: &Value) -> Told {
     let (seen, _) = whole(client, request);
     assert_eq!(streamed(client, request), seen, "streamed as whole: {request}");
     seen
