@@ -1,8 +1,6 @@
 //! What a model writes on its own accord is told apart: reasoning, answer and calls, the same streamed and whole, for
 //! every cut. Checklist C01-C04, C14, C17, C18, C20.
 
-#![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
-
 use cloudach_blackbox::{Client, Fleet, Plan, Replica, Shared, Told, chat, with};
 use cloudach_fake_engine::Script;
 use serde_json::{Value, json};

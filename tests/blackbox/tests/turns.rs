@@ -1,8 +1,6 @@
 //! What a model is held to from some place of its answer on: its answer once it has thought, and the arguments of strict
 //! functions once it calls one. The same streamed and whole, for every cut. Checklist C19, C20.
 
-#![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
-
 use cloudach_blackbox::{Client, Fleet, Plan, Replica, Shared, Told, chat, with};
 use cloudach_fake_engine::Script;
 use serde_json::{Value, json};
