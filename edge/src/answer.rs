@@ -328,9 +328,9 @@ impl<R: Reply> Answer<R> {
     /// Lets a choice go on under what it was not held to before, if that is where it is.
     fn turn_if_due(&mut self, number: usize, out: &mut Vec<u8>) -> Result<(), ApiError> {
         let Some(choice) = self.choices.get_mut(number).filter(|choice| choice.turns()) else { return Ok(()) };
-        let Some((continuation, written)) = choice.turn() else { return Ok(()) };
+        let Some((continuation, written, tokens)) = choice.turn() else { return Ok(()) };
         let source = Source { choice: choice.number(), part: choice.part() };
-        let tokens = self.meter.turned(source.choice);
+        self.meter.turned(source.choice);
         match continuation.from(source.choice, &written, tokens) {
             Some(generation) => {
                 let abort = self.generate(source, generation)?;

@@ -50,6 +50,7 @@ pub struct Choice {
 struct Gathered {
     text: String,
     logprobs: Vec<TokenLogprob>,
+    tokens: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,15 +96,15 @@ impl Choice {
         self.stage == Stage::Turning
     }
 
-    /// Ends its generation where it turns: what follows, and what was written before it.
-    pub fn turn(&mut self) -> Option<(Arc<Continuation>, String)> {
+    /// Ends its generation where it turns: what follows, what was written before it, and in how many tokens.
+    pub fn turn(&mut self) -> Option<(Arc<Continuation>, String, u64)> {
         self.abort.abort();
-        let (continuation, written) = self.watch.take()?.turn();
+        let (continuation, written, tokens) = self.watch.take()?.turn();
         self.reader = continuation.reader.clone();
         (self.tokens, self.trail) = (HeldTokens::new(), Trail::default());
         self.stage = Stage::Open;
         self.part += 1;
-        Some((continuation, written))
+        Some((continuation, written, tokens))
     }
 
     /// `abort` ends the generation that follows the turn.
@@ -147,17 +148,17 @@ impl Choice {
     /// Takes what was generated; it is read with the next [`Choice::read_gathered`].
     pub fn gather(&mut self, delta: Delta) {
         self.gathered.text.push_str(&delta.text);
+        self.gathered.tokens += delta.token_ids.len() as u64;
         self.gathered.logprobs.extend(delta.logprobs.into_iter().map(logprob));
     }
 
     /// Reads what was gathered.
     pub fn read_gathered(&mut self, sink: &mut Sink<'_, impl Reply>) {
-        let Gathered { text, logprobs } = &mut self.gathered;
-        if text.is_empty() && logprobs.is_empty() {
+        if self.gathered.text.is_empty() && self.gathered.logprobs.is_empty() {
             return;
         }
-        let (mut text, logprobs) = (std::mem::take(text), std::mem::take(logprobs));
-        self.read_text(&text, logprobs, sink);
+        let Gathered { mut text, logprobs, tokens } = std::mem::take(&mut self.gathered);
+        self.read_text(&text, tokens, logprobs, sink);
         // Its memory serves again.
         text.clear();
         self.gathered.text = text;
@@ -166,7 +167,7 @@ impl Choice {
     /// Reads what was generated.
     pub fn read(&mut self, delta: Delta, sink: &mut Sink<'_, impl Reply>) {
         let logprobs = delta.logprobs.into_iter().map(logprob).collect();
-        self.read_text(&delta.text, logprobs, sink);
+        self.read_text(&delta.text, delta.token_ids.len() as u64, logprobs, sink);
     }
 
     /// Whether the engine still generates what nobody will see. That is then ended.
@@ -209,7 +210,7 @@ impl Choice {
         sink.reply.finish_choice(*number, reason, sink.out);
     }
 
-    fn read_text(&mut self, text: &str, mut logprobs: Vec<TokenLogprob>, sink: &mut Sink<'_, impl Reply>) {
+    fn read_text(&mut self, text: &str, count: u64, mut logprobs: Vec<TokenLogprob>, sink: &mut Sink<'_, impl Reply>) {
         if self.stage != Stage::Open {
             return;
         }
@@ -234,7 +235,7 @@ impl Choice {
             // Log-probabilities of calls are never shown, as at OpenAI.
             Reader::Calls(_) => reader.push(text, &mut |event| give(*number, event, &mut Vec::new(), sink)),
             Reader::Output(output) => {
-                let before_turn = watch.as_mut().and_then(|watch| watch.look(output, text));
+                let before_turn = watch.as_mut().and_then(|watch| watch.look(output, text, count));
                 let text = before_turn.unwrap_or(text);
                 trail.push(text, logprobs);
                 reader.push(text, &mut |event| {

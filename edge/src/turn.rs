@@ -46,8 +46,18 @@ pub struct Watch {
     continuation: Arc<Continuation>,
     /// All that the engine has written.
     written: String,
+    /// Tokens that it was written in.
+    tokens: u64,
     /// How much of it a prompt may go on from: nothing before it is half told.
-    rest: usize,
+    rest: Rest,
+}
+
+/// A place in what was written.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rest {
+    bytes: usize,
+    /// Tokens before it. Where the engine told several together, their share by bytes.
+    tokens: u64,
 }
 
 /// What reading a piece of text shows.
@@ -60,30 +70,31 @@ struct Seen {
 
 impl Watch {
     pub fn new(continuation: Arc<Continuation>) -> Self {
-        Self { continuation, written: String::new(), rest: 0 }
+        Self { continuation, written: String::new(), tokens: 0, rest: Rest::default() }
     }
 
-    /// Takes text that `reader` is to read next. When the turn is in it: the text before it, which is still to be read,
-    /// and nothing else.
-    pub fn look<'t>(&mut self, reader: &OutputReader, text: &'t str) -> Option<&'t str> {
+    /// Takes text that `reader` is to read next, with how many tokens it has. When the turn is in it: the text before it,
+    /// which is still to be read, and nothing else.
+    pub fn look<'t>(&mut self, reader: &OutputReader, text: &'t str, tokens: u64) -> Option<&'t str> {
         let mut ahead = reader.clone();
         let seen = self.read(&mut ahead, text);
         if !seen.turn {
             self.written.push_str(text);
-            self.note(&ahead, seen);
+            self.tokens += tokens;
+            self.note(&ahead, seen, self.tokens);
             return None;
         }
         let (before, mut reader) = (self.written.len(), reader.clone());
         for (begin, sign) in text.char_indices() {
-            let sign = &text[begin..begin + sign.len_utf8()];
-            let seen = self.read(&mut reader, sign);
+            let end = begin + sign.len_utf8();
+            let seen = self.read(&mut reader, &text[begin..end]);
             if seen.turn {
                 break;
             }
-            self.written.push_str(sign);
-            self.note(&reader, seen);
+            self.written.push_str(&text[begin..end]);
+            self.note(&reader, seen, self.tokens + tokens * end as u64 / text.len() as u64);
         }
-        Some(&text[..self.rest.saturating_sub(before)])
+        Some(&text[..self.rest.bytes.saturating_sub(before)])
     }
 
     /// Whether the turn is where the engine has ended.
@@ -93,16 +104,17 @@ impl Watch {
         ahead.finish(&mut |event| turn |= self.is_turn(event));
         if !turn && matches!(self.continuation.at, At::Answer) {
             // An answer must come, also from a model that has nothing to say when it has thought.
-            self.rest = self.written.len();
+            self.rest = Rest { bytes: self.written.len(), tokens: self.tokens };
             return true;
         }
         turn
     }
 
-    /// Ends the watch: what follows, and what was written before it.
-    pub fn turn(mut self) -> (Arc<Continuation>, String) {
-        self.written.truncate(self.rest);
-        (self.continuation, self.written)
+    /// Ends the watch: what follows, what was written before it, and in how many tokens. What was written after it is
+    /// thrown away, and takes nothing from what the client allowed.
+    pub fn turn(mut self) -> (Arc<Continuation>, String, u64) {
+        self.written.truncate(self.rest.bytes);
+        (self.continuation, self.written, self.rest.tokens)
     }
 
     fn read(&self, reader: &mut OutputReader, text: &str) -> Seen {
@@ -114,9 +126,9 @@ impl Watch {
         seen
     }
 
-    fn note(&mut self, reader: &OutputReader, seen: Seen) {
+    fn note(&mut self, reader: &OutputReader, seen: Seen, tokens: u64) {
         if seen.call_ended || reader.rests() {
-            self.rest = self.written.len();
+            self.rest = Rest { bytes: self.written.len(), tokens };
         }
     }
 

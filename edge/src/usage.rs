@@ -180,16 +180,14 @@ impl Meter {
         }
     }
 
-    /// A choice goes on in another generation, whose prompt holds what was written before. How many tokens were generated
-    /// for it so far.
-    pub fn turned(&mut self, choice: u32) -> u64 {
-        let Some(choice) = self.choices.get_mut(choice as usize) else { return 0 };
+    /// A choice goes on in another generation, whose prompt holds what was written before.
+    pub fn turned(&mut self, choice: u32) {
+        let Some(choice) = self.choices.get_mut(choice as usize) else { return };
         if let Some(usage) = choice.engine.take() {
             choice.prompt_tokens = choice.prompt_tokens.max(usage.prompt_tokens.into());
             choice.tokens_seen = choice.tokens_seen.max(usage.completion_tokens.into());
         }
         choice.tokens_before += std::mem::take(&mut choice.tokens_seen);
-        choice.tokens_before
     }
 
     /// The edge that the request came to.

@@ -168,15 +168,18 @@ fn usage_is_of_both_parts() {
     );
 }
 
-/// A budget that is used up by thinking leaves nothing to answer with.
+/// A budget that is used up by thinking leaves nothing to answer with. What the engine wrote beyond the turn before it was
+/// stopped, as much as it was quick enough for, takes nothing from it: one token here is a byte.
 #[test]
 fn the_budget_is_of_both_parts() {
     let fleet = FLEET.visit();
-    let said = "<think>One two three four five.</think>So.";
-    for limit in [5, 36, 40, 44] {
-        let request = free("thinker", said, with(format(), json!({ "max_completion_tokens": limit })));
+    let thought = "<think>One two three four five.</think>";
+    let said = format!("{thought}So it is, and much is said behind it that nobody will read.");
+    for limit in [20_usize, 36, 40, 44, 47] {
+        let request = free("thinker", &said, with(format(), json!({ "max_completion_tokens": limit })));
         let seen = answer(&fleet.client(), &request);
         assert_eq!(seen.finish_reason, "length", "{limit}: {seen:?}");
+        assert_eq!(seen.content.len(), limit.saturating_sub(thought.len()), "{limit}: {seen:?}");
     }
 }
 
