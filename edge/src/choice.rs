@@ -217,8 +217,13 @@ impl Choice {
         let Self { number, reader, watch, tokens, trail, stage, .. } = self;
         match reader {
             Reader::Plain => {
-                sink.meter.shown(*number, text);
-                sink.reply.push(*number, &Piece { text, logprobs: &logprobs }, sink.out);
+                tokens.push(text.len(), logprobs.drain(..).map(sized));
+                // A token that is a part of a character is told with the rest of it.
+                if !text.is_empty() {
+                    let logprobs: Vec<TokenLogprob> = tokens.release(text.len()).collect();
+                    sink.meter.shown(*number, text);
+                    sink.reply.push(*number, &Piece { text, logprobs: &logprobs }, sink.out);
+                }
             }
             Reader::Stops(_) => {
                 tokens.push(text.len(), logprobs.drain(..).map(sized));
