@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use cloudach_model::reading::Reader;
-use cloudach_openai::{CallPiece, FinishReason, Head, Invalid, Piece, TokenLogprob, Usage, chat, completions};
+use cloudach_openai::{FinishReason, Head, Usage};
 use cloudach_proto::v1::{self, ErrorCode, Failed, GenerateEvent, GenerateRequest, generate_event::Event};
 use futures_util::{
     FutureExt, StreamExt,
@@ -19,79 +19,10 @@ use crate::{
     error::{ApiError, Words},
     metrics::Outcome,
     reading::schema_refused,
+    reply::Reply,
     turn::Continuation,
     usage::Meter,
 };
-
-/// Turns pieces of generated text into the bytes of one endpoint.
-pub trait Reply: Send + 'static {
-    fn opening(&mut self, out: &mut Vec<u8>);
-    fn push(&mut self, choice: u32, piece: &Piece<'_>, out: &mut Vec<u8>);
-    /// Comes only in chats.
-    fn reasoning(&mut self, _choice: u32, _text: &str, _out: &mut Vec<u8>) {}
-    /// Comes only where tools were offered.
-    fn call(&mut self, _choice: u32, _piece: &CallPiece<'_>, _out: &mut Vec<u8>) {}
-    /// Comes only where the engine was asked to repeat the prompt.
-    fn prompt(&mut self, _choice: u32, _text: &str, _logprobs: &[TokenLogprob], _out: &mut Vec<u8>) {}
-    fn finish_choice(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>);
-    /// Whether the client is told what was used.
-    fn shows_usage(&self) -> bool;
-    fn close(&mut self, usage: &Usage, out: &mut Vec<u8>);
-    /// What the endpoint says of a prompt of so many tokens that is beyond the limit, alone or with what the client asked
-    /// for on top of it.
-    fn too_long(limit: u64, prompt: u64, max_tokens: Option<u64>) -> Invalid;
-}
-
-impl Reply for chat::Reply {
-    fn opening(&mut self, out: &mut Vec<u8>) {
-        Self::opening(self, out);
-    }
-    fn push(&mut self, choice: u32, piece: &Piece<'_>, out: &mut Vec<u8>) {
-        Self::push(self, choice, piece, out);
-    }
-    fn reasoning(&mut self, choice: u32, text: &str, out: &mut Vec<u8>) {
-        Self::reasoning(self, choice, text, out);
-    }
-    fn call(&mut self, choice: u32, piece: &CallPiece<'_>, out: &mut Vec<u8>) {
-        Self::call(self, choice, piece, out);
-    }
-    fn finish_choice(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>) {
-        Self::finish_choice(self, choice, reason, out);
-    }
-    fn shows_usage(&self) -> bool {
-        Self::shows_usage(self)
-    }
-    fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) {
-        Self::close(self, usage, out);
-    }
-    fn too_long(limit: u64, prompt: u64, max_tokens: Option<u64>) -> Invalid {
-        Invalid::chat_context_length(limit, prompt, max_tokens)
-    }
-}
-
-impl Reply for completions::Reply {
-    fn opening(&mut self, out: &mut Vec<u8>) {
-        Self::opening(self, out);
-    }
-    fn push(&mut self, choice: u32, piece: &Piece<'_>, out: &mut Vec<u8>) {
-        Self::push(self, choice, piece, out);
-    }
-    fn prompt(&mut self, choice: u32, text: &str, logprobs: &[TokenLogprob], out: &mut Vec<u8>) {
-        Self::prompt(self, choice, text, logprobs, out);
-    }
-    fn finish_choice(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>) {
-        Self::finish_choice(self, choice, reason, out);
-    }
-    fn shows_usage(&self) -> bool {
-        Self::shows_usage(self)
-    }
-    fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) {
-        Self::close(self, usage, out);
-    }
-    fn too_long(limit: u64, prompt: u64, max_tokens: Option<u64>) -> Invalid {
-        Invalid::prompt_context_length(limit, prompt, max_tokens.unwrap_or_default())
-    }
-}
 
 /// How long an answer to several prompts waits for a word about each of them: what is wrong with one is then told by a
 /// status. Those that wait for room in an engine hold the others up no longer.

@@ -5,7 +5,7 @@ use cloudach_openai::{
     completions::{self, Candidate, CompletionRequest, best},
 };
 
-use crate::answer::Reply;
+use crate::reply::Reply;
 
 /// Keeps every continuation until all are complete, then hands the best of each prompt to the reply.
 #[derive(Debug)]

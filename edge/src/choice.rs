@@ -8,8 +8,8 @@ use cloudach_proto::v1::{self, Delta, EchoedPrompt};
 use futures_util::stream::AbortHandle;
 
 use crate::{
-    answer::Reply,
     http::arrival,
+    reply::Reply,
     trail::Trail,
     turn::{Continuation, Watch},
     usage::Meter,

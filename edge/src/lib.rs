@@ -16,6 +16,7 @@ mod metrics;
 mod prices;
 mod prompt;
 mod reading;
+mod reply;
 mod sse;
 pub mod store;
 mod tokens;

@@ -13,7 +13,10 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use crate::answer::{Answer, Progress, Reply};
+use crate::{
+    answer::{Answer, Progress},
+    reply::Reply,
+};
 
 /// Says that the stream lives. A comment line stands between events, where every SDK's parser skips it (checklist C11).
 const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");

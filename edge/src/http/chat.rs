@@ -16,11 +16,12 @@ use super::{
 use crate::{
     Edge,
     access::{admission::Permit, caller::Caller, limits::Cost},
-    answer::{self, Answer, Making, Reply},
+    answer::{self, Answer, Making},
     error::ApiError,
     generations::{Shared, fits, text_prompt},
     metrics::Endpoint,
     prompt, reading,
+    reply::Reply,
     turn::Continuation,
     usage::{Meter, Metered},
 };

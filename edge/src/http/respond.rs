@@ -7,12 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{
-    Edge,
-    answer::{Answer, Reply},
-    error::ApiError,
-    sse,
-};
+use crate::{Edge, answer::Answer, error::ApiError, reply::Reply, sse};
 
 /// What a client asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

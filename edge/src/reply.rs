@@ -1,0 +1,73 @@
+//! What an answer is made of at each endpoint: one trait over the replies of `cloudach-openai`, which make the bytes.
+
+use cloudach_openai::{CallPiece, FinishReason, Invalid, Piece, TokenLogprob, Usage, chat, completions};
+
+/// Turns pieces of generated text into the bytes of one endpoint.
+pub trait Reply: Send + 'static {
+    fn opening(&mut self, out: &mut Vec<u8>);
+    fn push(&mut self, choice: u32, piece: &Piece<'_>, out: &mut Vec<u8>);
+    /// Comes only in chats.
+    fn reasoning(&mut self, _choice: u32, _text: &str, _out: &mut Vec<u8>) {}
+    /// Comes only where tools were offered.
+    fn call(&mut self, _choice: u32, _piece: &CallPiece<'_>, _out: &mut Vec<u8>) {}
+    /// Comes only where the engine was asked to repeat the prompt.
+    fn prompt(&mut self, _choice: u32, _text: &str, _logprobs: &[TokenLogprob], _out: &mut Vec<u8>) {}
+    fn finish_choice(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>);
+    /// Whether the client is told what was used.
+    fn shows_usage(&self) -> bool;
+    fn close(&mut self, usage: &Usage, out: &mut Vec<u8>);
+    /// What the endpoint says of a prompt of so many tokens that is beyond the limit, alone or with what the client asked
+    /// for on top of it.
+    fn too_long(limit: u64, prompt: u64, max_tokens: Option<u64>) -> Invalid;
+}
+
+impl Reply for chat::Reply {
+    fn opening(&mut self, out: &mut Vec<u8>) {
+        Self::opening(self, out);
+    }
+    fn push(&mut self, choice: u32, piece: &Piece<'_>, out: &mut Vec<u8>) {
+        Self::push(self, choice, piece, out);
+    }
+    fn reasoning(&mut self, choice: u32, text: &str, out: &mut Vec<u8>) {
+        Self::reasoning(self, choice, text, out);
+    }
+    fn call(&mut self, choice: u32, piece: &CallPiece<'_>, out: &mut Vec<u8>) {
+        Self::call(self, choice, piece, out);
+    }
+    fn finish_choice(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>) {
+        Self::finish_choice(self, choice, reason, out);
+    }
+    fn shows_usage(&self) -> bool {
+        Self::shows_usage(self)
+    }
+    fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) {
+        Self::close(self, usage, out);
+    }
+    fn too_long(limit: u64, prompt: u64, max_tokens: Option<u64>) -> Invalid {
+        Invalid::chat_context_length(limit, prompt, max_tokens)
+    }
+}
+
+impl Reply for completions::Reply {
+    fn opening(&mut self, out: &mut Vec<u8>) {
+        Self::opening(self, out);
+    }
+    fn push(&mut self, choice: u32, piece: &Piece<'_>, out: &mut Vec<u8>) {
+        Self::push(self, choice, piece, out);
+    }
+    fn prompt(&mut self, choice: u32, text: &str, logprobs: &[TokenLogprob], out: &mut Vec<u8>) {
+        Self::prompt(self, choice, text, logprobs, out);
+    }
+    fn finish_choice(&mut self, choice: u32, reason: FinishReason, out: &mut Vec<u8>) {
+        Self::finish_choice(self, choice, reason, out);
+    }
+    fn shows_usage(&self) -> bool {
+        Self::shows_usage(self)
+    }
+    fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) {
+        Self::close(self, usage, out);
+    }
+    fn too_long(limit: u64, prompt: u64, max_tokens: Option<u64>) -> Invalid {
+        Invalid::prompt_context_length(limit, prompt, max_tokens.unwrap_or_default())
+    }
+}
