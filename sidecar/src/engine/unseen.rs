@@ -35,6 +35,12 @@ impl Unseen {
         if by_token && listed.last().is_some_and(|last| !shown(last)) {
             listed.pop();
         }
+        // Parts of a character that the answer ends in the middle of, where the engine does not tell their bytes: neither
+        // the text nor an entry could say what they were.
+        let tells = |entry: &TokenLogprob| {
+            !entry.bytes.is_empty() || entry.token.contains(|char| char != char::REPLACEMENT_CHARACTER)
+        };
+        listed.truncate(listed.iter().rposition(tells).map_or(0, |last| last + 1));
         listed
     }
 }
@@ -44,7 +50,12 @@ mod tests {
     use super::*;
 
     fn entries(tokens: &[&str]) -> Vec<TokenLogprob> {
-        tokens.iter().map(|&token| TokenLogprob { token: token.into(), ..TokenLogprob::default() }).collect()
+        let entry = |&token: &&str| TokenLogprob {
+            token: token.to_owned(),
+            bytes: token.as_bytes().to_vec(),
+            ..TokenLogprob::default()
+        };
+        tokens.iter().map(entry).collect()
     }
 
     #[test]
@@ -68,5 +79,15 @@ mod tests {
         assert_eq!(unseen.pass("", entries(&["EN"])), entries(&[]));
         assert_eq!(unseen.end("", entries(&["D"]), false), entries(&["EN", "D"]));
         assert_eq!(unseen.end("<eos>", entries(&["<eos>"]), true), entries(&["<eos>"]), "special tokens are shown");
+    }
+    #[test]
+    fn what_a_cut_character_leaves_is_not_listed() {
+        let mut unseen = Unseen::default();
+        assert_eq!(unseen.pass("", entries(&[""])), entries(&[]));
+        assert_eq!(unseen.pass("🌱", entries(&["🌱"])), entries(&["", "🌱"]), "the parts of a whole one are");
+        assert_eq!(unseen.pass("", entries(&[""])), entries(&[]));
+        assert_eq!(unseen.end("", entries(&[""]), false), entries(&[]));
+        assert_eq!(unseen.end("a", entries(&["a", ""]), false), entries(&["a"]));
+        assert_eq!(unseen.end("", entries(&["", "<eos>"]), true), entries(&[]));
     }
 }
