@@ -55,6 +55,7 @@ impl Shared<'_> {
             constraint: self.reading.constraint.clone(),
             context: Some(self.context.clone()),
             echo: self.echo,
+            resumed: None,
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{
     failure::lost,
     http::{HttpError, Response},
     llama_cpp,
+    resume::Resume,
     sse::SseParser,
     vllm,
 };
@@ -44,6 +45,8 @@ pub(crate) struct Generation {
     deadline: Deadline,
     /// The place that it has in an engine with few.
     slot: Option<llama_cpp::Slot>,
+    /// Another replica began it.
+    resume: Option<Box<Resume>>,
 }
 
 /// How many tokens the prompt has. The caller is told once, and soon: who leaves in the middle owes them all the same.
@@ -99,7 +102,17 @@ impl Generation {
             patience: Patience { now: limits.first_token_timeout, between_tokens: limits.stall_timeout },
             deadline,
             slot: None,
+            resume: None,
         }
+    }
+
+    /// This generation, which goes on with what another replica began.
+    pub(super) fn resuming(mut self, resume: Option<Resume>) -> Self {
+        if let (Some(resume), PromptTokens::Counted(tokens)) = (&resume, self.prompt_tokens) {
+            self.prompt_tokens = PromptTokens::of(resume.prompt_tokens(tokens));
+        }
+        self.resume = resume.map(Box::new);
+        self
     }
 
     /// This generation, with the place that it has in the engine.
@@ -165,17 +178,24 @@ impl Generation {
     async fn advance(&mut self) -> Result<Option<Vec<TokenLogprob>>, Failed> {
         if let Some(data) = self.parser.next(&mut self.bytes)? {
             let Reading { prompt_tokens, prompt, delta, end } = self.reader.read(data).await?;
+            if delta.is_some() {
+                self.patience.now = self.patience.between_tokens;
+            }
+            let (prompt_tokens, delta) = match &mut self.resume {
+                Some(resume) => {
+                    let new = delta.map(|delta| resume.delta(delta)).transpose()?.flatten();
+                    (resume.prompt_tokens(prompt_tokens), new)
+                }
+                None => (prompt_tokens, delta),
+            };
             if let PromptTokens::Unknown = self.prompt_tokens {
                 self.prompt_tokens = PromptTokens::of(prompt_tokens);
             }
-            if let Some(delta) = delta {
-                self.patience.now = self.patience.between_tokens;
-                if !self.prompt_alone {
-                    self.ready.push_back(delta.into());
-                }
+            if let Some(delta) = delta.filter(|_| !self.prompt_alone) {
+                self.ready.push_back(delta.into());
             }
             if let Some(finished) = end {
-                self.end(finished);
+                self.end(finished)?;
             }
             return Ok(prompt);
         }
@@ -184,7 +204,7 @@ impl Generation {
             Ok(Ok(Some(bytes))) => self.bytes = bytes,
             Ok(Ok(None)) => {
                 let finished = self.reader.ended()?;
-                self.end(finished);
+                self.end(finished)?;
             }
             Ok(Err(error)) => return Err(error.into()),
             Err(_) => {
@@ -195,7 +215,11 @@ impl Generation {
         Ok(None)
     }
 
-    fn end(&mut self, finished: Finished) {
+    fn end(&mut self, finished: Finished) -> Result<(), Failed> {
+        let finished = match &self.resume {
+            Some(resume) => resume.end(finished)?,
+            None => finished,
+        };
         let finished = match self.prompt_alone {
             false => finished,
             true => Finished {
@@ -205,6 +229,7 @@ impl Generation {
             },
         };
         self.ready.push_back(finished.into());
+        Ok(())
     }
 }
 

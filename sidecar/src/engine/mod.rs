@@ -18,6 +18,7 @@ mod llama_cpp;
 mod marks;
 mod model;
 mod prompt;
+mod resume;
 mod sampling;
 mod schema;
 mod sse;
@@ -29,8 +30,8 @@ mod vocabulary;
 
 use cloudach_proto::v1::{EmbedRequest, Embeddings, Failed, GenerateRequest};
 
-use self::deadline::Deadline;
 pub(crate) use self::{call::EngineError, figures::Figures, generation::Generation, model::ModelInfo};
+use self::{deadline::Deadline, prompt::Input, resume::Penalties};
 use crate::config::{Config, Dialect};
 
 /// One engine of one of the dialects.
@@ -84,9 +85,34 @@ impl Engine {
     pub(crate) async fn generate(&self, mut request: GenerateRequest, model: &ModelInfo) -> Result<Generation, Failed> {
         sampling::check(&request)?;
         prompt::begin(&mut request, model);
+        if request.resumed.is_some() && !resume::is_replayed(&request) {
+            self.go_on(&mut request, model).await?;
+        }
         match self {
             Self::Vllm(engine) => engine.generate(request, model).await,
             Self::LlamaCpp(engine) => engine.generate(request, model).await,
+        }
+    }
+
+    /// Puts what another replica wrote of the answer behind the prompt.
+    async fn go_on(&self, request: &mut GenerateRequest, model: &ModelInfo) -> Result<(), Failed> {
+        let mut kept = request.resumed.take().unwrap_or_default().token_ids;
+        let ids = match (Input::of(request.prompt.as_ref())?, self) {
+            (Input::Ids(ids), _) => ids.to_vec(),
+            (Input::Text { text, add_special_tokens }, Self::Vllm(engine)) => {
+                engine.tokenize(text, add_special_tokens, model).await?
+            }
+            (Input::Text { text, add_special_tokens }, Self::LlamaCpp(engine)) => {
+                engine.tokenize(text, add_special_tokens).await?
+            }
+        };
+        match self {
+            Self::Vllm(engine) => {
+                engine.cut_to_whole_characters(&mut kept).await?;
+                resume::go_on(request, ids, kept, Penalties::OfTheAnswer)
+            }
+            // It tells the tokens of a character together.
+            Self::LlamaCpp(_) => resume::go_on(request, ids, kept, Penalties::OfAll),
         }
     }
 

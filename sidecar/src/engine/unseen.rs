@@ -12,13 +12,21 @@ pub(super) struct Unseen {
 }
 
 impl Unseen {
-    /// Takes the entries that came with `text` and returns those that are to be listed now.
-    pub(super) fn pass(&mut self, text: &str, entries: Vec<TokenLogprob>) -> Vec<TokenLogprob> {
-        if self.entries.is_empty() && !text.is_empty() {
-            return entries;
+    /// Takes the entries that came with `text` and returns those that are to be listed now: up to the last one whose text
+    /// that is.
+    pub(super) fn pass(&mut self, text: &str, mut entries: Vec<TokenLogprob>) -> Vec<TokenLogprob> {
+        if text.is_empty() {
+            self.entries.extend(entries);
+            return Vec::new();
         }
-        self.entries.extend(entries);
-        if text.is_empty() { Vec::new() } else { mem::take(&mut self.entries) }
+        if !self.entries.is_empty() {
+            self.entries.append(&mut entries);
+            mem::swap(&mut self.entries, &mut entries);
+        }
+        if entries.last().is_some_and(|last| !tells(last)) {
+            self.entries = entries.split_off(told(&entries));
+        }
+        entries
     }
 
     /// The text of what waits, as bytes.
@@ -37,12 +45,19 @@ impl Unseen {
         }
         // Parts of a character that the answer ends in the middle of, where the engine does not tell their bytes: neither
         // the text nor an entry could say what they were.
-        let tells = |entry: &TokenLogprob| {
-            !entry.bytes.is_empty() || entry.token.contains(|char| char != char::REPLACEMENT_CHARACTER)
-        };
-        listed.truncate(listed.iter().rposition(tells).map_or(0, |last| last + 1));
+        listed.truncate(told(&listed));
         listed
     }
+}
+
+/// How many of the entries there are up to the last one that tells anything.
+fn told(entries: &[TokenLogprob]) -> usize {
+    entries.iter().rposition(tells).map_or(0, |last| last + 1)
+}
+
+/// Whether an entry says what its token is. vLLM's say nothing of the parts of a character but the last.
+fn tells(entry: &TokenLogprob) -> bool {
+    !entry.token.is_empty() || !entry.bytes.is_empty()
 }
 
 #[cfg(test)]
@@ -76,6 +91,8 @@ mod tests {
         let mut unseen = Unseen::default();
         assert_eq!(unseen.pass("", entries(&["\u{fffd}"])), entries(&[]));
         assert_eq!(unseen.pass("é", entries(&["é"])), entries(&["\u{fffd}", "é"]));
+        assert_eq!(unseen.pass("a", entries(&["a", ""])), entries(&["a"]), "a part is told with the rest");
+        assert_eq!(unseen.pass("é", entries(&["é"])), entries(&["", "é"]));
         assert_eq!(unseen.pass("", entries(&["EN"])), entries(&[]));
         assert_eq!(unseen.end("", entries(&["D"]), false), entries(&["EN", "D"]));
         assert_eq!(unseen.end("<eos>", entries(&["<eos>"]), true), entries(&["<eos>"]), "special tokens are shown");

@@ -33,6 +33,7 @@ use super::{
     headers,
     http::Response,
     prompt::Input,
+    resume::Resume,
     vocabulary,
 };
 use crate::config::{Config, EngineConfig, Limits};
@@ -111,17 +112,24 @@ impl LlamaCpp {
         let slot = self.slot(deadline).await?;
         let body = request::completion(&request, &ids, model.context_length)?;
         let reader = events::Reader::new(&request, tokenizer);
+        let resume = Resume::of(&request);
         let headers = headers::of(&request.request_id, request.context.as_ref());
         drop((request, ids));
         let accepting =
             async { accepted(self.calls.client.post("/completion", headers, body).await?, constraint).await };
         let response = deadline.within(limit, accepting).await?;
         let reader = Reader::LlamaCpp(Box::new(reader));
-        let generation = Generation::new(response, reader, prompt_tokens, &self.limits, deadline).holding(slot);
+        let generation = Generation::new(response, reader, prompt_tokens, &self.limits, deadline);
+        let generation = generation.resuming(resume).holding(slot);
         match echo {
             Some((echo, prompt)) => generation.echoing(echo, prompt).await,
             None => Ok(generation),
         }
+    }
+
+    /// The tokens of a text.
+    pub(super) async fn tokenize(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, Failed> {
+        Tokenizer::new(self.calls.clone()).ids(text, add_special_tokens).await
     }
 
     pub(super) async fn embed(&self, request: EmbedRequest, model: &ModelInfo) -> Result<Embeddings, Failed> {

@@ -4,12 +4,12 @@
 //! Both of its front ends, Python and Rust, are understood.
 
 pub(super) mod death;
-mod detokenize;
 mod errors;
 pub(super) mod events;
 mod logprobs;
 mod prepare;
 mod request;
+mod tokenize;
 
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use super::{
     headers,
     http::Response,
     prompt::Input,
+    resume::Resume,
     vocabulary,
 };
 use crate::config::{Config, EngineConfig, Limits};
@@ -38,6 +39,9 @@ const MAX_ERROR: usize = 64 * 1024;
 
 /// The largest body of a page of embeddings, in bytes.
 const MAX_EMBEDDINGS: usize = 128 * 1024 * 1024;
+
+/// Tokens that a character may have without its last one: a token is a byte at least.
+const MOST_OF_A_CHARACTER: usize = 3;
 
 /// How long moving weights between GPU and memory, or loading an adapter, may take.
 const MOVE_WITHIN: Duration = Duration::from_secs(5 * 60);
@@ -81,6 +85,7 @@ impl Vllm {
         let deadline = Deadline::of(request.context.as_ref());
         let constraint = constraint_param(request.constraint.as_ref());
         let limit = self.limits.first_token_timeout;
+        let resume = Resume::of(&request);
         let echo = match Echo::of(&request) {
             Some(echo) => {
                 let text = deadline.within(limit, self.prompt_text(&request, model)).await?;
@@ -94,6 +99,7 @@ impl Vllm {
         let accepting = deadline.within(limit, accepting);
         let response = accepting.await.map_err(|failed| with_lengths(failed, model, prompt_tokens))?;
         let generation = Generation::new(response, Reader::Vllm(reader), prompt_tokens, &self.limits, deadline);
+        let generation = generation.resuming(resume);
         match echo {
             Some((echo, prompt)) => generation.echoing(echo, prompt).await?.looked_at().await,
             None => generation.looked_at().await,
@@ -110,8 +116,31 @@ impl Vllm {
                 let message = format!("the prompt has {} tokens, the context {}", ids.len(), model.context_length);
                 Err(too_long(message, model.context_length, u32::try_from(ids.len()).unwrap_or(u32::MAX)))
             }
-            Input::Ids(ids) => detokenize::text_of(&self.calls, ids).await,
+            Input::Ids(ids) => tokenize::text_of(&self.calls, ids).await,
         }
+    }
+
+    /// The tokens of a text.
+    pub(super) async fn tokenize(
+        &self,
+        text: &str,
+        add_special_tokens: bool,
+        model: &ModelInfo,
+    ) -> Result<Vec<u32>, Failed> {
+        tokenize::ids_of(&self.calls, &model.served_name, text, add_special_tokens).await
+    }
+
+    /// Takes the tokens off the end that are the beginning of a character: behind them the engine would show the text of
+    /// the whole prompt.
+    pub(super) async fn cut_to_whole_characters(&self, ids: &mut Vec<u32>) -> Result<(), Failed> {
+        for _ in 0..MOST_OF_A_CHARACTER {
+            let last = &ids[ids.len().saturating_sub(MOST_OF_A_CHARACTER + 1)..];
+            if last.is_empty() || !tokenize::text_of(&self.calls, last).await?.ends_with(char::REPLACEMENT_CHARACTER) {
+                break;
+            }
+            ids.pop();
+        }
+        Ok(())
     }
 
     pub(super) async fn embed(&self, request: EmbedRequest, model: &ModelInfo) -> Result<Embeddings, Failed> {

@@ -93,7 +93,7 @@ pub(super) fn completion(request: &GenerateRequest, model: &ModelInfo) -> Result
         frequency_penalty: explicit.frequency_penalty,
         repetition_penalty: explicit.repetition_penalty,
         seed: sampling.seed.map(seed),
-        stop: &sampling.stop,
+        stop: stops(sampling),
         stop_token_ids: &sampling.stop_token_ids,
         include_stop_str_in_output: sampling.include_stop || holds_nothing_back(sampling),
         ignore_eos: sampling.ignore_eos,
@@ -118,6 +118,12 @@ pub(super) fn holds_nothing_back(sampling: &Sampling) -> bool {
         && !sampling.stop.is_empty()
         && sampling.stop_token_ids.is_empty()
         && skips_special_tokens(sampling)
+}
+
+/// The stop texts that vLLM is to look for. What it holds back for their sake would be lost with it, though its tokens
+/// were told; so where it would, it is not told of them, and goes on until the caller that cuts them off has met one.
+fn stops(sampling: &Sampling) -> &[String] {
+    if sampling.stop_is_cut_by_caller && !holds_nothing_back(sampling) { &[] } else { &sampling.stop }
 }
 
 /// vLLM shows all of them or none.
@@ -247,6 +253,19 @@ mod tests {
         assert!(!sent(Sampling::default()), "nothing is held back without stop texts");
         assert!(!sent(Sampling { stop: stop.clone(), stop_token_ids: vec![7], ..Sampling::default() }));
         assert!(!sent(Sampling { stop, skip_special_tokens: Some(false), ..Sampling::default() }));
+    }
+
+    #[test]
+    fn vllm_looks_for_no_stop_text_that_it_would_hold_text_back_for() {
+        let sent = |sampling: Sampling| {
+            let sampling = Some(Sampling { stop: vec!["END".to_owned()], ..sampling });
+            let request = GenerateRequest { prompt: text("hi", false), sampling, ..GenerateRequest::default() };
+            body(&request)["stop"].as_array().unwrap().len()
+        };
+        let cut = Sampling { stop_is_cut_by_caller: true, ..Sampling::default() };
+        assert_eq!(sent(cut.clone()), 1, "it shows them, and holds nothing back");
+        assert_eq!(sent(Sampling { shown_tokens: vec!["<x>".into()], ..cut }), 0);
+        assert_eq!(sent(Sampling { shown_tokens: vec!["<x>".into()], ..Sampling::default() }), 1, "nobody else does");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The text of a prompt of token ids, as vLLM reads it.
+//! vLLM's tokenizer, asked over HTTP.
 
 use cloudach_proto::v1::Failed;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,18 @@ use super::{
 };
 
 #[derive(Serialize)]
+struct Words<'a> {
+    model: &'a str,
+    prompt: &'a str,
+    add_special_tokens: bool,
+}
+
+#[derive(Deserialize)]
+struct Ids {
+    tokens: Vec<u32>,
+}
+
+#[derive(Serialize)]
 struct Question<'a> {
     tokens: &'a [u32],
 }
@@ -16,6 +28,21 @@ struct Question<'a> {
 #[derive(Deserialize)]
 struct Text {
     prompt: String,
+}
+
+/// The ids of a text.
+pub(super) async fn ids_of(
+    calls: &Calls,
+    model: &str,
+    prompt: &str,
+    add_special_tokens: bool,
+) -> Result<Vec<u32>, Failed> {
+    let answer = calls.post("/tokenize", &Words { model, prompt, add_special_tokens }).await?;
+    if !answer.status.is_success() {
+        return Err(errors::failed(answer.status, &answer.body, ""));
+    }
+    let ids: Ids = answer.json().map_err(lost)?;
+    Ok(ids.tokens)
 }
 
 /// What the ids say, special tokens written out. Ids that the model does not have say nothing here; the completion
