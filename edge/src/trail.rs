@@ -52,11 +52,12 @@ impl Trail {
         self.text.find(text).filter(|_| !self.tokens.is_empty())
     }
 
-    /// Forgets the text up to there, and its tokens but one that reaches beyond.
+    /// Forgets the text up to there, and its tokens but one that reaches beyond. One without text goes with what follows.
     fn forget_to(&mut self, end: usize) {
-        while self.tokens.get(1).map_or(self.text.len(), |(place, _)| *place) <= end
-            && self.tokens.pop_front().is_some()
-        {}
+        let after_first = |tokens: &VecDeque<(usize, _)>| tokens.get(1).map_or(self.text.len(), |(place, _)| *place);
+        while self.tokens.front().is_some_and(|(place, _)| *place < end) && after_first(&self.tokens) <= end {
+            self.tokens.pop_front();
+        }
         self.text.drain(..end);
         for (place, _) in &mut self.tokens {
             *place = place.saturating_sub(end);
@@ -81,6 +82,19 @@ mod tests {
 
     fn told(trail: &mut Trail, text: &str) -> Vec<String> {
         trail.take(text).into_iter().map(|token| token.token).collect()
+    }
+
+    #[test]
+    fn parts_of_characters_go_with_the_whole_one() {
+        let mut trail = Trail::default();
+        trail.push("a", tokens(&["a"]));
+        trail.push("é", tokens(&["", "é"]));
+        assert_eq!(told(&mut trail, "a"), ["a"]);
+        assert_eq!(told(&mut trail, "é"), ["", "é"]);
+        trail.push("a", tokens(&["a"]));
+        trail.push("é", tokens(&["", "é"]));
+        trail.skip("a");
+        assert_eq!(told(&mut trail, "é"), ["", "é"]);
     }
 
     #[test]

@@ -39,8 +39,16 @@ pub enum Source {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Relay {
-    /// How many replicas a request may meet before its first token. More would let one bad request harm many.
+    /// How many replicas a request may be started on, one after the other: those that failed, and those that stopped in the
+    /// middle and handed it over. The bound is for what nobody thought of; see `losses`.
     pub attempts: u32,
+    /// How many replicas a request may see fail or die. It may be the request that kills them: another one is not tried.
+    pub losses: u32,
+    /// Whether an answer of which the client has a part goes on at another replica when its own is lost.
+    pub resume: bool,
+    /// How long such an answer waits for another replica when none is ready.
+    #[serde(with = "humantime_serde")]
+    pub resume_within: Duration,
     /// The longest a request may take when its caller set no deadline.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
@@ -48,6 +56,12 @@ pub struct Relay {
 
 impl Default for Relay {
     fn default() -> Self {
-        Self { attempts: 3, timeout: Duration::from_secs(60 * 60) }
+        Self {
+            attempts: 16,
+            losses: 2,
+            resume: true,
+            resume_within: Duration::from_secs(30),
+            timeout: Duration::from_secs(60 * 60),
+        }
     }
 }

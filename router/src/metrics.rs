@@ -38,6 +38,7 @@ struct OutcomeLabel {
 pub struct Metrics {
     requests: Family<OutcomeLabel, Counter>,
     retries: Counter,
+    resumptions: Counter,
     open: Arc<AtomicU64>,
 }
 
@@ -52,6 +53,11 @@ impl Metrics {
             "Requests sent to another replica because one failed before its first token",
             metrics.retries.clone(),
         );
+        registry.register(
+            "resumptions",
+            "Answers that went on at another replica because theirs failed or stopped in the middle",
+            metrics.resumptions.clone(),
+        );
         registry.register_collector(Box::new(Now { fleet, open: metrics.open.clone() }));
         (metrics, registry)
     }
@@ -65,6 +71,11 @@ impl Metrics {
     /// A request is sent to another replica.
     pub fn retried(&self) {
         self.retries.inc();
+    }
+
+    /// An answer goes on at another replica.
+    pub fn resumed(&self) {
+        self.resumptions.inc();
     }
 }
 

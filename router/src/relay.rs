@@ -1,5 +1,11 @@
-//! The relay: carries a request to a replica and its events back. Retrying happens here and nowhere else: a replica
-//! that fails before its first token is replaced by another one.
+//! The relay: carries a request to a replica and its events back. Trying again happens here and nowhere else: a replica
+//! that fails is replaced by another one, which begins anew where the caller has nothing of the answer yet, and goes on
+//! with it where it has.
+
+mod attempts;
+mod embed;
+mod failure;
+mod passed;
 
 use std::{
     sync::{
@@ -11,21 +17,17 @@ use std::{
 
 use async_stream::stream;
 use cloudach_proto::{
-    inference::Embed,
     session::{
-        Refused,
+        client::Events,
         server::{EventStream, Generate},
     },
-    v1::{
-        EmbedRequest, Embeddings, ErrorCode, Failed, GenerateEvent, GenerateRequest, RequestContext, embed_response,
-        generate_event::Event,
-    },
+    v1::{ErrorCode, Failed, GenerateRequest, RequestContext, generate_event::Event},
 };
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tonic::{Code, Status};
 use tracing::{debug, warn};
 
+use self::{attempts::Attempts, passed::Passed};
 use crate::{
     catalogue::Names,
     config,
@@ -57,11 +59,13 @@ impl Generate for Relay {
                 yield failed.into();
                 return;
             }
+            self.fix_chance(&mut request);
             let expired = sleep_until(deadline);
             tokio::pin!(expired);
-            let mut attempt = Attempt::at(&request.model);
-            'attempts: loop {
-                let (replica, mut events) = match self.start(&request, deadline, &mut attempt) {
+            let mut attempts = Attempts::default();
+            let mut passed = Passed::of(request.resumed.as_ref());
+            loop {
+                let (replica, mut events) = match self.start(&request, deadline, &mut attempts).await {
                     Ok(started) => started,
                     Err(failed) => {
                         flight.finish(Outcome::Failed);
@@ -69,97 +73,44 @@ impl Generate for Relay {
                         return;
                     }
                 };
-                loop {
+                let failed = loop {
                     let event = tokio::select! {
-                        event = events.next() => event.unwrap_or_else(lost),
-                        () = &mut expired => too_late(),
+                        event = events.next() => event.unwrap_or_else(|| failure::lost().into()),
+                        () = &mut expired => failure::timed_out().into(),
                     };
-                    match &event.event {
-                        Some(Event::Failed(failed)) if self.try_another(failed, &attempt) => {
-                            warn!(
-                                request = request.request_id,
-                                replica = replica.name,
-                                attempt = attempt.tried.len(),
-                                error = failed.message,
-                                "replica failed before its first token; trying another"
-                            );
-                            self.metrics.retried();
-                            attempt.failed = Some(failed.clone());
-                            continue 'attempts;
+                    match event.event {
+                        Some(Event::Failed(failed)) => break failed,
+                        Some(Event::Finished(_)) => {
+                            flight.finish(Outcome::Served);
+                            yield event;
+                            return;
                         }
-                        Some(Event::Delta(_)) => attempt.answering = true,
-                        Some(Event::Finished(_)) => flight.finish(Outcome::Served),
-                        Some(Event::Failed(_)) => flight.finish(Outcome::Failed),
-                        Some(Event::Started(_)) | None => {}
+                        Some(Event::Started(ref started)) => {
+                            passed.prompt(started.prompt_tokens);
+                            attempts.runs();
+                        }
+                        Some(Event::Delta(ref delta)) => passed.delta(delta),
+                        None => {}
                     }
-                    let last = event.is_last();
                     yield event;
-                    if last {
-                        return;
-                    }
+                };
+                // First, so that the replica is free of it.
+                drop(events);
+                if failed.retryable && let Some(finished) = passed.end(&request) {
+                    flight.finish(Outcome::Served);
+                    yield finished.into();
+                    return;
                 }
+                if !self.goes_on(&request, &failed, &mut attempts, &passed) {
+                    flight.finish(Outcome::Failed);
+                    yield failed.into();
+                    return;
+                }
+                self.tell(&request, &replica, &failed, &attempts, &passed);
+                request.resumed = passed.resumed();
             }
         };
         events.boxed()
-    }
-}
-
-impl Embed for Relay {
-    async fn embed(&self, mut request: EmbedRequest) -> Result<Embeddings, Failed> {
-        let deadline = self.deadline(request.context.as_ref());
-        let flight = self.metrics.start();
-        self.resolve(&mut request.model).inspect_err(|_| flight.finish(Outcome::Failed))?;
-        let mut attempt = Attempt::at(&request.model);
-        loop {
-            let replica = match self.choose(&request.model, &mut attempt) {
-                Ok(replica) => replica,
-                Err(failed) => {
-                    flight.finish(Outcome::Failed);
-                    return Err(failed);
-                }
-            };
-            pass_on_time(&mut request.context, deadline);
-            let mut client = replica.peer.unary();
-            let failed = match timeout_at(deadline, client.embed(request.clone())).await {
-                Err(_) => timed_out(),
-                Ok(Err(status)) => not_embedded(&status),
-                Ok(Ok(response)) => match response.into_inner().outcome {
-                    Some(embed_response::Outcome::Failed(failed)) => failed,
-                    Some(embed_response::Outcome::Embeddings(embeddings)) => {
-                        flight.finish(Outcome::Served);
-                        return Ok(embeddings);
-                    }
-                    None => Failed::new(ErrorCode::Internal, "the replica gave an empty answer"),
-                },
-            };
-            if !self.try_another(&failed, &attempt) {
-                flight.finish(Outcome::Failed);
-                return Err(failed);
-            }
-            self.metrics.retried();
-            attempt.failed = Some(failed);
-        }
-    }
-}
-
-/// What has been tried for one request.
-#[derive(Debug, Default)]
-struct Attempt {
-    tried: Vec<Arc<Replica>>,
-    /// The last failure, told to the client when nobody is left to try.
-    failed: Option<Failed>,
-    /// The client has seen part of the answer.
-    answering: bool,
-    model: String,
-}
-
-impl Attempt {
-    fn at(model: &str) -> Self {
-        Self { model: model.to_owned(), ..Self::default() }
-    }
-
-    fn has_tried(&self, replica: &Arc<Replica>) -> bool {
-        self.tried.iter().any(|tried| Arc::ptr_eq(tried, replica))
     }
 }
 
@@ -175,47 +126,94 @@ impl Relay {
         Ok(())
     }
 
-    /// Opens the request on the best replica that takes it.
-    fn start(
+    /// Lets chance fall the same way on each replica where an answer could be gone on with by writing it again only.
+    fn fix_chance(&self, request: &mut GenerateRequest) {
+        if request.constraint.is_none() || !self.config.resume {
+            return;
+        }
+        let sampling = request.sampling.get_or_insert_default();
+        if sampling.seed.is_none() && sampling.temperature != Some(0.0) {
+            // Without randomness no seed is as good as any.
+            sampling.seed = getrandom::u32().ok().map(i64::from);
+        }
+    }
+
+    /// Opens the request on the best replica that takes it. An answer that the caller has a part of waits for one.
+    async fn start(
         &self,
         request: &GenerateRequest,
         deadline: Instant,
-        attempt: &mut Attempt,
-    ) -> Result<(Arc<Replica>, cloudach_proto::session::client::Events), Failed> {
+        attempts: &mut Attempts,
+    ) -> Result<(Arc<Replica>, Events), Failed> {
+        let patience = if request.resumed.is_some() { self.config.resume_within } else { Duration::ZERO };
+        let until = deadline.min(Instant::now() + patience);
+        let mut changes = self.fleet.changes();
         loop {
-            let replica = self.choose(&request.model, attempt)?;
+            let Some(replica) = self.choose(&request.model, attempts) else {
+                if let Ok(Ok(())) = timeout_at(until, changes.changed()).await {
+                    continue;
+                }
+                return Err(attempts.take_failure().unwrap_or_else(|| self.unavailable(&request.model)));
+            };
             let mut request = request.clone();
             pass_on_time(&mut request.context, deadline);
             match replica.peer.generate(request) {
                 Ok(events) => return Ok((replica, events)),
                 Err(refused) => {
                     debug!(replica = replica.name, %refused, "replica takes no request");
-                    attempt.failed = Some(refusal(refused));
+                    let failed = failure::refusal(refused);
+                    if !failed.retryable {
+                        return Err(failed);
+                    }
+                    attempts.refuse(failed);
                 }
             }
         }
     }
 
-    fn choose(&self, model: &str, attempt: &mut Attempt) -> Result<Arc<Replica>, Failed> {
+    fn choose(&self, model: &str, attempts: &mut Attempts) -> Option<Arc<Replica>> {
         let ready = self.fleet.ready(model);
-        let fresh = |replica: &&Arc<Replica>| !attempt.has_tried(replica);
-        let choice: Vec<&Arc<Replica>> = ready.iter().filter(fresh).collect();
+        let choice: Vec<&Arc<Replica>> = ready.iter().filter(|replica| attempts.may_ask(replica)).collect();
         let candidates: Vec<_> = choice.iter().map(|replica| replica.candidate()).collect();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let Some(index) = pick::least_loaded(&candidates, turn) else {
-            return Err(attempt.failed.take().unwrap_or_else(|| self.unavailable(model)));
-        };
-        let replica = choice[index].clone();
-        attempt.tried.push(replica.clone());
-        Ok(replica)
+        let replica = choice[pick::least_loaded(&candidates, turn)?].clone();
+        attempts.start(&replica);
+        Some(replica)
     }
 
-    /// Whether the failure is the replica's and the client has seen nothing yet.
-    fn try_another(&self, failed: &Failed, attempt: &Attempt) -> bool {
-        failed.retryable
-            && !attempt.answering
-            && attempt.tried.len() < self.config.attempts as usize
-            && self.fleet.ready(&attempt.model).iter().any(|replica| !attempt.has_tried(replica))
+    fn has_another(&self, model: &str, attempts: &Attempts) -> bool {
+        self.fleet.ready(model).iter().any(|replica| attempts.may_ask(replica))
+    }
+
+    /// Whether another replica is to answer, or to go on with the answer.
+    fn goes_on(&self, request: &GenerateRequest, failed: &Failed, attempts: &mut Attempts, passed: &Passed) -> bool {
+        let may = attempts.fail(failed, &self.config);
+        match passed.is_begun() {
+            // One is waited for.
+            true => may && self.config.resume,
+            false => may && self.has_another(&request.model, attempts),
+        }
+    }
+
+    fn tell(
+        &self,
+        request: &GenerateRequest,
+        replica: &Replica,
+        failed: &Failed,
+        attempts: &Attempts,
+        passed: &Passed,
+    ) {
+        let begun = passed.is_begun();
+        let what = if begun { "its answer goes on at another one" } else { "another one is tried" };
+        warn!(
+            request = request.request_id,
+            replica = replica.name,
+            attempt = attempts.starts(),
+            tokens = passed.tokens(),
+            error = failed.message,
+            "replica failed: {what}"
+        );
+        if begun { self.metrics.resumed() } else { self.metrics.retried() }
     }
 
     fn unavailable(&self, model: &str) -> Failed {
@@ -241,36 +239,4 @@ fn pass_on_time(context: &mut Option<RequestContext>, deadline: Instant) {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn refusal(refused: Refused) -> Failed {
-    let code = match refused {
-        Refused::Draining => ErrorCode::ShuttingDown,
-        Refused::Broken => ErrorCode::ReplicaLost,
-        Refused::Full => ErrorCode::Overloaded,
-        Refused::TooLarge(_) => return Failed::new(ErrorCode::InvalidRequest, refused.to_string()),
-    };
-    Failed::retryable(code, refused.to_string())
-}
-
-/// What a call that brought no answer means: a replica that is lost, or an answer that cannot be carried.
-fn not_embedded(status: &Status) -> Failed {
-    match status.code() {
-        Code::Unavailable | Code::Aborted | Code::Cancelled | Code::Unknown => {
-            Failed::retryable(ErrorCode::ReplicaLost, status.message())
-        }
-        _ => Failed::new(ErrorCode::Internal, status.message()),
-    }
-}
-
-fn lost() -> GenerateEvent {
-    Failed::retryable(ErrorCode::ReplicaLost, "the replica's stream ended without a result").into()
-}
-
-fn timed_out() -> Failed {
-    Failed::new(ErrorCode::DeadlineExceeded, "the request took longer than its time-out")
-}
-
-fn too_late() -> GenerateEvent {
-    timed_out().into()
 }

@@ -1,0 +1,82 @@
+//! Which replicas a request has met, and whether it may meet another one. No I/O.
+
+use std::sync::Arc;
+
+use cloudach_proto::v1::{ErrorCode, Failed};
+
+use crate::{config, fleet::Replica};
+
+/// What has been tried for one request.
+#[derive(Debug, Default)]
+pub struct Attempts {
+    /// Those that are not to be asked again: they are lost, or have refused it since it last ran.
+    avoided: Vec<Arc<Replica>>,
+    /// Replicas that were lost, or failed, while they worked on it: it may be what harms them.
+    losses: u32,
+    /// How often it was started on a replica.
+    starts: u32,
+    /// The last failure, told to the caller when nobody is left to try.
+    failed: Option<Failed>,
+}
+
+impl Attempts {
+    /// Whether the replica may be asked.
+    pub fn may_ask(&self, replica: &Arc<Replica>) -> bool {
+        !self.avoided.iter().any(|avoided| Arc::ptr_eq(avoided, replica))
+    }
+
+    /// The replica is asked.
+    pub fn start(&mut self, replica: &Arc<Replica>) {
+        self.avoided.push(replica.clone());
+        self.starts += 1;
+    }
+
+    /// The replica that was asked last works on it: those that had no room before may have it when it fails.
+    pub fn runs(&mut self) {
+        if self.avoided.len() > 1 {
+            self.avoided.drain(..self.avoided.len() - 1);
+        }
+    }
+
+    /// The replica that was asked last took nothing.
+    pub fn refuse(&mut self, failed: Failed) {
+        self.starts = self.starts.saturating_sub(1);
+        self.failed = Some(failed);
+    }
+
+    /// It failed. Whether another replica may be asked.
+    pub fn fail(&mut self, failed: &Failed, config: &config::Relay) -> bool {
+        if is_loss(failed.code()) {
+            self.losses += 1;
+        }
+        self.failed = Some(failed.clone());
+        failed.retryable && self.losses < config.losses && self.starts < config.attempts
+    }
+
+    /// The last failure.
+    pub fn take_failure(&mut self) -> Option<Failed> {
+        self.failed.take()
+    }
+
+    /// How often it was started on a replica.
+    pub fn starts(&self) -> u32 {
+        self.starts
+    }
+}
+
+/// Whether a failure may be the request's own doing. Who has no room, or stops, has come to no harm.
+fn is_loss(code: ErrorCode) -> bool {
+    match code {
+        ErrorCode::ReplicaLost | ErrorCode::EngineFailed | ErrorCode::EngineOutOfMemory | ErrorCode::Internal => true,
+        ErrorCode::Unspecified
+        | ErrorCode::InvalidRequest
+        | ErrorCode::Unsupported
+        | ErrorCode::ContextLengthExceeded
+        | ErrorCode::ModelNotFound
+        | ErrorCode::ModelUnavailable
+        | ErrorCode::Overloaded
+        | ErrorCode::DeadlineExceeded
+        | ErrorCode::SlowReader
+        | ErrorCode::ShuttingDown => false,
+    }
+}

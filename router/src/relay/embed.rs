@@ -1,0 +1,49 @@
+//! Embeddings: one call, carried to another replica when the first one fails.
+
+use cloudach_proto::{
+    inference::Embed,
+    v1::{EmbedRequest, Embeddings, ErrorCode, Failed, embed_response},
+};
+use tokio::time::timeout_at;
+
+use super::{
+    Relay,
+    attempts::Attempts,
+    failure::{not_embedded, timed_out},
+    pass_on_time,
+};
+use crate::metrics::Outcome;
+
+impl Embed for Relay {
+    async fn embed(&self, mut request: EmbedRequest) -> Result<Embeddings, Failed> {
+        let deadline = self.deadline(request.context.as_ref());
+        let flight = self.metrics.start();
+        self.resolve(&mut request.model).inspect_err(|_| flight.finish(Outcome::Failed))?;
+        let mut attempts = Attempts::default();
+        loop {
+            let Some(replica) = self.choose(&request.model, &mut attempts) else {
+                flight.finish(Outcome::Failed);
+                return Err(attempts.take_failure().unwrap_or_else(|| self.unavailable(&request.model)));
+            };
+            pass_on_time(&mut request.context, deadline);
+            let mut client = replica.peer.unary();
+            let failed = match timeout_at(deadline, client.embed(request.clone())).await {
+                Err(_) => timed_out(),
+                Ok(Err(status)) => not_embedded(&status),
+                Ok(Ok(response)) => match response.into_inner().outcome {
+                    Some(embed_response::Outcome::Failed(failed)) => failed,
+                    Some(embed_response::Outcome::Embeddings(embeddings)) => {
+                        flight.finish(Outcome::Served);
+                        return Ok(embeddings);
+                    }
+                    None => Failed::new(ErrorCode::Internal, "the replica gave an empty answer"),
+                },
+            };
+            if !attempts.fail(&failed, &self.config) || !self.has_another(&request.model, &attempts) {
+                flight.finish(Outcome::Failed);
+                return Err(failed);
+            }
+            self.metrics.retried();
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What was passed on of an answer, so that another replica can go on with it. No I/O.
+
+use cloudach_proto::v1::{Delta, FinishReason, Finished, GenerateRequest, Resumed, TokenUsage};
+
+/// What the caller has of an answer. Four bytes a token: no text is kept.
+#[derive(Debug, Default)]
+pub struct Passed {
+    token_ids: Vec<u32>,
+    /// How many of the tokens there were when text was last passed on. Those after it show nothing yet: they may be a part
+    /// of a character, or the end of the answer.
+    shown: usize,
+    text_bytes: u64,
+    logprobs: u32,
+    /// As first told. 0: not yet.
+    prompt_tokens: u32,
+}
+
+impl Passed {
+    /// What the caller had already when it asked.
+    pub fn of(resumed: Option<&Resumed>) -> Self {
+        let Some(resumed) = resumed else { return Self::default() };
+        Self {
+            token_ids: resumed.token_ids.clone(),
+            shown: resumed.token_ids.len(),
+            text_bytes: resumed.text_bytes,
+            logprobs: resumed.logprobs,
+            prompt_tokens: 0,
+        }
+    }
+
+    /// How many tokens the caller has.
+    pub fn tokens(&self) -> usize {
+        self.token_ids.len()
+    }
+
+    /// The prompt has so many tokens. 0: this event did not say.
+    pub fn prompt(&mut self, tokens: u32) {
+        if self.prompt_tokens == 0 {
+            self.prompt_tokens = tokens;
+        }
+    }
+
+    /// A delta is passed on.
+    pub fn delta(&mut self, delta: &Delta) {
+        self.prompt(delta.prompt_tokens);
+        self.token_ids.extend_from_slice(&delta.token_ids);
+        if !delta.text.is_empty() {
+            self.shown = self.token_ids.len();
+        }
+        self.text_bytes += delta.text.len() as u64;
+        self.logprobs = self.logprobs.saturating_add(u32::try_from(delta.logprobs.len()).unwrap_or(u32::MAX));
+    }
+
+    /// Whether the caller has anything of the answer.
+    pub fn is_begun(&self) -> bool {
+        !self.token_ids.is_empty() || self.text_bytes > 0
+    }
+
+    /// How a replica is told to go on. None: it may begin anew, as nothing can be seen yet. Tokens that show nothing are
+    /// generated again, and come out as they did where chance has no part in it.
+    pub fn resumed(&self) -> Option<Resumed> {
+        (self.shown > 0).then(|| Resumed {
+            token_ids: self.token_ids[..self.shown].to_vec(),
+            text_bytes: self.text_bytes,
+            logprobs: self.logprobs,
+        })
+    }
+
+    /// The end of an answer to which nothing is missing but the word that it ended.
+    pub fn end(&self, request: &GenerateRequest) -> Option<Finished> {
+        let most = request.sampling.as_ref()?.max_tokens? as usize;
+        if self.shown < most || self.shown < self.token_ids.len() {
+            return None;
+        }
+        let usage = TokenUsage {
+            prompt_tokens: self.prompt_tokens,
+            completion_tokens: u32::try_from(self.token_ids.len()).unwrap_or(u32::MAX),
+            cached_tokens: 0,
+        };
+        Some(Finished { reason: FinishReason::Length.into(), usage: Some(usage), stop: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloudach_proto::v1::{Sampling, TokenLogprob};
+
+    use super::*;
+
+    fn passed(deltas: &[(&[u32], &str, usize)]) -> Passed {
+        let mut passed = Passed::default();
+        for &(ids, text, entries) in deltas {
+            let logprobs = vec![TokenLogprob::default(); entries];
+            passed.delta(&Delta { token_ids: ids.to_vec(), text: text.to_owned(), logprobs, ..Delta::default() });
+        }
+        passed
+    }
+
+    #[test]
+    fn it_goes_on_behind_the_last_token_that_shows() {
+        assert_eq!(passed(&[]).resumed(), None);
+        assert_eq!(passed(&[(&[7], "", 0)]).resumed(), None);
+        let resumed = |token_ids: &[u32], text_bytes, logprobs| {
+            Some(Resumed { token_ids: token_ids.to_vec(), text_bytes, logprobs })
+        };
+        let mut parts = passed(&[(&[5], "a", 1), (&[6], "", 0), (&[7], "é", 2)]);
+        assert_eq!(parts.resumed(), resumed(&[5, 6, 7], 3, 3));
+        parts.delta(&Delta { token_ids: vec![8, 9], ..Delta::default() });
+        assert_eq!(parts.resumed(), resumed(&[5, 6, 7], 3, 3), "the first part of a character");
+    }
+
+    #[test]
+    fn an_answer_with_all_its_tokens_is_over() {
+        let asked = |max_tokens| GenerateRequest {
+            sampling: Some(Sampling { max_tokens, ..Sampling::default() }),
+            ..GenerateRequest::default()
+        };
+        let mut whole = passed(&[(&[5], "a", 0), (&[6], "b", 0)]);
+        whole.prompt(3);
+        whole.prompt(9);
+        let usage = whole.end(&asked(Some(2))).unwrap().usage.unwrap();
+        assert_eq!((usage.prompt_tokens, usage.completion_tokens), (3, 2), "as it was told first");
+        assert_eq!(whole.end(&asked(Some(3))), None);
+        assert_eq!(whole.end(&asked(None)), None);
+        whole.delta(&Delta { token_ids: vec![7], ..Delta::default() });
+        assert_eq!(whole.end(&asked(Some(3))), None, "what its last token is does not show");
+    }
+}
