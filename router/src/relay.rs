@@ -39,6 +39,9 @@ use crate::{
 /// What a client is told to wait for when no replica of its model is ready.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// How long an answer waits for another replica before its own may be asked again.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// Carries requests between edges and replicas.
 #[derive(Debug)]
 pub struct Relay {
@@ -138,7 +141,8 @@ impl Relay {
         }
     }
 
-    /// Opens the request on the best replica that takes it. An answer that the caller has a part of waits for one.
+    /// Opens the request on the best replica that takes it. An answer that the caller has a part of waits for one, and when
+    /// nobody else comes, those that failed it may try again.
     async fn start(
         &self,
         request: &GenerateRequest,
@@ -150,10 +154,14 @@ impl Relay {
         let mut changes = self.fleet.changes();
         loop {
             let Some(replica) = self.choose(&request.model, attempts) else {
-                if let Ok(Ok(())) = timeout_at(until, changes.changed()).await {
-                    continue;
+                let now = Instant::now();
+                if now >= until {
+                    return Err(attempts.take_failure().unwrap_or_else(|| self.unavailable(&request.model)));
                 }
-                return Err(attempts.take_failure().unwrap_or_else(|| self.unavailable(&request.model)));
+                if timeout_at(until.min(now + AGAIN_AFTER), changes.changed()).await.is_err() {
+                    attempts.forgive();
+                }
+                continue;
             };
             let mut request = request.clone();
             pass_on_time(&mut request.context, deadline);

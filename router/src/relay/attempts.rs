@@ -44,6 +44,11 @@ impl Attempts {
         self.failed = Some(failed);
     }
 
+    /// Nobody else is there: whoever failed it may be asked again.
+    pub fn forgive(&mut self) {
+        self.avoided.clear();
+    }
+
     /// It failed. Whether another replica may be asked.
     pub fn fail(&mut self, failed: &Failed, config: &config::Relay) -> bool {
         if is_loss(failed.code()) {

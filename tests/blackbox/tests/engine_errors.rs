@@ -37,6 +37,8 @@ static FLEET: Shared = Shared::new(|| {
             Replica { model: "absent", engine: Engine::Absent },
         ],
         edge: json!({ "stream": { "keep_alive": "200ms" } }),
+        // What is told when nothing can be done.
+        router: json!({ "relay": { "resume": false } }),
         sidecar: json!({ "limits": { "stall_timeout": STALL, "max_event": 1 << 20 } }),
         ..Plan::default()
     })
@@ -200,7 +202,7 @@ fn a_replica_whose_engine_is_not_there_is_a_503() {
 /// Also that chats can still be checked and refused properly while the engine is away.
 #[test]
 fn an_engine_that_dies_is_a_503_until_it_is_back() {
-    let mut fleet = Fleet::start(Plan::default());
+    let mut fleet = Fleet::start(Plan { router: json!({ "relay": { "resume": false } }), ..Plan::default() });
     let client = fleet.client();
     let mut open = client.stream(CHAT, &with(chat("[[tokens=10000]][[delay=10ms]]"), json!({ "stream": true })));
     open.chunk();

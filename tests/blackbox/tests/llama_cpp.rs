@@ -12,6 +12,8 @@ const COMPLETIONS: &str = "/v1/completions";
 static FLEET: Shared = Shared::new(|| {
     Fleet::start(Plan {
         replicas: vec![Replica::fake(Script::vllm()), Replica::of("llama", Script::llama_cpp())],
+        // What is told when nothing can be done.
+        router: json!({ "relay": { "resume": false } }),
         ..Plan::default()
     })
 });

@@ -11,7 +11,7 @@ const CHAT: &str = "/v1/chat/completions";
 const COMPLETIONS: &str = "/v1/completions";
 
 /// Whole answers are broken at one token in so many: they are the same answer, asked once at its end.
-const WHOLE: usize = 9;
+const WHOLE: u32 = 9;
 
 /// Two replicas of a model that calls in its own notation.
 fn fleet(script: &Script) -> Fleet {
@@ -148,7 +148,7 @@ fn every_token(name: &str, script: &Script, path: &str, request: &Value, tokens:
         strike(at);
         assert_eq!(streamed(&client, path, request), undisturbed, "{name} streamed, broken at token {at}");
         broken += 1.0;
-        if at as usize % WHOLE == 0 {
+        if at.is_multiple_of(WHOLE) {
             strike(at);
             assert_eq!(whole(&client, path, request), undisturbed, "{name} whole, broken at token {at}");
             broken += 1.0;
