@@ -130,6 +130,11 @@ impl Fleet {
         self.ready.load().get(model).map_or(0, Vec::len)
     }
 
+    /// How many replicas are ready to serve a model. One that serves several counts for each.
+    pub fn all_ready(&self) -> usize {
+        self.ready.load().values().map(Vec::len).sum()
+    }
+
     /// What replicas have said of `model`. A schema must be in words that each of them understands, as any may get it.
     pub fn known(&self, model: &str) -> Known {
         let mut known = self.known.lock().get(model).cloned().unwrap_or_default();

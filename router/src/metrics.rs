@@ -114,9 +114,10 @@ impl fmt::Debug for Now {
 
 impl Collector for Now {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let figures: [(&str, &str, u64); 2] = [
+        let figures: [(&str, &str, u64); 3] = [
             ("requests_open", "Requests on their way through this router", self.open.load(Ordering::Relaxed)),
             ("replicas_attached", "Replicas that are attached", self.fleet.attached() as u64),
+            ("replicas_ready", "Replicas that serve a model now", self.fleet.all_ready() as u64),
         ];
         for (name, help, value) in figures {
             let gauge = ConstGauge::new(value);
