@@ -114,6 +114,7 @@ impl Edge {
             tracestate: arrival.tracestate.clone(),
             tenant: caller.tenant.clone(),
             timeout_ms: u64::try_from(self.config.limits.request_time.as_millis()).unwrap_or(u64::MAX),
+            ..RequestContext::default()
         }
     }
 }

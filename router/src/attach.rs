@@ -98,7 +98,10 @@ async fn follow(fleet: &Fleet, replica: &Replica, mut reports: Streaming<Sidecar
         };
         silent_at = Instant::now() + SILENCE;
         match report.report {
-            Some(Report::Load(load)) => replica.report(&load),
+            Some(Report::Load(load)) => {
+                replica.report(load);
+                fleet.make_room();
+            }
             Some(Report::Model(state)) => {
                 info!(
                     replica = replica.name,

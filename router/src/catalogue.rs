@@ -9,7 +9,7 @@ use cloudach_proto::v1::{self, EngineCounts, TokenCounting, token_counting};
 use cloudach_service::config::{self, ConfigError};
 use serde::Deserialize;
 
-use crate::config::Source;
+use crate::{config::Source, pick::Policy};
 
 /// The models, by the name that clients use.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -45,6 +45,11 @@ pub struct Entry {
     pub reasoning_format: Option<String>,
     /// What its tokens cost. Absent: nothing.
     pub prices: Option<Prices>,
+    /// By what a replica is picked for a request.
+    pub policy: Policy,
+    /// The most requests that a replica works on at a time; others wait in the router, which is fair between tenants.
+    /// Absent: until some wait in the engine's own queue.
+    pub max_concurrent: Option<u32>,
 }
 
 /// What a million tokens cost, in US dollars.
@@ -174,6 +179,11 @@ impl Names {
     /// The model that `name`, an id or an alias, stands for.
     pub fn resolve(&self, name: &str) -> Option<&str> {
         self.by_name.get(name).map(String::as_str)
+    }
+
+    /// What is said of a model, by its id.
+    pub fn entry(&self, model: &str) -> Option<&Entry> {
+        self.models.get(model)
     }
 
     /// All models, by id.

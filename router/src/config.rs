@@ -20,6 +20,9 @@ pub struct Config {
     /// How replicas are tried.
     #[serde(default)]
     pub relay: Relay,
+    /// How requests wait when every replica of their model is busy.
+    #[serde(default)]
+    pub queue: Queue,
     /// How the process stops.
     #[serde(default)]
     pub drain: Drain,
@@ -33,6 +36,23 @@ pub enum Source {
     File(PathBuf),
     /// Here.
     Here(Catalogue),
+}
+
+/// How requests wait when every replica of their model is busy.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Queue {
+    /// The most requests that wait for one model. Each keeps its prompt in memory.
+    pub most: usize,
+    /// The longest that a request waits. One that would wait longer, as things go, is refused at once.
+    #[serde(with = "humantime_serde")]
+    pub wait: Duration,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { most: 1000, wait: Duration::from_secs(10) }
+    }
 }
 
 /// How replicas are tried.

@@ -14,9 +14,9 @@ use cloudach_proto::{
     v1::{Capabilities, ChatTemplate, Load, ModelPhase, ModelState, ModelTraits, SchemaWords},
 };
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-use crate::pick::Candidate;
+use crate::pick::prefix::Seen;
 
 /// A sidecar that is attached.
 #[derive(Debug)]
@@ -25,30 +25,50 @@ pub struct Replica {
     pub peer: Peer,
     /// What it last said of each model.
     models: Mutex<HashMap<String, ModelState>>,
-    reported: AtomicU32,
-    /// The bits of an `f32`.
-    kv_cache_usage: AtomicU32,
+    /// What it last said of how busy it is.
+    load: Mutex<Load>,
+    /// Requests that this router has there, or has decided to send there.
+    in_flight: AtomicU32,
+    /// What it has read.
+    pub seen: Seen,
 }
 
 impl Replica {
     /// A replica that has not said anything yet.
     pub fn new(name: String, peer: Peer) -> Self {
-        Self { name, peer, models: Mutex::default(), reported: AtomicU32::new(0), kv_cache_usage: AtomicU32::new(0) }
+        Self {
+            name,
+            peer,
+            models: Mutex::default(),
+            load: Mutex::default(),
+            in_flight: AtomicU32::new(0),
+            seen: Seen::default(),
+        }
     }
 
     /// Takes its report of how busy it is.
-    pub fn report(&self, load: &Load) {
-        self.reported.store(load.running.saturating_add(load.waiting), Ordering::Relaxed);
-        self.kv_cache_usage.store(load.kv_cache_usage.to_bits(), Ordering::Relaxed);
+    pub fn report(&self, load: Load) {
+        *self.load.lock() = load;
     }
 
-    /// What the pick needs to know.
-    pub fn candidate(&self) -> Candidate {
-        Candidate {
-            in_flight: self.peer.open_requests(),
-            reported: self.reported.load(Ordering::Relaxed) as usize,
-            kv_cache_usage: f32::from_bits(self.kv_cache_usage.load(Ordering::Relaxed)),
-        }
+    /// How busy it said it was.
+    pub fn load(&self) -> Load {
+        *self.load.lock()
+    }
+
+    /// A request is sent there.
+    pub fn take_off(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request has come back from there.
+    pub fn land(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Requests that this router has there.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
     }
 }
 
@@ -70,6 +90,8 @@ pub struct Fleet {
     /// The replicas that are ready, by model: what requests read, without a lock.
     ready: ArcSwap<HashMap<String, Vec<Arc<Replica>>>>,
     changed: watch::Sender<()>,
+    /// Somewhere there may be more room than before.
+    room: Notify,
 }
 
 impl Default for Fleet {
@@ -79,6 +101,7 @@ impl Default for Fleet {
             known: Mutex::default(),
             ready: ArcSwap::default(),
             changed: watch::Sender::new(()),
+            room: Notify::new(),
         }
     }
 }
@@ -178,6 +201,16 @@ impl Fleet {
         self.changed.subscribe()
     }
 
+    /// Somewhere there may be more room than before.
+    pub fn make_room(&self) {
+        self.room.notify_one();
+    }
+
+    /// Waits for more room. For one who waits.
+    pub async fn room_made(&self) {
+        self.room.notified().await;
+    }
+
     fn publish(&self) {
         let replicas = self.replicas.lock();
         let mut ready: HashMap<String, Vec<Arc<Replica>>> = HashMap::new();
@@ -193,5 +226,6 @@ impl Fleet {
         self.ready.store(Arc::new(ready));
         drop(replicas);
         self.changed.send_replace(());
+        self.make_room();
     }
 }

@@ -8,10 +8,12 @@ pub mod config;
 mod fleet;
 mod metrics;
 mod pick;
+mod picker;
+mod queue;
 mod relay;
 mod watch;
 
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::sync::Arc;
 
 use cloudach_proto::{
     DESCRIPTORS, inference,
@@ -31,6 +33,8 @@ use crate::{
     config::Config,
     fleet::Fleet,
     metrics::Metrics,
+    picker::Picker,
+    queue::Queues,
     relay::Relay,
     watch::Watch,
 };
@@ -53,7 +57,11 @@ pub enum RouterError {
 pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
     let names = Names::load(&config.catalogue)?;
     let fleet = Arc::new(Fleet::default());
-    let (metrics, registry) = Metrics::new(fleet.clone());
+    // Without randomness prompts can be made that are taken for one another: a worse pick, and no more.
+    let picker = Arc::new(Picker::new(names.clone(), fleet.clone(), getrandom::u64().unwrap_or_default()));
+    let models = names.models().map(|(model, _)| model);
+    let queues = Arc::new(Queues::new(models, picker.clone(), config.queue));
+    let (metrics, registry) = Metrics::new(fleet.clone(), queues.clone());
     let running = Running::default();
 
     let listener = Listener::bind(&config.listen).await?;
@@ -63,8 +71,9 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
     }
     info!(models = names.models().count(), "catalogue loaded");
 
-    let relay =
-        Relay { names: names.clone(), fleet: fleet.clone(), config: config.relay, metrics, turn: AtomicUsize::new(0) };
+    let serving = queues.clone();
+    running.background.spawn(running.kill.clone().run_until_cancelled_owned(async move { serving.serve().await }));
+    let relay = Relay { names: names.clone(), fleet: fleet.clone(), config: config.relay, metrics, picker, queues };
     let stopping = Stopping { drain: running.drain.clone(), kill: running.kill.clone() };
     let (server, health) = grpc::server(DESCRIPTORS)?;
     let services = server

@@ -7,13 +7,7 @@ mod embed;
 mod failure;
 mod passed;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_stream::stream;
 use cloudach_proto::{
@@ -33,7 +27,8 @@ use crate::{
     config,
     fleet::{Fleet, Replica},
     metrics::{Metrics, Outcome},
-    pick,
+    picker::{Picker, Placed, Wanted},
+    queue::Queues,
 };
 
 /// What a client is told to wait for when no replica of its model is ready.
@@ -49,7 +44,8 @@ pub struct Relay {
     pub fleet: Arc<Fleet>,
     pub config: config::Relay,
     pub metrics: Metrics,
-    pub turn: AtomicUsize,
+    pub picker: Arc<Picker>,
+    pub queues: Arc<Queues>,
 }
 
 impl Generate for Relay {
@@ -67,8 +63,9 @@ impl Generate for Relay {
             tokio::pin!(expired);
             let mut attempts = Attempts::default();
             let mut passed = Passed::of(request.resumed.as_ref());
+            let wanted = Arc::new(self.picker.wanted(&request));
             loop {
-                let (replica, mut events) = match self.start(&request, deadline, &mut attempts).await {
+                let (placed, mut events) = match self.start(&request, &wanted, deadline, &mut attempts).await {
                     Ok(started) => started,
                     Err(failed) => {
                         flight.finish(Outcome::Failed);
@@ -77,20 +74,24 @@ impl Generate for Relay {
                     }
                 };
                 let failed = loop {
-                    let event = tokio::select! {
+                    let mut event = tokio::select! {
                         event = events.next() => event.unwrap_or_else(|| failure::lost().into()),
                         () = &mut expired => failure::timed_out().into(),
                     };
                     match event.event {
                         Some(Event::Failed(failed)) => break failed,
-                        Some(Event::Finished(_)) => {
+                        Some(Event::Finished(ref finished)) => {
+                            placed.learn(finished.usage.as_ref());
                             flight.finish(Outcome::Served);
                             yield event;
                             return;
                         }
-                        Some(Event::Started(ref started)) => {
+                        Some(Event::Started(ref mut started)) => {
                             passed.prompt(started.prompt_tokens);
                             attempts.runs();
+                            if request.context.as_ref().is_some_and(|context| context.explain) {
+                                started.picked = placed.why.to_string();
+                            }
                         }
                         Some(Event::Delta(ref delta)) => passed.delta(delta),
                         None => {}
@@ -109,7 +110,7 @@ impl Generate for Relay {
                     yield failed.into();
                     return;
                 }
-                self.tell(&request, &replica, &failed, &attempts, &passed);
+                self.tell(&request, &placed.replica, &failed, &attempts, &passed);
                 request.resumed = passed.resumed();
             }
         };
@@ -141,34 +142,25 @@ impl Relay {
         }
     }
 
-    /// Opens the request on the best replica that takes it. An answer that the caller has a part of waits for one, and when
-    /// nobody else comes, those that failed it may try again.
+    /// Opens the request on the best replica that takes it.
     async fn start(
         &self,
         request: &GenerateRequest,
+        wanted: &Arc<Wanted>,
         deadline: Instant,
         attempts: &mut Attempts,
-    ) -> Result<(Arc<Replica>, Events), Failed> {
-        let patience = if request.resumed.is_some() { self.config.resume_within } else { Duration::ZERO };
-        let until = deadline.min(Instant::now() + patience);
-        let mut changes = self.fleet.changes();
+    ) -> Result<(Placed, Events), Failed> {
         loop {
-            let Some(replica) = self.choose(&request.model, attempts) else {
-                let now = Instant::now();
-                if now >= until {
-                    return Err(attempts.take_failure().unwrap_or_else(|| self.unavailable(&request.model)));
-                }
-                if timeout_at(until.min(now + AGAIN_AFTER), changes.changed()).await.is_err() {
-                    attempts.forgive();
-                }
-                continue;
+            let placed = match attempts.is_first() && request.resumed.is_none() {
+                true => self.place(wanted, deadline, attempts).await?,
+                false => self.place_again(request, wanted, deadline, attempts).await?,
             };
             let mut request = request.clone();
             pass_on_time(&mut request.context, deadline);
-            match replica.peer.generate(request) {
-                Ok(events) => return Ok((replica, events)),
+            match placed.replica.peer.generate(request) {
+                Ok(events) => return Ok((placed, events)),
                 Err(refused) => {
-                    debug!(replica = replica.name, %refused, "replica takes no request");
+                    debug!(replica = placed.replica.name, %refused, "replica takes no request");
                     let failed = failure::refusal(refused);
                     if !failed.retryable {
                         return Err(failed);
@@ -179,14 +171,41 @@ impl Relay {
         }
     }
 
-    fn choose(&self, model: &str, attempts: &mut Attempts) -> Option<Arc<Replica>> {
-        let ready = self.fleet.ready(model);
-        let choice: Vec<&Arc<Replica>> = ready.iter().filter(|replica| attempts.may_ask(replica)).collect();
-        let candidates: Vec<_> = choice.iter().map(|replica| replica.candidate()).collect();
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let replica = choice[pick::least_loaded(&candidates, turn)?].clone();
-        attempts.start(&replica);
-        Some(replica)
+    /// The first place of a request: it waits where there is no room.
+    async fn place(&self, wanted: &Arc<Wanted>, deadline: Instant, attempts: &mut Attempts) -> Result<Placed, Failed> {
+        if self.fleet.ready_count(&wanted.model) == 0 {
+            return Err(self.unavailable(&wanted.model));
+        }
+        let placed = self.queues.place(wanted, deadline).await?;
+        attempts.start(&placed.replica);
+        Ok(placed)
+    }
+
+    /// A further place: it has waited before. An answer that the caller has a part of waits for a replica, and when nobody
+    /// else comes, those that failed it may try again.
+    async fn place_again(
+        &self,
+        request: &GenerateRequest,
+        wanted: &Wanted,
+        deadline: Instant,
+        attempts: &mut Attempts,
+    ) -> Result<Placed, Failed> {
+        let patience = if request.resumed.is_some() { self.config.resume_within } else { Duration::ZERO };
+        let until = deadline.min(Instant::now() + patience);
+        let mut changes = self.fleet.changes();
+        loop {
+            if let Some(placed) = self.picker.pick(wanted, |replica| attempts.may_ask(replica)) {
+                attempts.start(&placed.replica);
+                return Ok(placed);
+            }
+            let now = Instant::now();
+            if now >= until {
+                return Err(attempts.take_failure().unwrap_or_else(|| self.unavailable(&request.model)));
+            }
+            if timeout_at(until.min(now + AGAIN_AFTER), changes.changed()).await.is_err() {
+                attempts.forgive();
+            }
+        }
     }
 
     fn has_another(&self, model: &str, attempts: &Attempts) -> bool {

@@ -30,7 +30,8 @@ STORY = [{"role": "user", "content": "Tell me a story about a ship."}]
 def command(engine, port):
     if engine == "llama_cpp":
         return [".venv/bin/python", "deploy/local/engines/llama_cpp.py", "--port", str(port), "--alias", MODEL]
-    return ["deploy/local/engines/vllm.sh", "chat-model", MODEL, "--port", str(port)]
+    # What it reads it computes in another order than what it writes: in 16 bits two likely words may change places.
+    return ["deploy/local/engines/vllm.sh", "chat-model", MODEL, "--port", str(port), "--dtype", "float32"]
 
 
 def engine_at(port):

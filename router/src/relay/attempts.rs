@@ -25,6 +25,11 @@ impl Attempts {
         !self.avoided.iter().any(|avoided| Arc::ptr_eq(avoided, replica))
     }
 
+    /// Whether nobody was asked yet.
+    pub fn is_first(&self) -> bool {
+        self.avoided.is_empty() && self.failed.is_none()
+    }
+
     /// The replica is asked.
     pub fn start(&mut self, replica: &Arc<Replica>) {
         self.avoided.push(replica.clone());

@@ -12,7 +12,7 @@ use super::{
     failure::{not_embedded, timed_out},
     pass_on_time,
 };
-use crate::metrics::Outcome;
+use crate::{metrics::Outcome, picker::Wanted};
 
 impl Embed for Relay {
     async fn embed(&self, mut request: EmbedRequest) -> Result<Embeddings, Failed> {
@@ -20,13 +20,15 @@ impl Embed for Relay {
         let flight = self.metrics.start();
         self.resolve(&mut request.model).inspect_err(|_| flight.finish(Outcome::Failed))?;
         let mut attempts = Attempts::default();
+        let wanted = Wanted::embedding(&request.model);
         loop {
-            let Some(replica) = self.choose(&request.model, &mut attempts) else {
+            let Some(placed) = self.picker.pick(&wanted, |replica| attempts.may_ask(replica)) else {
                 flight.finish(Outcome::Failed);
                 return Err(attempts.take_failure().unwrap_or_else(|| self.unavailable(&request.model)));
             };
+            attempts.start(&placed.replica);
             pass_on_time(&mut request.context, deadline);
-            let mut client = replica.peer.unary();
+            let mut client = placed.replica.peer.unary();
             let failed = match timeout_at(deadline, client.embed(request.clone())).await {
                 Err(_) => timed_out(),
                 Ok(Err(status)) => not_embedded(&status),

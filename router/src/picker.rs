@@ -1,0 +1,166 @@
+//! Picks a replica for a request out of what the fleet says now, and counts what is in flight there.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use cloudach_proto::v1::{GenerateRequest, Priority, TokenUsage};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::{
+    catalogue::Names,
+    fleet::{Fleet, Replica},
+    pick::{self, Ask, Candidate, Policy, Why, prefix::Blocks},
+    queue::Class,
+};
+
+/// Tokens that an answer without a bound is expected to have, where requests are weighed against one another.
+const USUAL_ANSWER: u32 = 256;
+
+/// Requests that wait in an engine's own queue while it is said to have room, so that it never runs dry.
+const KEPT_WAITING: u32 = 8;
+
+/// Requests that may be on their way to an engine before it reports again.
+const UNREPORTED: u32 = 512;
+
+/// What is to be known of a request to place it.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    pub model: String,
+    pub tenant: String,
+    pub class: Class,
+    blocks: Blocks,
+    session: Option<u64>,
+    max_tokens: u32,
+}
+
+impl Wanted {
+    /// What embeddings want: any replica, and nothing to wait for.
+    pub fn embedding(model: &str) -> Self {
+        Self { model: model.to_owned(), ..Self::default() }
+    }
+
+    /// About how many tokens it takes.
+    pub fn cost(&self) -> u64 {
+        u64::from(self.blocks.tokens()) + u64::from(self.max_tokens)
+    }
+}
+
+/// Picks replicas.
+#[derive(Debug)]
+pub struct Picker {
+    names: Names,
+    fleet: Arc<Fleet>,
+    turn: AtomicUsize,
+    /// Of the hashes of prompts.
+    seed: u64,
+}
+
+/// A place at a replica, taken until this is dropped.
+#[derive(Debug)]
+pub struct Placed {
+    pub replica: Arc<Replica>,
+    pub why: Why,
+    fleet: Arc<Fleet>,
+}
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        self.replica.land();
+        self.fleet.make_room();
+    }
+}
+
+impl Placed {
+    /// The replica has answered, and says what it used.
+    pub fn learn(&self, usage: Option<&TokenUsage>) {
+        if let Some(usage) = usage {
+            self.replica.seen.learn(self.why.cached_tokens, usage.cached_tokens);
+        }
+    }
+}
+
+impl Picker {
+    /// Over these models and replicas. `seed` is this process's own.
+    pub fn new(names: Names, fleet: Arc<Fleet>, seed: u64) -> Self {
+        Self { names, fleet, turn: AtomicUsize::new(0), seed }
+    }
+
+    /// What a request wants. Its model is a name of the catalogue.
+    pub fn wanted(&self, request: &GenerateRequest) -> Wanted {
+        let context = request.context.as_ref();
+        let priority = context.map_or(Priority::Unspecified, |context| context.priority());
+        let session = context.map(|context| context.session.as_str()).filter(|session| !session.is_empty());
+        let max_tokens = request.sampling.as_ref().and_then(|sampling| sampling.max_tokens);
+        Wanted {
+            model: request.model.clone(),
+            tenant: context.map(|context| context.tenant.clone()).unwrap_or_default(),
+            class: match priority {
+                Priority::High => Class::High,
+                Priority::Unspecified | Priority::Normal => Class::Normal,
+                Priority::Low => Class::Low,
+            },
+            blocks: Blocks::of(request, self.seed),
+            session: session.map(|session| xxh3_64(session.as_bytes())),
+            max_tokens: max_tokens.unwrap_or(USUAL_ANSWER).min(USUAL_ANSWER),
+        }
+    }
+
+    /// A place where the request need not wait.
+    pub fn with_room(&self, wanted: &Wanted) -> Option<Placed> {
+        self.pick(wanted, |replica| self.has_room(replica, &wanted.model))
+    }
+
+    /// A place at one of the replicas that `may` be asked, with room or without.
+    pub fn pick(&self, wanted: &Wanted, may: impl Fn(&Arc<Replica>) -> bool) -> Option<Placed> {
+        let ready = self.fleet.ready(&wanted.model);
+        let open: Vec<&Arc<Replica>> = ready.iter().filter(|replica| may(replica)).collect();
+        let policy = match self.names.entry(&wanted.model).map(|entry| entry.policy).unwrap_or_default() {
+            Policy::Session if wanted.session.is_none() => Policy::Prefix,
+            policy => policy,
+        };
+        let candidates: Vec<Candidate> = open.iter().map(|replica| self.candidate(replica, wanted, policy)).collect();
+        let ask = Ask {
+            policy,
+            prompt_tokens: wanted.blocks.tokens(),
+            turn: self.turn.fetch_add(1, Ordering::Relaxed),
+            candidates: &candidates,
+        };
+        let choice = pick::pick(ask)?;
+        let replica = open[choice.index].clone();
+        replica.take_off();
+        if policy == Policy::Prefix {
+            replica.seen.read(&wanted.blocks);
+        }
+        Some(Placed { replica, why: choice.why, fleet: self.fleet.clone() })
+    }
+
+    /// Waits until there may be more room than before.
+    pub async fn room_made(&self) {
+        self.fleet.room_made().await;
+    }
+
+    fn candidate(&self, replica: &Replica, wanted: &Wanted, policy: Policy) -> Candidate {
+        let load = replica.load();
+        Candidate {
+            in_flight: replica.in_flight(),
+            running: load.running,
+            waiting: load.waiting,
+            kv_cache_usage: load.kv_cache_usage,
+            cached_tokens: if policy == Policy::Prefix { replica.seen.cached_tokens(&wanted.blocks) } else { 0 },
+            rank: wanted.session.map_or(0, |session| xxh3_64_with_seed(replica.name.as_bytes(), session)),
+            has_room: self.has_room(replica, &wanted.model),
+        }
+    }
+
+    fn has_room(&self, replica: &Replica, model: &str) -> bool {
+        let load = replica.load();
+        let reported = load.running.saturating_add(load.waiting);
+        let in_flight = replica.in_flight();
+        match self.names.entry(model).and_then(|entry| entry.max_concurrent) {
+            Some(most) => in_flight.max(reported) < most,
+            None => load.waiting < KEPT_WAITING && in_flight.saturating_sub(reported) < UNREPORTED,
+        }
+    }
+}

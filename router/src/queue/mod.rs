@@ -1,0 +1,159 @@
+//! Requests that wait until a replica has room: bounded, for a bounded time, and in a fair order. Who would wait too long
+//! is told so at once, and when to come back.
+
+mod drain;
+mod fair;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use cloudach_proto::v1::{ErrorCode, Failed};
+use parking_lot::Mutex;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+
+pub use self::fair::Class;
+use self::{
+    drain::Drain,
+    fair::{Fair, Ticket},
+};
+use crate::{
+    config,
+    picker::{Picker, Placed, Wanted},
+};
+
+/// The least that a client is told to wait.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
+
+/// A queue for each model of the catalogue.
+#[derive(Debug)]
+pub struct Queues {
+    by_model: HashMap<String, Queue>,
+    picker: Arc<Picker>,
+    config: config::Queue,
+}
+
+#[derive(Debug)]
+struct Queue(Mutex<Waiting>);
+
+#[derive(Debug)]
+struct Waiting {
+    fair: Fair<Wish>,
+    drain: Drain,
+}
+
+/// A request that waits, and where its place is told.
+#[derive(Debug)]
+struct Wish {
+    wanted: Arc<Wanted>,
+    grant: oneshot::Sender<Placed>,
+}
+
+impl Queues {
+    /// Empty ones for these models.
+    pub fn new<'a>(models: impl Iterator<Item = &'a str>, picker: Arc<Picker>, config: config::Queue) -> Self {
+        let now = Instant::now();
+        let queue = |model: &str| {
+            (model.to_owned(), Queue(Mutex::new(Waiting { fair: Fair::new(config.most), drain: Drain::new(now) })))
+        };
+        Self { by_model: models.map(queue).collect(), picker, config }
+    }
+
+    /// Finds a place for a request, now or when there is room.
+    ///
+    /// # Errors
+    /// The queue is full, the wait would be too long, or it was.
+    pub async fn place(&self, wanted: &Arc<Wanted>, deadline: Instant) -> Result<Placed, Failed> {
+        let Some(queue) = self.by_model.get(&wanted.model) else {
+            return self.picker.with_room(wanted).ok_or_else(|| overloaded(LEAST_WAIT));
+        };
+        let (_leaving, granted) = match self.come(queue, wanted)? {
+            Coming::Placed(placed) => return Ok(placed),
+            Coming::Waits(leaving, granted) => (leaving, granted),
+        };
+        let until = deadline.min(Instant::now() + self.config.wait);
+        match timeout_at(until, granted).await {
+            Ok(Ok(placed)) => Ok(placed),
+            Ok(Err(_)) | Err(_) => Err(overloaded(queue.expected_wait().unwrap_or(self.config.wait))),
+        }
+    }
+
+    fn come<'a>(&self, queue: &'a Queue, wanted: &Arc<Wanted>) -> Result<Coming<'a>, Failed> {
+        let now = Instant::now();
+        let mut waiting = queue.0.lock();
+        if waiting.fair.is_empty_before(wanted.class)
+            && let Some(placed) = self.picker.with_room(wanted)
+        {
+            waiting.drain.serve(now);
+            return Ok(Coming::Placed(placed));
+        }
+        let ahead = waiting.fair.len() + 1;
+        if let Some(wait) = waiting.drain.wait(ahead, now).filter(|wait| *wait > self.config.wait) {
+            return Err(overloaded(wait));
+        }
+        let (grant, granted) = oneshot::channel();
+        let wish = Wish { wanted: wanted.clone(), grant };
+        match waiting.fair.push(wanted.class, &wanted.tenant, wanted.cost(), wish) {
+            Ok(ticket) => Ok(Coming::Waits(Leaving { queue, ticket }, granted)),
+            Err(fair::Full) => Err(overloaded(waiting.drain.wait(ahead, now).unwrap_or(self.config.wait))),
+        }
+    }
+
+    /// Gives places to those who wait, for as long as this runs.
+    pub async fn serve(&self) {
+        loop {
+            self.picker.room_made().await;
+            for queue in self.by_model.values() {
+                self.serve_one(queue);
+            }
+        }
+    }
+
+    fn serve_one(&self, queue: &Queue) {
+        let mut waiting = queue.0.lock();
+        while let Some((wish, placed)) = waiting.fair.next(|wish| self.picker.with_room(&wish.wanted)) {
+            waiting.drain.serve(Instant::now());
+            // Who has left in this moment gives its place back, which makes room again.
+            drop(wish.grant.send(placed));
+        }
+    }
+
+    /// How many wait, over all models.
+    pub fn waiting(&self) -> usize {
+        self.by_model.values().map(|queue| queue.0.lock().fair.len()).sum()
+    }
+}
+
+impl Queue {
+    fn expected_wait(&self) -> Option<Duration> {
+        let mut waiting = self.0.lock();
+        let ahead = waiting.fair.len() + 1;
+        waiting.drain.wait(ahead, Instant::now())
+    }
+}
+
+enum Coming<'a> {
+    Placed(Placed),
+    Waits(Leaving<'a>, oneshot::Receiver<Placed>),
+}
+
+/// Takes a request out of its queue when it waits no more.
+struct Leaving<'a> {
+    queue: &'a Queue,
+    ticket: Ticket,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.queue.0.lock().fair.leave(&self.ticket);
+    }
+}
+
+fn overloaded(wait: Duration) -> Failed {
+    let wait = wait.max(LEAST_WAIT);
+    Failed {
+        retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        ..Failed::retryable(ErrorCode::Overloaded, "every replica of the model is busy, and its queue is too long")
+    }
+}
