@@ -1,12 +1,10 @@
 //! Both stores do the same: each test runs against the embedded one and against a real server.
 
-use std::{
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+mod cluster;
+pub mod servers;
+mod tls;
+
+use std::time::Duration;
 
 use proptest::{
     prelude::*,
@@ -22,100 +20,7 @@ use tokio::{
 use super::*;
 use crate::access::limits::{Amounts, Ledger, Limits, Refused, Scope};
 use crate::metrics::StoreMetrics;
-
-/// Servers of one test's own, ended with it.
-struct Server {
-    children: Vec<Child>,
-    /// Removed with the servers.
-    _folder: TempDir,
-    url: String,
-}
-
-impl Server {
-    fn start() -> Self {
-        let folder = TempDir::new().unwrap();
-        let socket = folder.path().join("socket").display().to_string();
-        let child = spawn(&folder, &["--port", "0", "--unixsocket", &socket]);
-        Self { children: vec![child], _folder: folder, url: format!("redis+unix://{socket}") }
-    }
-
-    /// A cluster of one node, which refuses calls that touch two slots like any other.
-    fn cluster() -> Self {
-        let (folder, [port, bus]) = (TempDir::new().unwrap(), free_ports());
-        let child = spawn(&folder, &["--port", &port, "--cluster-enabled", "yes", "--cluster-port", &bus]);
-        eventually(|| tell(&port, "CLUSTER ADDSLOTSRANGE 0 16383").contains("OK"));
-        eventually(|| tell(&port, "CLUSTER INFO").contains("cluster_state:ok"));
-        Self { children: vec![child], _folder: folder, url: format!("redis-cluster://127.0.0.1:{port}") }
-    }
-
-    /// A server and a Sentinel that says where it is.
-    fn sentinel() -> Self {
-        let (folder, [port, sentinel]) = (TempDir::new().unwrap(), free_ports());
-        let child = spawn(&folder, &["--port", &port]);
-        let file = folder.path().join("sentinel.conf");
-        let config = format!("port {sentinel}\nsentinel monitor main 127.0.0.1 {port} 1\n");
-        std::fs::write(&file, config).unwrap();
-        let watcher = spawn(&folder, &[&file.display().to_string(), "--sentinel"]);
-        eventually(|| tell(&sentinel, "SENTINEL GET-MASTER-ADDR-BY-NAME main").contains(&port));
-        Self {
-            children: vec![child, watcher],
-            _folder: folder,
-            url: format!("redis-sentinel://127.0.0.1:{sentinel}/main"),
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-fn spawn(folder: &TempDir, words: &[&str]) -> Child {
-    let mut command = Command::new(program());
-    if !words.contains(&"--sentinel") {
-        command.args(["--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]);
-    }
-    command.args(words).current_dir(folder.path()).stdout(Stdio::null()).spawn().unwrap()
-}
-
-/// Ports that nobody uses at this moment.
-fn free_ports() -> [String; 2] {
-    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    held.each_ref().map(|held| held.local_addr().unwrap().port().to_string())
-}
-
-/// Sends a command and reads the beginning of the answer. Empty: nobody is there yet.
-fn tell(port: &str, command: &str) -> String {
-    let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(format!("127.0.0.1:{port}"))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream.write_all(format!("{command}\r\n").as_bytes())?;
-        let mut answer = [0; 4096];
-        let read = stream.read(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer[..read]).into_owned())
-    };
-    ask().unwrap_or_default()
-}
-
-fn eventually(mut condition: impl FnMut() -> bool) {
-    let begun = std::time::Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "not in time");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// What `tests/redis/setup.sh` finds or installs.
-pub fn program() -> PathBuf {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/redis/setup.sh");
-    let found = Command::new(script).output().unwrap();
-    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
-    PathBuf::from(String::from_utf8(found.stdout).unwrap().trim())
-}
+use servers::Server;
 
 pub fn metrics() -> StoreMetrics {
     StoreMetrics::register(&mut prometheus_client::registry::Registry::default())

@@ -5,7 +5,9 @@ mod documents;
 mod ledger;
 mod link;
 mod pulse;
+mod tls;
 mod topology;
+mod trouble;
 mod usage;
 
 use std::sync::{
@@ -50,7 +52,7 @@ impl Redis {
     /// The configuration is unusable.
     pub async fn open(config: &RedisConfig, metrics: StoreMetrics, running: &Running) -> Result<Self, StoreError> {
         let url = config.url.reveal()?;
-        let topology = Arc::new(Topology::of(&url, config.ca_file.as_ref(), config.deadline)?);
+        let topology = Arc::new(Topology::of(&url, config)?);
         let link = Link::new(config.deadline, metrics);
         let heard = Heard { changes: broadcast::Sender::new(MOST_CHANGES), edges: Arc::new(AtomicU64::new(1)) };
         if let Ok(Ok(wire)) = timeout(config.deadline, topology.connect(config.deadline)).await {
