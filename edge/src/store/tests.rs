@@ -1,5 +1,6 @@
 //! Both stores do the same: each test runs against the embedded one and against a real server.
 
+mod claims;
 mod cluster;
 pub mod servers;
 mod tls;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::RedisResult;
 use serde::Serialize;
 
-use super::Redis;
+use super::{Redis, tenants_key};
 use crate::{
     access::limits::{
         Ask, Bound, Decision, Exceeded, Level, Limit, Measure, Now, Refused, Scope, Settlement, Standing,
@@ -174,32 +174,15 @@ fn decision(told: &Told) -> Decision {
 }
 
 fn leases_key(tenant: &str) -> String {
-    format!("cloudach:{}:leases", Slot(tenant))
+    tenants_key(tenant, "leases")
 }
 
 fn held_key(tenant: &str) -> String {
-    format!("cloudach:{}:held", Slot(tenant))
+    tenants_key(tenant, "held")
 }
 
 fn tally_key(tenant: &str, scope: &str) -> String {
-    format!("cloudach:{}:tally:{scope}", Slot(tenant))
-}
-
-/// A tenant as the part of keys that decides on their slot. Never empty, and whatever the tenant's name is, one pair of braces.
-struct Slot<'a>(&'a str);
-
-impl std::fmt::Display for Slot<'_> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("{t:")?;
-        for c in self.0.chars() {
-            if c.is_alphanumeric() || matches!(c, '.' | '_' | '-') {
-                write!(formatter, "{c}")?;
-            } else {
-                write!(formatter, "%{:x}%", u32::from(c))?;
-            }
-        }
-        formatter.write_str("}")
-    }
+    tenants_key(tenant, &format!("tally:{scope}"))
 }
 
 #[cfg(test)]
