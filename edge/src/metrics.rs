@@ -180,6 +180,8 @@ pub struct LimitMetrics {
     pub lost: Counter,
     /// Soft budgets that were passed.
     pub soft_budgets: Counter,
+    /// Requests that were refused again without asking the store.
+    pub refused_unasked: Counter,
 }
 
 impl StoreMetrics {
@@ -216,6 +218,8 @@ impl LimitMetrics {
         );
         registry.register("settlements_pending", "Settlements the store has not confirmed", metrics.pending.clone());
         registry.register("settlements_lost", "Settlements that never reached the store", metrics.lost.clone());
+        let help = "Requests refused again before the time that the store named, without asking it";
+        registry.register("limits_refused_unasked", help, metrics.refused_unasked.clone());
         registry.register("soft_budgets_passed", "Soft budgets that were passed", metrics.soft_budgets.clone());
         metrics
     }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::{
-    access::limits::{Ask, Decision, Now, Settlement, calendar},
+    access::limits::{Ask, Decision, Now, Settlement, Told, calendar},
     idempotency::{Place, config::IdempotencyConfig},
     metrics::StoreMetrics,
     usage::{
@@ -144,24 +144,27 @@ impl Store {
         }
     }
 
-    /// Counts a request and holds what it needs under the name `lease`: one round trip.
+    /// Counts a request and holds what it needs under the name `lease`: one round trip. Also tells of each scope how it stands
+    /// then, unless this store never goes away.
     ///
     /// # Errors
     /// The store is away.
-    pub async fn reserve(&self, lease: &str, ask: &Ask) -> Result<Decision, Away> {
+    pub async fn reserve(&self, lease: &str, ask: &Ask) -> Result<(Decision, Vec<Told>), Away> {
         match self {
-            Self::Embedded(embedded) => Ok(embedded.with_ledger(|ledger, now| ledger.reserve(now, lease, ask))),
+            Self::Embedded(embedded) => {
+                Ok((embedded.with_ledger(|ledger, now| ledger.reserve(now, lease, ask)), Vec::new()))
+            }
             Self::Redis(redis) => redis.reserve(servers_time(), lease, ask).await,
         }
     }
 
-    /// Counts a request that is refused for what it is.
+    /// Counts a request that is refused for what it is, and tells the same.
     ///
     /// # Errors
     /// The store is away.
-    pub async fn count(&self, ask: &Ask) -> Result<Decision, Away> {
+    pub async fn count(&self, ask: &Ask) -> Result<(Decision, Vec<Told>), Away> {
         match self {
-            Self::Embedded(embedded) => Ok(embedded.with_ledger(|ledger, now| ledger.count(now, ask))),
+            Self::Embedded(embedded) => Ok((embedded.with_ledger(|ledger, now| ledger.count(now, ask)), Vec::new())),
             Self::Redis(redis) => redis.count(servers_time(), ask).await,
         }
     }

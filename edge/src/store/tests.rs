@@ -151,21 +151,21 @@ fn what_is_reserved_is_settled_once() {
         let key = scope("key", json!({ "tokens_per_minute": 1_000_000, "concurrent_requests": 2 }));
         let ask = ask(&[key], 400_000, 70);
         let left = |decision: Decision| decision.standing.tokens.unwrap().remaining / 100_000;
-        assert_eq!(left(store.reserve("a", &ask).await.unwrap()), 6);
-        assert_eq!(left(store.reserve("b", &ask).await.unwrap()), 2);
-        let third = store.reserve("c", &ask).await.unwrap();
+        assert_eq!(left(store.reserve("a", &ask).await.unwrap().0), 6);
+        assert_eq!(left(store.reserve("b", &ask).await.unwrap().0), 2);
+        let third = store.reserve("c", &ask).await.unwrap().0;
         assert_eq!(third.exceeded.unwrap().measure, crate::access::limits::Measure::Concurrent);
         for _ in 0..2 {
             store.settle("a", &ask, &used(100_000, 5)).await.unwrap();
         }
         assert_eq!(store.spent("acme", "key").await.unwrap(), (5, 5));
-        let third = store.reserve("c", &ask).await.unwrap();
+        let third = store.reserve("c", &ask).await.unwrap().0;
         assert_eq!((left(third), third.exceeded), (1, None));
         store.renew("acme", &["b".to_owned(), "a".to_owned(), "nobody's".to_owned()]).await.unwrap();
         for lease in ["b", "c"] {
             store.settle(lease, &ask, &used(0, 0)).await.unwrap();
         }
-        assert_eq!(left(store.reserve("d", &ask).await.unwrap()), 5);
+        assert_eq!(left(store.reserve("d", &ask).await.unwrap().0), 5);
     });
 }
 
@@ -189,11 +189,11 @@ fn counts_and_spends_outlive_the_process_and_what_was_held_does_not() {
         let store = open(config).await;
         assert_eq!(store.spent("acme", "key").await.unwrap(), (7, 7));
         let refused =
-            store.reserve("c", &Ask { amounts: Amounts { tokens: 901, cost: 0 }, ..ask.clone() }).await.unwrap();
+            store.reserve("c", &Ask { amounts: Amounts { tokens: 901, cost: 0 }, ..ask.clone() }).await.unwrap().0;
         assert!(matches!(refused.exceeded.unwrap().refused, Refused::NotYet { used: 100, .. }), "{refused:?}");
         store.reserve("d", &ask).await.unwrap();
         store.reserve("e", &ask).await.unwrap();
-        let refused = store.reserve("f", &ask).await.unwrap().exceeded.unwrap();
+        let refused = store.reserve("f", &ask).await.unwrap().0.exceeded.unwrap();
         assert!(matches!(refused.refused, Refused::NotYet { used: 5, .. }), "{refused:?}");
     });
 }
@@ -267,12 +267,15 @@ fn the_scripts_and_the_ledger_agree() {
                     let lease = format!("{lease}-{ms}-{}", held.len());
                     let ask = asks(key, tokens, cost);
                     let theirs = runtime.block_on(redis.reserve(now, &lease, &ask)).unwrap();
-                    prop_assert_eq!(theirs, ledger.reserve(now, &lease, &ask));
+                    let own = ledger.reserve(now, &lease, &ask);
+                    prop_assert_eq!(theirs, (own, ledger.tell(now, &ask)));
                     held.insert(held.len(), (lease, ask));
                 }
                 Step::Count { key } => {
-                    let theirs = runtime.block_on(redis.count(now, &asks(key, 0, 0))).unwrap();
-                    prop_assert_eq!(theirs, ledger.count(now, &asks(key, 0, 0)));
+                    let ask = asks(key, 0, 0);
+                    let theirs = runtime.block_on(redis.count(now, &ask)).unwrap();
+                    let own = ledger.count(now, &ask);
+                    prop_assert_eq!(theirs, (own, ledger.tell(now, &ask)));
                 }
                 Step::Settle { lease, tokens, cost, late } => {
                     let Some((lease, ask)) = held.get(&usize::from(lease)) else { continue };

@@ -12,7 +12,7 @@ fn three_nodes_do_what_one_does() {
         for number in 0..30 {
             let ask =
                 Ask { tenant: format!("tenant-{number}"), ..ask(&[everything("key"), everything("tenant")], 100, 7) };
-            assert_eq!(store.reserve("a", &ask).await.unwrap().exceeded, None);
+            assert_eq!(store.reserve("a", &ask).await.unwrap().0.exceeded, None);
             store.renew(&ask.tenant, &["a".to_owned()]).await.unwrap();
             store.settle("a", &ask, &used(50, 5)).await.unwrap();
             store.count(&ask).await.unwrap();
