@@ -16,6 +16,7 @@ use axum::{
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
 use tokio::task::JoinHandle;
+use tracing::info;
 
 use super::{arrival::Arrival, body::Whole};
 use crate::{
@@ -66,7 +67,10 @@ pub async fn once(State(edge): State<Edge>, request: Request, next: Next) -> Res
     let place = Place { tenant: caller.tenant.clone(), slot: key.slot(&caller.key_id, parts.uri.path()) };
     let claim = match edge.idempotency.claim(place, &fingerprint(&body), &arrival.request_id).await {
         Turn::Run(claim) => claim,
-        Turn::Replay(kept) => return Ok(replay(kept)),
+        Turn::Replay(kept) => {
+            info!(request_id = arrival.request_id, replayed = kept.head.request_id, "answered again");
+            return Ok(replay(kept));
+        }
         Turn::InUse => return Err(ApiError::IdempotencyKeyInUse),
         Turn::Reused => return Err(ApiError::IdempotencyKeyReused),
     };

@@ -1,6 +1,7 @@
 //! A cluster of several nodes: whatever is asked touches one slot, and what is published is heard at every node.
 
 use super::*;
+use crate::idempotency::{Place, config::IdempotencyConfig};
 use servers::tell;
 
 #[test]
@@ -17,6 +18,14 @@ fn three_nodes_do_what_one_does() {
             store.settle("a", &ask, &used(50, 5)).await.unwrap();
             store.count(&ask).await.unwrap();
             assert_eq!(store.spent(&ask.tenant, "tenant").await.unwrap(), (5, 5));
+            let (place, lease) = (Place { tenant: ask.tenant, slot: "slot".to_owned() }, Duration::from_secs(30));
+            assert_eq!(store.claim(&place, "f", "a", lease).await.unwrap(), Claimed::Begun);
+            assert!(store.renew_claim(&place, "a", lease).await.unwrap());
+            let config = IdempotencyConfig { answers: 1, ..IdempotencyConfig::default() };
+            assert!(store.keep_answer(&place, "a", b"answer".to_vec(), &config).await.unwrap());
+            let other = Place { slot: "other".to_owned(), ..place };
+            assert_eq!(store.claim(&other, "f", "a", lease).await.unwrap(), Claimed::Begun);
+            assert!(store.keep_answer(&other, "a", b"answer".to_vec(), &config).await.unwrap());
         }
         let mut changes = store.changes();
         let index = [Fingerprint("aa".to_owned())];
