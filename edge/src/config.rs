@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::{
     access::{keys::KeyConfig, limits},
     admin::AdminApi,
+    idempotency::config::IdempotencyConfig,
     store::config::StoreConfig,
     usage::config::UsageConfig,
 };
@@ -45,6 +46,9 @@ pub struct Config {
     /// What is kept of usage.
     #[serde(default)]
     pub usage: UsageConfig,
+    /// How requests with an `Idempotency-Key` are treated.
+    #[serde(default)]
+    pub idempotency: IdempotencyConfig,
     /// What one request and all of them may take.
     #[serde(default)]
     pub limits: Limits,
@@ -72,6 +76,8 @@ pub enum InvalidConfig {
     Store(&'static str),
     #[error("{0}")]
     Usage(&'static str),
+    #[error("{0}")]
+    Idempotency(&'static str),
     #[error("`admin_api` needs an address: set `admin`")]
     NoAdminAddress,
 }
@@ -93,6 +99,7 @@ impl Config {
         }
         self.store.check().map_err(InvalidConfig::Store)?;
         self.usage.check().map_err(InvalidConfig::Usage)?;
+        self.idempotency.check().map_err(InvalidConfig::Idempotency)?;
         let limits = &self.limits;
         let zero = [
             ("limits.connections", limits.connections == 0),

@@ -57,6 +57,15 @@ pub enum ApiError {
     /// The connection broke while the body was read.
     #[error("the body could not be read")]
     BodyBroken,
+    /// There are several idempotency keys, or one that is empty, too long or not printable.
+    #[error("the idempotency key is not valid")]
+    InvalidIdempotencyKey,
+    /// A request with the same idempotency key is in progress.
+    #[error("the idempotency key is in use")]
+    IdempotencyKeyInUse,
+    /// Another request had the same idempotency key.
+    #[error("the idempotency key was used for another request")]
+    IdempotencyKeyReused,
     /// No such model for generating or embedding.
     #[error("unknown model {0}")]
     UnknownModel(String),

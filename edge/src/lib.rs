@@ -12,6 +12,7 @@ pub mod config;
 mod error;
 mod generations;
 mod http;
+pub mod idempotency;
 mod metrics;
 mod prices;
 mod prompt;
@@ -53,6 +54,7 @@ use crate::{
         accept::{self, ListenError},
         arrival::Arrival,
     },
+    idempotency::Idempotency,
     metrics::Metrics,
     store::{Store, StoreError},
     upstream::Upstream,
@@ -89,6 +91,7 @@ pub struct Parts {
     known: Arc<KnownKeys>,
     limiter: Limiter,
     keeper: Keeper,
+    idempotency: Idempotency,
     admission: Admission,
     catalog: Catalog,
     upstream: Upstream,
@@ -161,6 +164,8 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
     }
     let usage = metrics.usage.clone();
     let keeper = Keeper::start(&config.usage, &config.store, store.clone(), usage, &running)?;
+    let idempotency =
+        Idempotency::start(config.idempotency.clone(), store.clone(), metrics.idempotency.clone(), &running);
     let limiter = Limiter::start(store, metrics.limits.clone(), &running);
     // Loading the token tables takes a fifth of a second; the first request need not wait for it.
     running.background.spawn_blocking(tokens::preload);
@@ -169,6 +174,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
         known,
         limiter,
         keeper,
+        idempotency,
         admission: Admission::new(config.limits.requests),
         catalog,
         upstream,

@@ -63,6 +63,44 @@ pub struct Metrics {
     pub store: StoreMetrics,
     pub limits: LimitMetrics,
     pub usage: UsageMetrics,
+    pub idempotency: IdempotencyMetrics,
+}
+
+/// What becomes of requests with an idempotency key, and of their answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Idempotent {
+    Run,
+    /// Without its key: the store is away.
+    Unprotected,
+    Replayed,
+    InUse,
+    Reused,
+    Kept,
+    /// It was not kept.
+    TooLarge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IdempotentLabels {
+    what: Idempotent,
+}
+
+/// What is counted of idempotency keys.
+#[derive(Debug, Clone, Default)]
+pub struct IdempotencyMetrics(Family<IdempotentLabels, Counter>);
+
+impl IdempotencyMetrics {
+    /// Counts one.
+    pub fn count(&self, what: Idempotent) {
+        self.0.get_or_create(&IdempotentLabels { what }).inc();
+    }
+
+    fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let help = "Requests with an idempotency key, and their answers, by what became of them";
+        registry.register("idempotency", help, metrics.0.clone());
+        metrics
+    }
 }
 
 /// What is counted of usage records.
@@ -102,6 +140,7 @@ pub enum Call {
     Lookup,
     Document,
     Usage,
+    Idempotency,
     Pulse,
 }
 
@@ -141,6 +180,8 @@ pub struct LimitMetrics {
     pub lost: Counter,
     /// Soft budgets that were passed.
     pub soft_budgets: Counter,
+    /// Requests that were refused again without asking the store.
+    pub refused_unasked: Counter,
 }
 
 impl StoreMetrics {
@@ -177,6 +218,8 @@ impl LimitMetrics {
         );
         registry.register("settlements_pending", "Settlements the store has not confirmed", metrics.pending.clone());
         registry.register("settlements_lost", "Settlements that never reached the store", metrics.lost.clone());
+        let help = "Requests refused again before the time that the store named, without asking it";
+        registry.register("limits_refused_unasked", help, metrics.refused_unasked.clone());
         registry.register("soft_budgets_passed", "Soft budgets that were passed", metrics.soft_budgets.clone());
         metrics
     }
@@ -191,6 +234,7 @@ impl Metrics {
             store: StoreMetrics::register(&mut registry),
             limits: LimitMetrics::register(&mut registry),
             usage: UsageMetrics::register(&mut registry),
+            idempotency: IdempotencyMetrics::register(&mut registry),
             requests: Family::default(),
             prompt_tokens: Family::default(),
             completion_tokens: Family::default(),

@@ -15,6 +15,7 @@ use tracing::warn;
 
 use crate::{
     answer::{Answer, Progress},
+    http::idempotent::Ending,
     reply::Reply,
 };
 
@@ -23,6 +24,8 @@ const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
 /// The response that streams `answer`.
 pub fn respond(mut answer: Answer<impl Reply>, content_type: &'static str, keep_alive: Duration) -> Response {
+    let ending = Ending::default();
+    let end = ending.clone();
     let events = stream! {
         let quiet = sleep_until(Instant::now() + keep_alive);
         tokio::pin!(quiet);
@@ -42,6 +45,9 @@ pub fn respond(mut answer: Answer<impl Reply>, content_type: &'static str, keep_
                 warn!(request_id = words.request_id, %error, "stream failed");
                 out.extend(error.event(&words));
             }
+            if matches!(progress, Ok(Progress::Complete)) {
+                end.is_good();
+            }
             if !out.is_empty() {
                 yield Ok(Bytes::from(std::mem::take(&mut out)));
             }
@@ -52,6 +58,7 @@ pub fn respond(mut answer: Answer<impl Reply>, content_type: &'static str, keep_
         }
     };
     let mut response = Response::new(Body::from_stream(events));
+    response.extensions_mut().insert(ending);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

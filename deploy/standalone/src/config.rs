@@ -9,6 +9,7 @@ use cloudach_edge::{
     access::keys::KeyConfig,
     admin::AdminApi,
     config::{Limits, Links, Stream},
+    idempotency::config::IdempotencyConfig,
     store::config::StoreConfig,
     usage::config::UsageConfig,
 };
@@ -53,6 +54,9 @@ pub struct Config {
     /// See the edge's configuration.
     #[serde(default)]
     pub usage: UsageConfig,
+    /// See the edge's configuration.
+    #[serde(default)]
+    pub idempotency: IdempotencyConfig,
     /// See the edge's configuration.
     #[serde(default)]
     pub limits: Limits,
@@ -138,6 +142,7 @@ impl Config {
                 store: self.store,
                 trusted_proxies: self.trusted_proxies,
                 usage: self.usage,
+                idempotency: self.idempotency,
                 limits: self.limits,
                 links: self.links,
                 stream: self.stream,

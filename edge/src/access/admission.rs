@@ -24,12 +24,23 @@ impl Admission {
     pub fn new(requests: usize) -> Self {
         Self { room: Arc::new(Semaphore::new(requests)) }
     }
+
+    fn place(&self) -> Result<Place, ApiError> {
+        let place = self.room.clone().try_acquire_owned().map_err(|_| ApiError::Full)?;
+        Ok(Place { _place: Arc::new(place) })
+    }
+}
+
+/// A place in it, given back when the last clone is dropped.
+#[derive(Debug, Clone)]
+pub struct Place {
+    _place: Arc<OwnedSemaphorePermit>,
 }
 
 /// A request's place and what is kept for it of its limits. Both are given back when it is dropped.
 #[derive(Debug)]
 pub struct Permit {
-    _place: OwnedSemaphorePermit,
+    place: Place,
     caller: Arc<Caller>,
     account: Account,
     reservation: Option<Reservation>,
@@ -71,6 +82,11 @@ impl Permit {
         }
     }
 
+    /// The place that it has.
+    pub fn place(&self) -> Place {
+        self.place.clone()
+    }
+
     /// The reservation, to be settled when the request's usage is known.
     pub fn take_reservation(&mut self) -> Option<Reservation> {
         self.reservation.take()
@@ -86,8 +102,9 @@ impl FromRequestParts<Edge> for Permit {
         if caller.suspended {
             return Err(ApiError::Suspended);
         }
-        let place = edge.admission.room.clone().try_acquire_owned().map_err(|_| ApiError::Full)?;
+        // What surrounds the handler may have taken it.
+        let place = parts.extensions.get::<Place>().cloned().map_or_else(|| edge.admission.place(), Ok)?;
         account.note_admitted();
-        Ok(Self { _place: place, caller, account, reservation: None })
+        Ok(Self { place, caller, account, reservation: None })
     }
 }

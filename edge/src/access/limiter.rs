@@ -1,6 +1,7 @@
 //! Limits, whoever keeps them: the store, or, while it is away, this edge its share of them. What is held for a request is
 //! settled when its reservation is dropped, however the request ends.
 
+mod refusals;
 mod renewal;
 mod settlement;
 
@@ -15,14 +16,16 @@ use std::{
 
 use cloudach_service::stop::Running;
 use parking_lot::Mutex;
+use quick_cache::sync::Cache;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use super::limits::{Amounts, Ask, Decision, Exceeded, Ledger, Scope, Settlement, Standing};
+use super::limits::{Amounts, Ask, Decision, Exceeded, Ledger, Scope, Settlement, Standing, Tally, Told};
 use crate::{
     metrics::LimitMetrics,
     store::{Away, Store, now},
 };
+use refusals::Refusals;
 use settlement::Pending;
 
 /// A store that comes and goes is told of so often at most.
@@ -30,6 +33,9 @@ const SAID: Duration = Duration::from_secs(10);
 
 /// Settlements that may wait for the store. Of those beyond, the leases lapse.
 const MOST_PENDING: usize = 65_536;
+
+/// Scopes of which is known how they stood, about 300 bytes each. The shares of others begin full.
+const MOST_KNOWN: usize = 100_000;
 
 /// Reserves and settles. Clones share it.
 #[derive(Debug, Clone)]
@@ -40,6 +46,10 @@ struct Parts {
     store: Store,
     /// What this edge lets through while the store is away.
     share: Mutex<Ledger>,
+    /// How scopes stood when the store was asked last, by tenant and scope: where a share begins.
+    known: Cache<(String, String), Tally>,
+    /// Refusals that hold for a while.
+    refusals: Refusals,
     /// The store was away when it was asked last.
     alone: AtomicBool,
     /// When that was logged last.
@@ -77,6 +87,8 @@ impl Limiter {
         let limiter = Self(Arc::new(Parts {
             store,
             share: Mutex::default(),
+            known: Cache::new(MOST_KNOWN),
+            refusals: Refusals::default(),
             alone: AtomicBool::new(false),
             told: Mutex::default(),
             open: Mutex::default(),
@@ -91,6 +103,10 @@ impl Limiter {
     /// Counts a request and holds what it needs under the name `lease`, which no other request has. Also says how the limits
     /// stand then.
     pub async fn reserve(&self, lease: String, ask: Ask) -> (Standing, Result<Reservation, Exceeded>) {
+        let asked = Instant::now();
+        if let Some(Decision { standing, exceeded: Some(exceeded) }) = self.refused_already(asked, &ask) {
+            return (standing, Err(exceeded));
+        }
         self.0.open.lock().insert(lease.clone(), Open { tenant: ask.tenant.clone(), since: Instant::now() });
         // Before the store is asked: whoever gives up on the way gives back what the store may have held.
         let mut reservation = Reservation {
@@ -102,15 +118,18 @@ impl Limiter {
             is_held: true,
         };
         let decision = match self.0.store.reserve(&reservation.lease, &reservation.ask).await {
-            Ok(decision) => {
+            Ok((decision, told)) => {
                 self.together();
+                self.learn(asked, &reservation.ask, &decision, &told);
                 reservation.is_held = decision.exceeded.is_none();
                 decision
             }
             Err(away) => {
                 self.alone(&away);
                 let shared = self.shared(&reservation.ask);
-                let decision = self.0.share.lock().reserve(now(), &reservation.lease, &shared);
+                let mut share = self.0.share.lock();
+                self.begin(&mut share, &reservation.ask, &shared);
+                let decision = share.reserve(now(), &reservation.lease, &shared);
                 reservation.shared = Some(shared);
                 decision
             }
@@ -120,11 +139,21 @@ impl Limiter {
 
     /// Counts a request that is refused for what it is.
     pub async fn count(&self, ask: &Ask) -> Decision {
+        let asked = Instant::now();
+        if let Some(decision) = self.refused_already(asked, ask) {
+            return decision;
+        }
         match self.0.store.count(ask).await {
-            Ok(decision) => decision,
+            Ok((decision, told)) => {
+                self.learn(asked, ask, &decision, &told);
+                decision
+            }
             Err(away) => {
                 self.alone(&away);
-                self.0.share.lock().count(now(), &self.shared(ask))
+                let shared = self.shared(ask);
+                let mut share = self.0.share.lock();
+                self.begin(&mut share, ask, &shared);
+                share.count(now(), &shared)
             }
         }
     }
@@ -137,6 +166,35 @@ impl Limiter {
             budget: scope.budget.share(edges),
         };
         Ask { tenant: ask.tenant.clone(), scopes: ask.scopes.iter().map(share).collect(), amounts: ask.amounts }
+    }
+
+    /// What the store would say, where it is known that it refuses.
+    fn refused_already(&self, now: Instant, ask: &Ask) -> Option<Decision> {
+        let decision = self.0.refusals.find(now, ask)?;
+        self.0.metrics.refused_unasked.inc();
+        Some(decision)
+    }
+
+    /// Notes what the store decided when it was asked, and how the scopes stood then.
+    fn learn(&self, asked: Instant, ask: &Ask, decision: &Decision, told: &[Told]) {
+        // The embedded store is asked as fast, and is never away.
+        if told.is_empty() {
+            return;
+        }
+        self.0.refusals.note(asked, ask, decision);
+        for (scope, told) in ask.scopes.iter().zip(told) {
+            self.0.known.insert(name(&ask.tenant, &scope.name), Tally::told(told, now()));
+        }
+    }
+
+    /// Leaves no more in this edge's share of the scopes than its part of what is known of them.
+    fn begin(&self, share: &mut Ledger, ask: &Ask, shared: &Ask) {
+        let edges = self.0.store.edges();
+        for (whole, scope) in ask.scopes.iter().zip(&shared.scopes) {
+            if let Some(known) = self.0.known.get(&name(&ask.tenant, &whole.name)) {
+                share.lower_to(now(), &ask.tenant, scope, &known.share(&whole.limits, edges));
+            }
+        }
     }
 
     fn alone(&self, away: &Away) {
@@ -158,6 +216,10 @@ impl Limiter {
             debug!("limits are shared again");
         }
     }
+}
+
+fn name(tenant: &str, scope: &str) -> (String, String) {
+    (tenant.to_owned(), scope.to_owned())
 }
 
 impl Reservation {

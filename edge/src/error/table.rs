@@ -117,6 +117,15 @@ impl Row {
                 wrong(Status::REQUEST_TIMEOUT, texts::BODY_TOO_SLOW).retry(Retry::After(SOON)).at(Gate)
             }
             ApiError::BodyBroken => wrong(Status::BAD_REQUEST, "The request body could not be read."),
+            ApiError::InvalidIdempotencyKey => {
+                wrong(Status::BAD_REQUEST, texts::INVALID_IDEMPOTENCY_KEY).code("invalid_idempotency_key")
+            }
+            ApiError::IdempotencyKeyInUse => wrong(Status::CONFLICT, texts::IDEMPOTENCY_KEY_IN_USE)
+                .code("idempotency_key_in_use")
+                .retry(Retry::After(SOON)),
+            ApiError::IdempotencyKeyReused => {
+                wrong(Status::UNPROCESSABLE_ENTITY, texts::IDEMPOTENCY_KEY_REUSED).code("idempotency_key_reused")
+            }
 
             // This edge.
             ApiError::Full => unavailable(texts::FULL, Retry::After(SOON)),

@@ -36,6 +36,9 @@ every_error! {
     ApiError::BodyTooLarge(_) => [ApiError::BodyTooLarge(1024)];
     ApiError::BodyTooSlow => [ApiError::BodyTooSlow];
     ApiError::BodyBroken => [ApiError::BodyBroken];
+    ApiError::InvalidIdempotencyKey => [ApiError::InvalidIdempotencyKey];
+    ApiError::IdempotencyKeyInUse => [ApiError::IdempotencyKeyInUse];
+    ApiError::IdempotencyKeyReused => [ApiError::IdempotencyKeyReused];
     ApiError::UnknownModel(_) => [ApiError::UnknownModel("m".to_owned())];
     ApiError::NoSuchModel(_) => [ApiError::NoSuchModel("m".to_owned())];
     ApiError::CannotGenerate => [ApiError::CannotGenerate];
@@ -108,7 +111,7 @@ fn the_rows_of_the_edge_are_as_documented() {
     let no_model = Some("model_not_found");
     let rate = Some("rate_limit_exceeded");
     let quota = "insufficient_quota";
-    let expected: [Seen<'_>; 25] = [
+    let expected: [Seen<'_>; 28] = [
         (401, INVALID, None, None, None, Gate, "You didn't provide an API key."),
         (401, INVALID, None, Some("invalid_api_key"), None, Gate, "Incorrect API key provided: sk-abcde****wxyz."),
         (429, quota, None, Some(quota), Some("false"), Gate, "You exceeded your current quota"),
@@ -122,6 +125,17 @@ fn the_rows_of_the_edge_are_as_documented() {
         (413, INVALID, None, None, None, Gate, "The request body is larger than the 1024 bytes"),
         (408, INVALID, None, None, Some("true"), Gate, "The request body did not arrive in time."),
         (400, INVALID, None, None, None, Engine, "The request body could not be read."),
+        (400, INVALID, None, Some("invalid_idempotency_key"), None, Engine, "Invalid 'Idempotency-Key' header"),
+        (
+            409,
+            INVALID,
+            None,
+            Some("idempotency_key_in_use"),
+            Some("true"),
+            Engine,
+            "A request with the same 'Idempotency-Key' is in progress.",
+        ),
+        (422, INVALID, None, Some("idempotency_key_reused"), None, Engine, "This 'Idempotency-Key' was used"),
         (404, INVALID, None, no_model, None, Gate, "The model `m` does not exist or you do not have access to it."),
         (404, INVALID, Some("model"), no_model, None, Account, "The model 'm' does not exist"),
         (403, INVALID, None, None, None, Gate, "You are not allowed to sample from this model"),

@@ -9,6 +9,12 @@ pub const NOT_A_CHAT_MODEL: &str = "This is not a chat model and thus not suppor
 pub const BODY_TOO_SLOW: &str = "The request body did not arrive in time. Please send it again.";
 pub const FULL: &str = "The engine is currently overloaded, please try again later";
 pub const NO_ROUTER: &str = "The service is starting or a part of it is away. Please try again.";
+pub const INVALID_IDEMPOTENCY_KEY: &str =
+    "Invalid 'Idempotency-Key' header: expected one value of 1 to 255 printable ASCII characters.";
+pub const IDEMPOTENCY_KEY_IN_USE: &str =
+    "A request with the same 'Idempotency-Key' is in progress. Please try again when it is over.";
+pub const IDEMPOTENCY_KEY_REUSED: &str =
+    "This 'Idempotency-Key' was used for a request with another body. Please use a new one for each new request.";
 pub const KEYS_AWAY: &str = "Your API key cannot be looked up right now. Please try again.";
 pub const WRONG_ADDRESS: &str = "Your request's IP address is none of those from which this API key may be used.";
 pub const MODEL_UNAVAILABLE: &str =

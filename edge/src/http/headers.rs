@@ -8,6 +8,7 @@ use axum::{
     response::Response,
 };
 
+use super::idempotent::Replayed;
 use crate::access::{
     account::Account,
     limits::{GoDuration, Level, Standing},
@@ -43,6 +44,8 @@ pub enum Reach {
 /// Adds the headers of an answer that took `time`.
 pub fn add(response: &mut Response, request_id: &str, time: Duration, account: &Account) {
     let reach = response.extensions().get().copied().unwrap_or(Reach::Engine);
+    let replayed = response.extensions_mut().remove::<Replayed>();
+    let request_id = replayed.as_ref().map_or(request_id, |replayed| &replayed.0);
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, id);

@@ -7,6 +7,7 @@ mod chat;
 mod completions;
 mod embeddings;
 pub mod headers;
+pub mod idempotent;
 mod models;
 pub mod peer;
 mod respond;
@@ -25,10 +26,12 @@ use crate::{Edge, error::ApiError};
 
 /// Every path of the API.
 pub fn routes(edge: Edge) -> Router {
+    // Around what generates and embeds alone: a request that names an idempotency key is run once.
+    let once = middleware::from_fn_with_state(edge.clone(), idempotent::once);
     Router::new()
-        .route("/v1/chat/completions", post(chat::create))
-        .route("/v1/completions", post(completions::create))
-        .route("/v1/embeddings", post(embeddings::create))
+        .route("/v1/chat/completions", post(chat::create).route_layer(once.clone()))
+        .route("/v1/completions", post(completions::create).route_layer(once.clone()))
+        .route("/v1/embeddings", post(embeddings::create).route_layer(once))
         .route("/v1/models", get(models::list))
         // A wildcard, because ids may hold slashes.
         .route("/v1/models/{*id}", get(models::show))

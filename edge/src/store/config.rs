@@ -28,10 +28,15 @@ pub struct StoreConfig {
 #[serde(deny_unknown_fields)]
 pub struct RedisConfig {
     /// `redis://user:password@host:6379/0`, `rediss://` with TLS, `redis-sentinel://host:26379,host:26379/master`, or
-    /// `redis-cluster://host:6379,host:6379`; `rediss-sentinel://` and `rediss-cluster://` with TLS.
+    /// `redis-cluster://host:6379,host:6379`; `rediss-sentinel://` and `rediss-cluster://` with TLS. User and password are
+    /// the servers'; Sentinels are asked without.
     pub url: Secret,
-    /// A file of certificates (PEM) that the server's is checked against, instead of the system's.
+    /// A file of certificates (PEM) that the server's is checked against, instead of those that the system trusts. Only
+    /// with TLS, as the two that follow; that the server's is valid, and for its name, is always checked.
     pub ca_file: Option<PathBuf>,
+    /// The certificate (PEM, with those between it and the CA) that is shown to a server that asks for one, and its key.
+    pub client_cert_file: Option<PathBuf>,
+    pub client_key_file: Option<PathBuf>,
     /// How long one call may take. After that, requests go on without the store.
     #[serde(with = "humantime_serde", default = "default_deadline")]
     pub deadline: Duration,

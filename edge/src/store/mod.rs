@@ -9,7 +9,7 @@ pub mod tests;
 
 use std::{
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use cloudach_service::stop::Running;
@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::{
-    access::limits::{Ask, Decision, Now, Settlement, calendar},
+    access::limits::{Ask, Decision, Now, Settlement, Told, calendar},
+    idempotency::{Place, config::IdempotencyConfig},
     metrics::StoreMetrics,
     usage::{
         batch::Batch,
@@ -85,6 +86,19 @@ pub struct Lookup {
     pub found: Option<Found>,
 }
 
+/// What was found where a request is to be claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// Nothing: it is claimed now.
+    Begun,
+    /// Another's claim, for the same request.
+    Running,
+    /// A claim or an answer, of another request.
+    Other,
+    /// Its answer.
+    Answered(Vec<u8>),
+}
+
 /// What may have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -130,24 +144,27 @@ impl Store {
         }
     }
 
-    /// Counts a request and holds what it needs under the name `lease`: one round trip.
+    /// Counts a request and holds what it needs under the name `lease`: one round trip. Also tells of each scope how it stands
+    /// then, unless this store never goes away.
     ///
     /// # Errors
     /// The store is away.
-    pub async fn reserve(&self, lease: &str, ask: &Ask) -> Result<Decision, Away> {
+    pub async fn reserve(&self, lease: &str, ask: &Ask) -> Result<(Decision, Vec<Told>), Away> {
         match self {
-            Self::Embedded(embedded) => Ok(embedded.with_ledger(|ledger, now| ledger.reserve(now, lease, ask))),
+            Self::Embedded(embedded) => {
+                Ok((embedded.with_ledger(|ledger, now| ledger.reserve(now, lease, ask)), Vec::new()))
+            }
             Self::Redis(redis) => redis.reserve(servers_time(), lease, ask).await,
         }
     }
 
-    /// Counts a request that is refused for what it is.
+    /// Counts a request that is refused for what it is, and tells the same.
     ///
     /// # Errors
     /// The store is away.
-    pub async fn count(&self, ask: &Ask) -> Result<Decision, Away> {
+    pub async fn count(&self, ask: &Ask) -> Result<(Decision, Vec<Told>), Away> {
         match self {
-            Self::Embedded(embedded) => Ok(embedded.with_ledger(|ledger, now| ledger.count(now, ask))),
+            Self::Embedded(embedded) => Ok((embedded.with_ledger(|ledger, now| ledger.count(now, ask)), Vec::new())),
             Self::Redis(redis) => redis.count(servers_time(), ask).await,
         }
     }
@@ -277,6 +294,56 @@ impl Store {
             (Self::Embedded(_), Some((ended, _))) => is_number(ended),
             (Self::Redis(_), Some((ms, number))) => is_number(ms) && is_number(number),
             (_, None) => false,
+        }
+    }
+
+    /// Claims a place for the request `owner`, for as long as the lease unless it is renewed: one round trip.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn claim(&self, place: &Place, fingerprint: &str, owner: &str, lease: Duration) -> Result<Claimed, Away> {
+        match self {
+            Self::Embedded(embedded) => embedded.claim(place, fingerprint, owner, lease),
+            Self::Redis(redis) => redis.claim(place, fingerprint, owner, lease).await,
+        }
+    }
+
+    /// The request is still in progress. False: the claim is not its own.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn renew_claim(&self, place: &Place, owner: &str, lease: Duration) -> Result<bool, Away> {
+        match self {
+            Self::Embedded(embedded) => Ok(embedded.renew_claim(place, owner, lease)),
+            Self::Redis(redis) => redis.renew_claim(place, owner, lease).await,
+        }
+    }
+
+    /// The request is over, and another one may run. False: the claim is not its own.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn release_claim(&self, place: &Place, owner: &str) -> Result<bool, Away> {
+        match self {
+            Self::Embedded(embedded) => Ok(embedded.release_claim(place, owner)),
+            Self::Redis(redis) => redis.renew_claim(place, owner, Duration::ZERO).await,
+        }
+    }
+
+    /// Keeps an answer in the place of its claim. False: the claim is not its own, and nothing is kept.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn keep_answer(
+        &self,
+        place: &Place,
+        owner: &str,
+        answer: Vec<u8>,
+        config: &IdempotencyConfig,
+    ) -> Result<bool, Away> {
+        match self {
+            Self::Embedded(embedded) => embedded.keep_answer(place, owner, answer, config).await,
+            Self::Redis(redis) => redis.keep_answer(place, owner, &answer, config).await,
         }
     }
 

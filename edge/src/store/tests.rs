@@ -1,12 +1,11 @@
 //! Both stores do the same: each test runs against the embedded one and against a real server.
 
-use std::{
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+mod claims;
+mod cluster;
+pub mod servers;
+mod tls;
+
+use std::time::Duration;
 
 use proptest::{
     prelude::*,
@@ -22,100 +21,7 @@ use tokio::{
 use super::*;
 use crate::access::limits::{Amounts, Ledger, Limits, Refused, Scope};
 use crate::metrics::StoreMetrics;
-
-/// Servers of one test's own, ended with it.
-struct Server {
-    children: Vec<Child>,
-    /// Removed with the servers.
-    _folder: TempDir,
-    url: String,
-}
-
-impl Server {
-    fn start() -> Self {
-        let folder = TempDir::new().unwrap();
-        let socket = folder.path().join("socket").display().to_string();
-        let child = spawn(&folder, &["--port", "0", "--unixsocket", &socket]);
-        Self { children: vec![child], _folder: folder, url: format!("redis+unix://{socket}") }
-    }
-
-    /// A cluster of one node, which refuses calls that touch two slots like any other.
-    fn cluster() -> Self {
-        let (folder, [port, bus]) = (TempDir::new().unwrap(), free_ports());
-        let child = spawn(&folder, &["--port", &port, "--cluster-enabled", "yes", "--cluster-port", &bus]);
-        eventually(|| tell(&port, "CLUSTER ADDSLOTSRANGE 0 16383").contains("OK"));
-        eventually(|| tell(&port, "CLUSTER INFO").contains("cluster_state:ok"));
-        Self { children: vec![child], _folder: folder, url: format!("redis-cluster://127.0.0.1:{port}") }
-    }
-
-    /// A server and a Sentinel that says where it is.
-    fn sentinel() -> Self {
-        let (folder, [port, sentinel]) = (TempDir::new().unwrap(), free_ports());
-        let child = spawn(&folder, &["--port", &port]);
-        let file = folder.path().join("sentinel.conf");
-        let config = format!("port {sentinel}\nsentinel monitor main 127.0.0.1 {port} 1\n");
-        std::fs::write(&file, config).unwrap();
-        let watcher = spawn(&folder, &[&file.display().to_string(), "--sentinel"]);
-        eventually(|| tell(&sentinel, "SENTINEL GET-MASTER-ADDR-BY-NAME main").contains(&port));
-        Self {
-            children: vec![child, watcher],
-            _folder: folder,
-            url: format!("redis-sentinel://127.0.0.1:{sentinel}/main"),
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-fn spawn(folder: &TempDir, words: &[&str]) -> Child {
-    let mut command = Command::new(program());
-    if !words.contains(&"--sentinel") {
-        command.args(["--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]);
-    }
-    command.args(words).current_dir(folder.path()).stdout(Stdio::null()).spawn().unwrap()
-}
-
-/// Ports that nobody uses at this moment.
-fn free_ports() -> [String; 2] {
-    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    held.each_ref().map(|held| held.local_addr().unwrap().port().to_string())
-}
-
-/// Sends a command and reads the beginning of the answer. Empty: nobody is there yet.
-fn tell(port: &str, command: &str) -> String {
-    let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(format!("127.0.0.1:{port}"))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream.write_all(format!("{command}\r\n").as_bytes())?;
-        let mut answer = [0; 4096];
-        let read = stream.read(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer[..read]).into_owned())
-    };
-    ask().unwrap_or_default()
-}
-
-fn eventually(mut condition: impl FnMut() -> bool) {
-    let begun = std::time::Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "not in time");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// What `tests/redis/setup.sh` finds or installs.
-pub fn program() -> PathBuf {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/redis/setup.sh");
-    let found = Command::new(script).output().unwrap();
-    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
-    PathBuf::from(String::from_utf8(found.stdout).unwrap().trim())
-}
+use servers::Server;
 
 pub fn metrics() -> StoreMetrics {
     StoreMetrics::register(&mut prometheus_client::registry::Registry::default())
@@ -245,21 +151,21 @@ fn what_is_reserved_is_settled_once() {
         let key = scope("key", json!({ "tokens_per_minute": 1_000_000, "concurrent_requests": 2 }));
         let ask = ask(&[key], 400_000, 70);
         let left = |decision: Decision| decision.standing.tokens.unwrap().remaining / 100_000;
-        assert_eq!(left(store.reserve("a", &ask).await.unwrap()), 6);
-        assert_eq!(left(store.reserve("b", &ask).await.unwrap()), 2);
-        let third = store.reserve("c", &ask).await.unwrap();
+        assert_eq!(left(store.reserve("a", &ask).await.unwrap().0), 6);
+        assert_eq!(left(store.reserve("b", &ask).await.unwrap().0), 2);
+        let third = store.reserve("c", &ask).await.unwrap().0;
         assert_eq!(third.exceeded.unwrap().measure, crate::access::limits::Measure::Concurrent);
         for _ in 0..2 {
             store.settle("a", &ask, &used(100_000, 5)).await.unwrap();
         }
         assert_eq!(store.spent("acme", "key").await.unwrap(), (5, 5));
-        let third = store.reserve("c", &ask).await.unwrap();
+        let third = store.reserve("c", &ask).await.unwrap().0;
         assert_eq!((left(third), third.exceeded), (1, None));
         store.renew("acme", &["b".to_owned(), "a".to_owned(), "nobody's".to_owned()]).await.unwrap();
         for lease in ["b", "c"] {
             store.settle(lease, &ask, &used(0, 0)).await.unwrap();
         }
-        assert_eq!(left(store.reserve("d", &ask).await.unwrap()), 5);
+        assert_eq!(left(store.reserve("d", &ask).await.unwrap().0), 5);
     });
 }
 
@@ -283,11 +189,11 @@ fn counts_and_spends_outlive_the_process_and_what_was_held_does_not() {
         let store = open(config).await;
         assert_eq!(store.spent("acme", "key").await.unwrap(), (7, 7));
         let refused =
-            store.reserve("c", &Ask { amounts: Amounts { tokens: 901, cost: 0 }, ..ask.clone() }).await.unwrap();
+            store.reserve("c", &Ask { amounts: Amounts { tokens: 901, cost: 0 }, ..ask.clone() }).await.unwrap().0;
         assert!(matches!(refused.exceeded.unwrap().refused, Refused::NotYet { used: 100, .. }), "{refused:?}");
         store.reserve("d", &ask).await.unwrap();
         store.reserve("e", &ask).await.unwrap();
-        let refused = store.reserve("f", &ask).await.unwrap().exceeded.unwrap();
+        let refused = store.reserve("f", &ask).await.unwrap().0.exceeded.unwrap();
         assert!(matches!(refused.refused, Refused::NotYet { used: 5, .. }), "{refused:?}");
     });
 }
@@ -361,12 +267,15 @@ fn the_scripts_and_the_ledger_agree() {
                     let lease = format!("{lease}-{ms}-{}", held.len());
                     let ask = asks(key, tokens, cost);
                     let theirs = runtime.block_on(redis.reserve(now, &lease, &ask)).unwrap();
-                    prop_assert_eq!(theirs, ledger.reserve(now, &lease, &ask));
+                    let own = ledger.reserve(now, &lease, &ask);
+                    prop_assert_eq!(theirs, (own, ledger.tell(now, &ask)));
                     held.insert(held.len(), (lease, ask));
                 }
                 Step::Count { key } => {
-                    let theirs = runtime.block_on(redis.count(now, &asks(key, 0, 0))).unwrap();
-                    prop_assert_eq!(theirs, ledger.count(now, &asks(key, 0, 0)));
+                    let ask = asks(key, 0, 0);
+                    let theirs = runtime.block_on(redis.count(now, &ask)).unwrap();
+                    let own = ledger.count(now, &ask);
+                    prop_assert_eq!(theirs, (own, ledger.tell(now, &ask)));
                 }
                 Step::Settle { lease, tokens, cost, late } => {
                     let Some((lease, ask)) = held.get(&usize::from(lease)) else { continue };

@@ -29,7 +29,7 @@ use crate::{
         Store,
         config::StoreConfig,
         now,
-        tests::{metrics, program, with_each},
+        tests::{metrics, servers::program, with_each},
     },
 };
 

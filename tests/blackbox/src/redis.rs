@@ -163,7 +163,7 @@ fn spawn(folder: &Path, settings: &[String]) -> Child {
 }
 
 /// What the script finds or installs.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../redis/setup.sh");
     let found = Command::new(script).stderr(Stdio::inherit()).output().expect("the script runs");
     assert!(found.status.success(), "no Redis for the tests");

@@ -103,6 +103,46 @@ fn a_request_costs_two_round_trips() {
     }
 }
 
+/// Who hammers costs Redis a call a second, not one a request; and is told the truth.
+#[test]
+fn who_is_refused_again_and_again_costs_a_call_a_second() {
+    const REFUSED: usize = 300;
+    let redis = Redis::start();
+    let fleet = start(&redis, 1);
+    let (_, key) = make(&fleet, &json!({ "requests_per_minute": 6 }));
+    let client = Client { key, ..fleet.client() };
+    let ask = || client.post(CHAT, &chat("[[tokens=1]]"));
+    let (before, begun) = (calls_of(&fleet), Instant::now());
+    let (mut admitted, mut refused, mut last) = (0, 0, f64::MAX);
+    while refused < REFUSED {
+        let answer = ask();
+        if answer.head.status == 200 {
+            (admitted, last) = (admitted + 1, f64::MAX);
+            continue;
+        }
+        assert_eq!(answer.head.status, 429);
+        assert_eq!(answer.head.get("x-ratelimit-remaining-requests"), Some("0"));
+        let wait: f64 = answer.head.get("retry-after-ms").unwrap().parse().unwrap();
+        assert!(wait > 0.0 && wait <= 10_000.0 && wait <= last, "{wait} after {last}");
+        (refused, last) = (refused + 1, wait);
+    }
+    let calls = || calls_of(&fleet) - before;
+    eventually(PATIENCE, "all are settled", || calls() >= 2 * admitted);
+    let (calls, seconds) = (calls(), begun.elapsed().as_secs());
+    show(&format!("{REFUSED} refusals in {seconds} s: {} calls of Redis", calls - 2 * admitted));
+    assert!(calls <= 2 * admitted + seconds + 2, "{calls} calls for {admitted} in {seconds} s");
+    // A limit that is raised holds at once.
+    let (id, key) = make(&fleet, &json!({ "requests_per_minute": 1 }));
+    let client = Client { key, ..fleet.client() };
+    let ask = || client.post(CHAT, &chat("[[tokens=1]]")).head.status;
+    eventually(PATIENCE, "it is refused", || ask() == 429);
+    let raised = json!({ "rate_limits": { "requests_per_minute": 1000 } }).to_string();
+    let (admin, path) = (fleet.admin_of(0), format!("/admin/v1/keys/{id}"));
+    let json = [("content-type", "application/json")];
+    assert_eq!(admin.ask(&admin.request("PATCH", &path, &json, raised.as_bytes())).head.status, 200);
+    eventually(PATIENCE, "it is let through", || ask() == 200);
+}
+
 /// The processor's time that the edge takes for a request, with limits in Redis and without. In release builds it says
 /// something.
 #[test]

@@ -64,6 +64,11 @@ pub enum Period {
 }
 
 impl Period {
+    /// The time in which a part of each unit of the limit comes back.
+    pub const fn tick(self) -> Duration {
+        Duration::from_millis(self.tick_ms().unsigned_abs())
+    }
+
     /// A period has as many ticks as a unit has parts.
     const fn tick_ms(self) -> i64 {
         match self {
@@ -116,6 +121,25 @@ impl Bucket {
         Self { level: parts(limit.get()), at: now_ms.div_euclid(period.tick_ms()) }
     }
 
+    /// One that holds so many parts.
+    pub fn told(level: i64, period: Period, now_ms: i64) -> Self {
+        Self { level, at: now_ms.div_euclid(period.tick_ms()) }
+    }
+
+    /// One edge's part of what is in it, where so many edges share this limit. Rounded down.
+    pub fn share(self, limit: Limit, edges: u64) -> Self {
+        let (share, limit) = (i128::from(limit.share(edges).get()), i128::from(limit.get()));
+        let level = (i128::from(self.level) * share).div_euclid(limit);
+        Self { level: i64::try_from(level).unwrap_or(i64::MIN), ..self }
+    }
+
+    /// Leaves no more than `known` holds by now.
+    pub fn lower_to(&mut self, mut known: Self, limit: Limit, period: Period, now_ms: i64) {
+        let known = known.at(limit, period, now_ms).bucket.level;
+        let own = self.at(limit, period, now_ms).bucket;
+        own.level = own.level.min(known);
+    }
+
     /// Refills it up to now, by the limit that holds now. A clock that goes backwards refills nothing.
     pub fn at(&mut self, limit: Limit, period: Period, now_ms: i64) -> Filled<'_> {
         let tick = now_ms.div_euclid(period.tick_ms());
@@ -154,6 +178,12 @@ impl Filled<'_> {
         let full = parts(self.limit.get());
         let [taken, given] = [taken, given].map(|amount| parts(amount.min(Limit::MOST)));
         self.bucket.level = (self.bucket.level + given - taken).clamp(-full, full);
+    }
+
+    /// What it holds, in parts.
+    #[cfg(test)]
+    pub fn parts(&self) -> i64 {
+        self.bucket.level
     }
 
     /// What it holds.

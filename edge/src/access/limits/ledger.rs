@@ -141,6 +141,18 @@ impl Ledger {
         self.tallies.entry(tenant.to_owned()).or_default().insert(scope.to_owned(), tally);
     }
 
+    /// Leaves no more in a scope than is known of it.
+    pub fn lower_to(&mut self, now: Now, tenant: &str, scope: &Scope, known: &Tally) {
+        tally(&mut self.tallies, tenant, &scope.name).lower_to(known, scope, now);
+    }
+
+    /// What a store tells of each scope.
+    #[cfg(test)]
+    pub fn tell(&mut self, now: Now, ask: &Ask) -> Vec<super::Told> {
+        let tell = |scope: &Scope| tally(&mut self.tallies, &ask.tenant, &scope.name).tell(scope, now);
+        ask.scopes.iter().map(tell).collect()
+    }
+
     fn give_back_lapsed(&mut self, now: Now) {
         for _ in 0..MOST_LAPSED {
             let Some((ends, name)) = self.ends.first().filter(|(ends, _)| *ends <= now.ms).cloned() else { return };

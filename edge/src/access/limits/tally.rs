@@ -16,25 +16,25 @@ const SOON: Duration = Duration::from_secs(1);
 /// The numbers of one scope.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    requests_minute: Option<Bucket>,
-    tokens_minute: Option<Bucket>,
-    requests_day: Option<Bucket>,
-    tokens_day: Option<Bucket>,
+    pub(super) requests_minute: Option<Bucket>,
+    pub(super) tokens_minute: Option<Bucket>,
+    pub(super) requests_day: Option<Bucket>,
+    pub(super) tokens_day: Option<Bucket>,
     /// Requests in progress.
-    open: u64,
+    pub(super) open: u64,
     /// What they are taken to cost, in billionths of a dollar.
-    held: u64,
-    day: Spent,
-    month: Spent,
+    pub(super) held: u64,
+    pub(super) day: Spent,
+    pub(super) month: Spent,
 }
 
 /// What was spent in a period.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Spent {
+pub(super) struct Spent {
     /// Which one, counted since 1970.
-    period: u32,
+    pub(super) period: u32,
     /// In billionths of a dollar.
-    billionths: u64,
+    pub(super) billionths: u64,
 }
 
 /// The time, and the days and months since 1970 that it falls into.
@@ -173,7 +173,12 @@ impl Tally {
 }
 
 impl Spent {
-    fn in_period(self, period: u32) -> u64 {
+    /// The later one; of the same period, the one in which more was spent.
+    pub(super) fn higher(self, other: Self) -> Self {
+        if (other.period, other.billionths) > (self.period, self.billionths) { other } else { self }
+    }
+
+    pub(super) fn in_period(self, period: u32) -> u64 {
         if period > self.period { 0 } else { self.billionths }
     }
 

@@ -1,11 +1,13 @@
 //! The store of one process: documents in a database on disk (redb) or in memory, and the ledger in memory, written down
 //! every second.
 
+mod claims;
 mod documents;
 mod tallies;
 mod usage;
 
 use std::{
+    collections::HashMap,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -20,6 +22,8 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 use tracing::error;
+
+use claims::Held;
 
 use super::{Away, Change, MOST_CHANGES, now};
 use crate::{
@@ -38,6 +42,8 @@ pub struct Embedded(Arc<Parts>);
 struct Parts {
     database: Database,
     ledger: Mutex<Ledger>,
+    /// Requests with an idempotency key that run, by tenant and slot: no more than requests are in progress.
+    claims: Mutex<HashMap<(String, String), Held>>,
     changes: broadcast::Sender<Change>,
     /// It is on disk.
     outlives: bool,
@@ -71,7 +77,13 @@ impl Embedded {
         metrics.up.set(1);
         metrics.edges.set(1);
         let changes = broadcast::Sender::new(MOST_CHANGES);
-        let parts = Parts { database, ledger: Mutex::new(ledger), changes, outlives: folder.is_some() };
+        let parts = Parts {
+            database,
+            ledger: Mutex::new(ledger),
+            claims: Mutex::default(),
+            changes,
+            outlives: folder.is_some(),
+        };
         let store = Self(Arc::new(parts));
         let (writing, kill) = (store.clone(), running.kill.clone());
         running.background.spawn(async move { kill.run_until_cancelled(writing.keep_writing()).await });

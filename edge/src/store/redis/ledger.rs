@@ -5,17 +5,20 @@ use std::time::Duration;
 use redis::RedisResult;
 use serde::Serialize;
 
-use super::Redis;
+use super::{Redis, tenants_key};
 use crate::{
     access::limits::{
-        Ask, Bound, Decision, Exceeded, Level, Limit, Measure, Now, Refused, Scope, Settlement, Standing,
+        Ask, Bound, Decision, Exceeded, Level, Limit, Measure, Now, Refused, Scope, Settlement, Standing, Told,
     },
     metrics::Call,
     store::Away,
 };
 
-/// The numbers that `reserve.lua` gives.
-type Told = [i64; 12];
+/// The numbers that `reserve.lua` gives of the decision.
+type Decided = [i64; 12];
+
+/// Those of each scope.
+const OF_SCOPE: usize = 6;
 
 /// An ask as the scripts read it, and as a lease holds it.
 #[derive(Debug, Serialize)]
@@ -50,11 +53,11 @@ struct WireScope {
 }
 
 impl Redis {
-    pub async fn reserve(&self, now: Now, lease: &str, ask: &Ask) -> Result<Decision, Away> {
+    pub async fn reserve(&self, now: Now, lease: &str, ask: &Ask) -> Result<(Decision, Vec<Told>), Away> {
         self.ask(now, lease, ask).await
     }
 
-    pub async fn count(&self, now: Now, ask: &Ask) -> Result<Decision, Away> {
+    pub async fn count(&self, now: Now, ask: &Ask) -> Result<(Decision, Vec<Told>), Away> {
         self.ask(now, "", ask).await
     }
 
@@ -99,12 +102,14 @@ impl Redis {
         Ok((day, month))
     }
 
-    async fn ask(&self, now: Now, lease: &str, ask: &Ask) -> Result<Decision, Away> {
+    async fn ask(&self, now: Now, lease: &str, ask: &Ask) -> Result<(Decision, Vec<Told>), Away> {
         let mut invocation = self.scripts.reserve.prepare_invoke();
         keys(&mut invocation, ask).arg(now.ms).arg(now.day).arg(now.month).arg(lease).arg(text(ask));
-        let told: Told =
+        let told: Vec<Option<i64>> =
             self.link.call(Call::Reserve, |mut wire| async move { invocation.invoke_async(&mut wire).await }).await?;
-        Ok(decision(&told))
+        let (decided, scopes) = told.split_at(told.len().min(Decided::default().len()));
+        let decided = std::array::from_fn(|at| decided.get(at).copied().flatten().unwrap_or_default());
+        Ok((decision(&decided), scopes.chunks_exact(OF_SCOPE).map(scope_told).collect()))
     }
 }
 
@@ -142,7 +147,13 @@ impl WireScope {
     }
 }
 
-fn decision(told: &Told) -> Decision {
+fn scope_told(numbers: &[Option<i64>]) -> Told {
+    let number = |at: usize| numbers.get(at).copied().flatten();
+    let spent = |at| number(at).and_then(|spent| u64::try_from(spent).ok()).unwrap_or_default();
+    Told { levels: std::array::from_fn(number), spent: [spent(4), spent(5)] }
+}
+
+fn decision(told: &Decided) -> Decision {
     let [measure, limit, requested, waits, used, wait, rest @ ..] = *told;
     let number = |number: i64| u64::try_from(number).unwrap_or_default();
     let measure = match measure {
@@ -174,32 +185,15 @@ fn decision(told: &Told) -> Decision {
 }
 
 fn leases_key(tenant: &str) -> String {
-    format!("cloudach:{}:leases", Slot(tenant))
+    tenants_key(tenant, "leases")
 }
 
 fn held_key(tenant: &str) -> String {
-    format!("cloudach:{}:held", Slot(tenant))
+    tenants_key(tenant, "held")
 }
 
 fn tally_key(tenant: &str, scope: &str) -> String {
-    format!("cloudach:{}:tally:{scope}", Slot(tenant))
-}
-
-/// A tenant as the part of keys that decides on their slot. Never empty, and whatever the tenant's name is, one pair of braces.
-struct Slot<'a>(&'a str);
-
-impl std::fmt::Display for Slot<'_> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("{t:")?;
-        for c in self.0.chars() {
-            if c.is_alphanumeric() || matches!(c, '.' | '_' | '-') {
-                write!(formatter, "{c}")?;
-            } else {
-                write!(formatter, "%{:x}%", u32::from(c))?;
-            }
-        }
-        formatter.write_str("}")
-    }
+    tenants_key(tenant, &format!("tally:{scope}"))
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! The store in Redis or Valkey. What belongs to a tenant lies in that tenant's slot, and what keys and tenants are in one
 //! of its own, so that every call goes to one node of a cluster.
 
+mod claims;
 mod documents;
 mod ledger;
 mod link;
 mod pulse;
+mod tls;
 mod topology;
+mod trouble;
 mod usage;
 
 use std::sync::{
@@ -41,6 +44,9 @@ struct Scripts {
     put: redis::Script,
     lookup: redis::Script,
     append: redis::Script,
+    claim: redis::Script,
+    renew_claim: redis::Script,
+    keep_answer: redis::Script,
 }
 
 impl Redis {
@@ -50,7 +56,7 @@ impl Redis {
     /// The configuration is unusable.
     pub async fn open(config: &RedisConfig, metrics: StoreMetrics, running: &Running) -> Result<Self, StoreError> {
         let url = config.url.reveal()?;
-        let topology = Arc::new(Topology::of(&url, config.ca_file.as_ref(), config.deadline)?);
+        let topology = Arc::new(Topology::of(&url, config)?);
         let link = Link::new(config.deadline, metrics);
         let heard = Heard { changes: broadcast::Sender::new(MOST_CHANGES), edges: Arc::new(AtomicU64::new(1)) };
         if let Ok(Ok(wire)) = timeout(config.deadline, topology.connect(config.deadline)).await {
@@ -86,6 +92,31 @@ impl Scripts {
             put: redis::Script::new(include_str!("put.lua")),
             lookup: redis::Script::new(include_str!("lookup.lua")),
             append: redis::Script::new(include_str!("append.lua")),
+            claim: redis::Script::new(include_str!("claim.lua")),
+            renew_claim: redis::Script::new(include_str!("renew_claim.lua")),
+            keep_answer: redis::Script::new(include_str!("keep_answer.lua")),
         }
+    }
+}
+
+/// The name of what belongs to a tenant.
+fn tenants_key(tenant: &str, what: &str) -> String {
+    format!("cloudach:{}:{what}", Slot(tenant))
+}
+
+/// A tenant as the part of keys that decides on their slot. Never empty, and whatever the tenant's name is, one pair of braces.
+struct Slot<'a>(&'a str);
+
+impl std::fmt::Display for Slot<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("{t:")?;
+        for c in self.0.chars() {
+            if c.is_alphanumeric() || matches!(c, '.' | '_' | '-') {
+                write!(formatter, "{c}")?;
+            } else {
+                write!(formatter, "%{:x}%", u32::from(c))?;
+            }
+        }
+        formatter.write_str("}")
     }
 }

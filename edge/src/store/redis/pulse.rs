@@ -19,7 +19,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{link::Link, topology::Topology};
+use super::{link::Link, topology::Topology, trouble};
 use crate::{
     metrics::Call,
     store::{Change, Collection},
@@ -59,9 +59,8 @@ pub async fn beat(topology: Arc<Topology>, link: Link, edge: String) {
     loop {
         let begun = Instant::now();
         if !link.is_up() {
-            // Categories, as what servers say may name what nobody should read.
             let connected = match timeout(CONNECT, topology.connect(CONNECT)).await {
-                Ok(connected) => connected.map_err(|error| error.category().to_owned()),
+                Ok(connected) => connected.map_err(|error| trouble::why(&error)),
                 Err(_) => Err("it takes too long".to_owned()),
             };
             match connected {

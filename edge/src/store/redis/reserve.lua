@@ -4,7 +4,8 @@
 -- KEYS: the tenant's leases by their ends, what they hold, the tally of each scope.
 -- ARGV: milliseconds or 0, day, month, lease or nothing, ask.
 -- Gives the refusal (6 numbers, the first 0: none), then limit, what is left and milliseconds until it is full, of
--- requests and of tokens (limit 0: there is none).
+-- requests and of tokens (limit 0: there is none); then of each scope the parts that are left of its four limits (nothing: not
+-- limited), and what was spent today and this month.
 
 local leases, held, lease = KEYS[1], KEYS[2], ARGV[4]
 local now = { ms = clock(ARGV[1]), day = tonumber(ARGV[2]), month = tonumber(ARGV[3]) }
@@ -54,6 +55,13 @@ local function answer(tallies, refused)
   local told = refused or { 0, 0, 0, 0, 0, 0 }
   for _, name in ipairs({ 'rm', 'tm' }) do
     for _, value in ipairs({ tightest(tallies, name) }) do told[#told + 1] = value end
+  end
+  for _, tally in ipairs(tallies) do
+    for _, name in ipairs({ 'rm', 'tm', 'rd', 'td' }) do
+      told[#told + 1] = tally[name] and tally[name].level or false
+    end
+    told[#told + 1] = tally.day_spent
+    told[#told + 1] = tally.month_spent
   end
   return told
 end

@@ -1,6 +1,6 @@
 //! Which servers a URL names: one, those that Sentinels watch, or a cluster.
 
-use std::{fmt, fs, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Pipeline, RedisError,
@@ -11,6 +11,9 @@ use redis::{
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
 use tokio::sync::Mutex;
+
+use super::tls;
+use crate::store::config::RedisConfig;
 
 /// Where Sentinels listen unless the URL says otherwise.
 const SENTINEL_PORT: u16 = 26_379;
@@ -48,8 +51,20 @@ pub enum RedisUrlError {
     Unusable(RedisError),
     #[error("cannot read {path}: {source}", path = .path.display())]
     Certificates { path: PathBuf, source: std::io::Error },
-    #[error("no TLS for Redis: {0}")]
-    Tls(&'static str),
+    #[error("there is no {what} in {path}: it has to be PEM", path = .path.display())]
+    NoPem { path: PathBuf, what: &'static str },
+    #[error(
+        "`store.redis` names certificates, and its URL is not one of TLS: rediss://, rediss-sentinel://, rediss-cluster://"
+    )]
+    NotTls,
+    #[error("`store.redis.client_cert_file` and `client_key_file` go together")]
+    HalfAClient,
+    #[error("this system trusts no CA: name the one of Redis in `store.redis.ca_file`")]
+    NoRoots,
+    #[error(
+        "`store.redis.url` asks for TLS that checks nothing, which there is not: name the CA in `store.redis.ca_file`"
+    )]
+    Insecure,
 }
 
 impl Topology {
@@ -57,16 +72,16 @@ impl Topology {
     ///
     /// # Errors
     /// It names no servers.
-    pub fn of(url: &str, ca_file: Option<&PathBuf>, deadline: Duration) -> Result<Self, RedisUrlError> {
+    pub fn of(url: &str, config: &RedisConfig) -> Result<Self, RedisUrlError> {
         let (scheme, rest) = url.split_once("://").ok_or(RedisUrlError::Form)?;
-        let tls = scheme.starts_with("rediss") || scheme == "valkeys";
-        let certificates = ca_file.map(read_certificates).transpose()?;
-        if tls {
-            choose_cryptography();
+        let is_tls = scheme.starts_with("rediss") || scheme == "valkeys";
+        if is_tls && rest.contains("#insecure") {
+            return Err(RedisUrlError::Insecure);
         }
+        let certificates = tls::certificates(config, is_tls)?;
         match scheme {
-            "redis-sentinel" | "rediss-sentinel" => sentinel(rest, tls, certificates),
-            "redis-cluster" | "rediss-cluster" => cluster(rest, tls, certificates, deadline),
+            "redis-sentinel" | "rediss-sentinel" => sentinel(rest, is_tls, certificates),
+            "redis-cluster" | "rediss-cluster" => cluster(rest, is_tls, certificates, config.deadline),
             _ => one(url, certificates).map(|client| Self::One(Box::new(client))).map_err(RedisUrlError::Unusable),
         }
     }
@@ -81,7 +96,15 @@ impl Topology {
                 let connection = client.lock().await.get_async_connection_with_config(&config).await?;
                 Ok(Wire::One(connection))
             }
-            Self::Cluster { client, .. } => Ok(Wire::Cluster(client.get_async_connection().await?)),
+            Self::Cluster { client, seeds } => match client.get_async_connection().await {
+                Ok(connection) => Ok(Wire::Cluster(connection)),
+                // It keeps the reason as a text only. One of them alone tells it.
+                Err(error) => {
+                    let Some(seed) = seeds.first() else { return Err(error) };
+                    let alone = seed.get_multiplexed_async_connection_with_config(&config).await;
+                    Err(alone.err().unwrap_or(error))
+                }
+            },
         }
     }
 
@@ -216,31 +239,28 @@ fn nodes(rest: &str, tls: bool, port: u16) -> Result<(Vec<ConnectionInfo>, &str)
     Ok((hosts.split(',').map(node).collect::<Result<_, _>>()?, path))
 }
 
-fn read_certificates(path: &PathBuf) -> Result<TlsCertificates, RedisUrlError> {
-    let root = fs::read(path).map_err(|source| RedisUrlError::Certificates { path: path.clone(), source })?;
-    Ok(TlsCertificates { client_tls: None, root_cert: Some(root) })
-}
-
-/// The process may have chosen already; then that holds.
-fn choose_cryptography() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn of(url: &str) -> Result<String, String> {
-        let topology = Topology::of(url, None, Duration::from_secs(1));
+        with(url, json!({}))
+    }
+
+    fn with(url: &str, settings: serde_json::Value) -> Result<String, String> {
+        let mut config = settings;
+        config["url"] = url.into();
+        let topology = Topology::of(url, &serde_json::from_value(config).unwrap());
         topology.map(|topology| format!("{topology:?}")).map_err(|error| error.to_string())
     }
 
     #[test]
     fn urls_name_one_server_or_many() {
         assert_eq!(of("redis://user:secret@host:1/2").unwrap(), "One");
-        assert_eq!(of("rediss://host").unwrap(), "One");
         assert_eq!(of("redis-sentinel://:secret@a:1,b/master/3").unwrap(), "Sentinel");
-        assert_eq!(of("rediss-cluster://user:secret@a,b:7000").unwrap(), "Cluster");
+        assert_eq!(of("redis-cluster://user:secret@a,b:7000").unwrap(), "Cluster");
     }
 
     #[test]
@@ -253,6 +273,47 @@ mod tests {
             "redis-cluster://:secret@/",
         ] {
             let error = of(wrong).unwrap_err();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+    #[test]
+    fn tls_is_never_less_than_it_says() {
+        let (folder, ca) = (tempfile::TempDir::new().unwrap(), rcgen::generate_simple_self_signed(vec![]).unwrap());
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let (pem, key) = (file("ca.pem", &ca.cert.pem()), file("key.pem", &ca.signing_key.serialize_pem()));
+        let (empty, missing) = (file("empty.pem", "nothing"), folder.path().join("missing.pem"));
+        let ca = json!({ "ca_file": pem });
+        let client = json!({ "ca_file": pem, "client_cert_file": pem, "client_key_file": key });
+        for (url, settings, expected) in [
+            ("rediss://:secret@host", &ca, "One"),
+            ("valkeys://:secret@host", &ca, "One"),
+            ("rediss://:secret@host/3", &client, "One"),
+            ("rediss-sentinel://:secret@a:1,b/master/3", &client, "Sentinel"),
+            ("rediss-cluster://user:secret@a,b:7000", &client, "Cluster"),
+        ] {
+            assert_eq!(with(url, settings.clone()).unwrap(), expected, "{url}");
+        }
+        for (url, settings, expected) in [
+            ("redis://:secret@host", &ca, "is not one of TLS"),
+            ("redis-sentinel://:secret@host/master", &client, "is not one of TLS"),
+            ("redis-cluster://:secret@host", &ca, "is not one of TLS"),
+            ("rediss://:secret@host/#insecure", &ca, "checks nothing"),
+            ("rediss-cluster://:secret@host/#insecure", &ca, "checks nothing"),
+            ("rediss://:secret@host", &json!({ "ca_file": empty }), "no certificate in"),
+            ("rediss://:secret@host", &json!({ "ca_file": missing }), "cannot read"),
+            ("rediss://:secret@host", &json!({ "ca_file": pem, "client_cert_file": pem }), "go together"),
+            (
+                "rediss://:secret@host",
+                &json!({ "ca_file": pem, "client_cert_file": pem, "client_key_file": pem }),
+                "no private key in",
+            ),
+        ] {
+            let error = with(url, settings.clone()).unwrap_err();
+            assert!(error.contains(expected), "{url}: {error}");
             assert!(!error.contains("secret"), "{error}");
         }
     }
