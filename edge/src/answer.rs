@@ -21,6 +21,7 @@ use crate::{
     reading::schema_refused,
     reply::Reply,
     turn::Continuation,
+    upstream::generating::Generating,
     usage::Meter,
 };
 
@@ -111,10 +112,7 @@ impl<R: Reply> Answer<R> {
     }
 
     fn generate(&mut self, source: Source, generation: GenerateRequest) -> Result<AbortHandle, ApiError> {
-        let started = {
-            let edge = self.meter.edge();
-            edge.upstream.generate(generation, &edge.catalog)
-        };
+        let started = Generating::start(self.meter.edge(), generation);
         let (stream, abort) = abortable(started.map_err(|error| self.fail(error))?);
         self.events.push(stream.map(move |event| (source, event)).boxed());
         Ok(abort)

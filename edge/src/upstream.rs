@@ -1,5 +1,7 @@
 //! The routers: sends each request to the least busy one that is connected and has replicas for it.
 
+pub mod generating;
+
 use std::sync::Arc;
 
 use cloudach_proto::{
@@ -43,14 +45,14 @@ impl Upstream {
         Ok(Self { routers, kill: running.kill.clone() })
     }
 
-    /// Starts a generation. Dropping the events ends it.
+    /// Starts a generation at one router. Dropping the events ends it.
     ///
     /// A router that has just started knows no replicas yet and is idle; `catalog` tells it from one that is idle
     /// because nobody asks.
     ///
     /// # Errors
     /// No router takes it now, or it is too large for any.
-    pub fn generate(&self, request: GenerateRequest, catalog: &Catalog) -> Result<Events, ApiError> {
+    fn generate(&self, request: GenerateRequest, catalog: &Catalog) -> Result<Events, ApiError> {
         self.pick(&request.model, catalog)?.generate(request).map_err(|refused| match refused {
             Refused::TooLarge(_) => {
                 ApiError::Upstream(Failed::new(ErrorCode::InvalidRequest, "The request is too large."))

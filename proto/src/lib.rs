@@ -5,6 +5,7 @@
 
 pub mod event;
 pub mod inference;
+pub mod passed;
 pub mod session;
 
 /// Messages, clients and servers of `cloudach.v1`, generated from `proto/cloudach/v1/*.proto`.

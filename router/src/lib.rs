@@ -74,7 +74,8 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
     let serving = queues.clone();
     running.background.spawn(running.kill.clone().run_until_cancelled_owned(async move { serving.serve().await }));
     let relay = Relay { names: names.clone(), fleet: fleet.clone(), config: config.relay, metrics, picker, queues };
-    let stopping = Stopping { drain: running.drain.clone(), kill: running.kill.clone() };
+    let stopping =
+        Stopping { drain: running.drain.clone(), hand_over: running.hand_over.clone(), kill: running.kill.clone() };
     let (server, health) = grpc::server(DESCRIPTORS)?;
     let services = server
         .add_service(inference::service(Arc::new(relay), running.requests.clone(), stopping))

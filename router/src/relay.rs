@@ -5,12 +5,12 @@
 mod attempts;
 mod embed;
 mod failure;
-mod passed;
 
 use std::{sync::Arc, time::Duration};
 
 use async_stream::stream;
 use cloudach_proto::{
+    passed::Passed,
     session::{
         client::Events,
         server::{EventStream, Generate},
@@ -21,7 +21,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{debug, warn};
 
-use self::{attempts::Attempts, passed::Passed};
+use self::attempts::Attempts;
 use crate::{
     catalogue::Names,
     config,
@@ -55,7 +55,7 @@ impl Generate for Relay {
         let events = stream! {
             if let Err(failed) = self.resolve(&mut request.model) {
                 flight.finish(Outcome::Failed);
-                yield failed.into();
+                yield exhausted(failed).into();
                 return;
             }
             self.fix_chance(&mut request);
@@ -69,7 +69,7 @@ impl Generate for Relay {
                     Ok(started) => started,
                     Err(failed) => {
                         flight.finish(Outcome::Failed);
-                        yield failed.into();
+                        yield exhausted(failed).into();
                         return;
                     }
                 };
@@ -107,7 +107,7 @@ impl Generate for Relay {
                 }
                 if !self.goes_on(&request, &failed, &mut attempts, &passed) {
                     flight.finish(Outcome::Failed);
-                    yield failed.into();
+                    yield exhausted(failed).into();
                     return;
                 }
                 self.tell(&request, &placed.replica, &failed, &attempts, &passed);
@@ -256,6 +256,11 @@ impl Relay {
         let timeout = asked.map_or(self.config.timeout, Duration::from_millis).min(self.config.timeout);
         Instant::now() + timeout
     }
+}
+
+/// A failure that whoever asked is to take as it is.
+fn exhausted(failed: Failed) -> Failed {
+    Failed { exhausted: true, ..failed }
 }
 
 /// Tells the next hop how much of the request's time is left.

@@ -77,6 +77,9 @@ impl Stop {
     }
 }
 
+/// How long handing over may take.
+const HAND_OVER: Duration = Duration::from_secs(1);
+
 /// What a running service ends, in the order in which it ends it.
 #[derive(Debug, Clone, Default)]
 pub struct Running {
@@ -86,6 +89,8 @@ pub struct Running {
     pub drain: CancellationToken,
     /// Clients' requests: waited for until the deadline.
     pub requests: TaskTracker,
+    /// Cancelled when the rest is to be given back, so that others go on with it.
+    pub hand_over: CancellationToken,
     /// Cancelled when the rest is to end.
     pub kill: CancellationToken,
     /// Watches, reports, listeners: ended last.
@@ -107,10 +112,13 @@ impl Running {
         self.requests.close();
         tokio::select! {
             finished = timeout(drain.grace, self.requests.wait()) => if finished.is_err() {
-                warn!(open = self.requests.len(), "the deadline has passed; open requests are ended");
+                warn!(open = self.requests.len(), "the deadline has passed; open requests are handed over or ended");
             },
-            () = stop.at_once.cancelled() => warn!("asked again; open requests are ended"),
+            () = stop.at_once.cancelled() => warn!("asked again; open requests are handed over or ended"),
         }
+        self.hand_over.cancel();
+        // Whoever is told of it leaves at once.
+        let _ = timeout(HAND_OVER, self.requests.wait()).await;
 
         self.kill.cancel();
         self.background.close();
@@ -141,11 +149,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_runs_past_the_deadline_is_ended() {
+    async fn what_runs_past_the_deadline_is_handed_over() {
+        let (running, stop, start) = (Running::default(), Stop::default(), Instant::now());
+        running.requests.spawn(running.hand_over.clone().cancelled_owned());
+        stop.ask();
+        running.until(&stop, &drain()).await;
+        assert_eq!(start.elapsed().as_secs(), 11);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_takes_over_is_ended() {
         let (running, stop, start) = (Running::default(), Stop::default(), Instant::now());
         running.requests.spawn(running.kill.clone().cancelled_owned());
         stop.ask();
         running.until(&stop, &drain()).await;
-        assert_eq!(start.elapsed().as_secs(), 11);
+        assert_eq!(start.elapsed().as_secs(), 12);
     }
 }

@@ -68,7 +68,8 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), SidecarError> {
         open_admin(admin, &sidecar, &running).await?;
     }
     let (server, health) = grpc::server(DESCRIPTORS)?;
-    let stopping = Stopping { drain: running.drain.clone(), kill: running.kill.clone() };
+    let stopping =
+        Stopping { drain: running.drain.clone(), hand_over: running.hand_over.clone(), kill: running.kill.clone() };
     let services = server.add_service(inference::service(sidecar.clone(), running.requests.clone(), stopping));
 
     let background = &running.background;

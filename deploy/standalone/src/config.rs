@@ -69,6 +69,9 @@ pub struct Config {
     /// See the router's configuration.
     #[serde(default)]
     pub relay: Relay,
+    /// See the router's configuration.
+    #[serde(default)]
+    pub queue: cloudach_router::config::Queue,
     /// How the process stops.
     #[serde(default)]
     pub drain: Drain,
@@ -130,6 +133,7 @@ impl Config {
                 admin: None,
                 catalogue: Source::Here(catalogue),
                 relay: self.relay,
+                queue: self.queue,
                 drain: drain.clone(),
             },
             edge: cloudach_edge::config::Config {

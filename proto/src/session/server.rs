@@ -13,7 +13,7 @@ use tonic::{Status, Streaming};
 use tracing::warn;
 
 use super::{Action, Callee, ProtocolError};
-use crate::v1::{GenerateEvent, GenerateRequest, SessionDown, SessionUp};
+use crate::v1::{ErrorCode, Failed, GenerateEvent, GenerateRequest, SessionDown, SessionUp};
 
 /// Messages handed to tonic ahead of the network. What waits behind them still merges.
 const MESSAGES_AHEAD: usize = 2;
@@ -38,6 +38,8 @@ pub trait Generate: Send + Sync + 'static {
 pub struct Stopping {
     /// Tell the peers to send nothing new, let what runs finish.
     pub drain: CancellationToken,
+    /// Give back what still runs, so that the peers let others go on with it.
+    pub hand_over: CancellationToken,
     /// End now.
     pub kill: CancellationToken,
 }
@@ -50,7 +52,7 @@ pub fn serve(up: Streaming<SessionUp>, runs: Arc<impl Generate>, tasks: &TaskTra
     let (down, messages) = mpsc::channel(MESSAGES_AHEAD);
     tasks.spawn(async move {
         let kill = stopping.kill.clone();
-        let serving = run(up, runs, down.clone(), stopping.drain);
+        let serving = run(up, runs, down.clone(), stopping.drain, stopping.hand_over);
         tokio::select! {
             // The peer has gone: everything it asked for is dropped here.
             () = down.closed() => {}
@@ -69,10 +71,11 @@ async fn run(
     runs: Arc<impl Generate>,
     down: mpsc::Sender<Result<SessionDown, Status>>,
     drain: CancellationToken,
+    hand_over: CancellationToken,
 ) -> Result<(), ProtocolError> {
     let mut callee = Callee::default();
     let mut running = Running::default();
-    let mut draining = false;
+    let (mut draining, mut handed_over) = (false, false);
     loop {
         tokio::select! {
             message = up.message() => {
@@ -103,6 +106,10 @@ async fn run(
                 draining = true;
                 callee.drain();
             }
+            () = hand_over.cancelled(), if !handed_over => {
+                handed_over = true;
+                running.hand_over(&mut callee)?;
+            }
             () = sleep(LEAVE_WITHIN), if callee.is_drained() => return Ok(()),
         }
     }
@@ -130,6 +137,16 @@ impl Running {
         if let Some(handle) = self.handles.remove(&id) {
             handle.abort();
         }
+    }
+
+    /// Ends all of them here; whoever asked may go on elsewhere.
+    fn hand_over(&mut self, callee: &mut Callee) -> Result<(), ProtocolError> {
+        for id in self.handles.keys().copied().collect::<Vec<_>>() {
+            let failed = Failed::retryable(ErrorCode::ShuttingDown, "this process is stopping");
+            self.take((id, Some(failed.into())), callee)?;
+            self.stop(id);
+        }
+        Ok(())
     }
 
     async fn next(&mut self) -> Option<Tagged> {

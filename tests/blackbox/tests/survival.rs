@@ -49,24 +49,20 @@ fn a_sidecar_is_killed_and_comes_back() {
     });
 }
 
-/// A request that an edge has just sent into a dying router is lost and told so; every later one finds the other router.
+/// Nothing is lost with a router: what it carried goes on through the other one, and so does what it was to be sent.
 #[test]
 fn a_router_is_killed_and_comes_back() {
     let mut fleet = Fleet::start(two_of_each());
     let streams = open_streams(&fleet, 12);
     eventually(Duration::from_secs(5), "all streams run", || fleet.running() == 12);
     let open = fleet.routers[0].metric("cloudach_router_requests_open").unwrap();
-    let hit = (3..=9).find(|count| f64::from(*count) == open).expect("both routers share the work");
+    assert!((3.0..=9.0).contains(&open), "both routers share the work: {open}");
     fleet.routers[0].kill();
-    let killed = Instant::now();
     for request in 0..40 {
-        let status = ask(&fleet, request % 2);
-        let noticed = killed.elapsed() > Duration::from_millis(300);
-        assert!(status == 200 || (status == 503 && !noticed), "request {request}: {status}");
+        assert_eq!(ask(&fleet, request % 2), 200, "request {request} after the death");
     }
     let ends: Vec<_> = streams.into_iter().map(how_it_ends).collect();
-    let errors = ends.iter().filter(|end| **end == End::Error).count();
-    assert_eq!(errors, usize::try_from(hit).unwrap(), "its streams, and no others: {ends:?}");
+    assert!(ends.iter().all(|end| *end == End::Done), "{ends:?}");
 
     fleet.restart_router(0);
     let served = "cloudach_router_requests_total{outcome=\"Served\"}";
@@ -84,11 +80,8 @@ fn a_router_and_a_sidecar_are_killed_at_once() {
     }
     fleet.routers[1].kill();
     fleet.sidecars[1].kill();
-    let killed = Instant::now();
     for request in 0..40 {
-        let status = ask(&fleet, request % 2);
-        let noticed = killed.elapsed() > Duration::from_millis(300);
-        assert!(status == 200 || (status == 503 && !noticed), "request {request}: {status}");
+        assert_eq!(ask(&fleet, request % 2), 200, "request {request} after the deaths");
     }
     fleet.restart_router(1);
     fleet.restart_sidecar(1);

@@ -1,6 +1,6 @@
-//! What was passed on of an answer, so that another replica can go on with it. No I/O.
+//! What was passed on of an answer, so that another process can go on with it. No I/O.
 
-use cloudach_proto::v1::{Delta, FinishReason, Finished, GenerateRequest, Resumed, TokenUsage};
+use crate::v1::{Delta, FinishReason, Finished, GenerateRequest, Resumed, TokenUsage};
 
 /// What the caller has of an answer. Four bytes a token: no text is kept.
 #[derive(Debug, Default)]
@@ -83,9 +83,8 @@ impl Passed {
 
 #[cfg(test)]
 mod tests {
-    use cloudach_proto::v1::{Sampling, TokenLogprob};
-
     use super::*;
+    use crate::v1::{Sampling, TokenLogprob};
 
     fn passed(deltas: &[(&[u32], &str, usize)]) -> Passed {
         let mut passed = Passed::default();

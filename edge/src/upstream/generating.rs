@@ -1,0 +1,144 @@
+//! A generation on its way from the routers: when the router that carries it is lost or stops, another one goes on with
+//! it, as routers do with replicas. What a router itself gives up is given up.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use cloudach_proto::{
+    passed::Passed,
+    session::client::Events,
+    v1::{ErrorCode, Failed, GenerateEvent, GenerateRequest, generate_event::Event},
+};
+use futures_util::Stream;
+use tokio::time::{Instant, Sleep, sleep};
+use tracing::warn;
+
+use crate::{Edge, error::ApiError};
+
+/// How long an answer that the client has a part of waits for another router.
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// How often one is looked for meanwhile.
+const EVERY: Duration = Duration::from_millis(50);
+
+/// How many routers may carry one generation, one after the other.
+const MOST_MOVES: u32 = 16;
+
+/// The events of one generation. Dropping it ends the generation.
+pub struct Generating {
+    edge: Edge,
+    /// Kept for the next router.
+    request: Box<GenerateRequest>,
+    begun: Instant,
+    passed: Passed,
+    moves: u32,
+    stage: Stage,
+}
+
+enum Stage {
+    Carried(Events),
+    /// Nobody carries it; until another router does, why.
+    Lost {
+        failed: Failed,
+        until: Instant,
+        pause: Pin<Box<Sleep>>,
+    },
+    Over,
+}
+
+impl Generating {
+    /// Starts a generation.
+    ///
+    /// # Errors
+    /// No router takes it now, or it is too large for any.
+    pub fn start(edge: &Edge, request: GenerateRequest) -> Result<Self, ApiError> {
+        let events = edge.upstream.generate(request.clone(), &edge.catalog)?;
+        Ok(Self {
+            edge: edge.clone(),
+            request: Box::new(request),
+            begun: Instant::now(),
+            passed: Passed::default(),
+            moves: 0,
+            stage: Stage::Carried(events),
+        })
+    }
+
+    /// Whether another router may go on after this.
+    fn may_move(&self, failed: &Failed) -> bool {
+        let lost = matches!(failed.code(), ErrorCode::ReplicaLost | ErrorCode::ShuttingDown);
+        lost && failed.retryable
+            && !failed.exhausted
+            && self.moves < MOST_MOVES
+            && !self.edge.running.kill.is_cancelled()
+    }
+
+    /// Looks for another router.
+    fn take_up(&mut self) -> Option<Events> {
+        let mut request = GenerateRequest { resumed: self.passed.resumed(), ..(*self.request).clone() };
+        let context = request.context.get_or_insert_default();
+        let gone = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // 0 would be none at all.
+        context.timeout_ms = context.timeout_ms.saturating_sub(gone).max(1);
+        self.edge.upstream.generate(request, &self.edge.catalog).ok()
+    }
+}
+
+impl Stream for Generating {
+    type Item = GenerateEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<GenerateEvent>> {
+        let this = &mut *self;
+        loop {
+            match &mut this.stage {
+                Stage::Over => return Poll::Ready(None),
+                Stage::Carried(events) => {
+                    let Some(event) = ready!(Pin::new(events).poll_next(context)) else {
+                        this.stage = Stage::Over;
+                        return Poll::Ready(None);
+                    };
+                    match &event.event {
+                        Some(Event::Started(started)) => this.passed.prompt(started.prompt_tokens),
+                        Some(Event::Delta(delta)) => this.passed.delta(delta),
+                        Some(Event::Failed(failed)) if this.may_move(failed) => {
+                            if let Some(finished) = this.passed.end(&this.request) {
+                                this.stage = Stage::Over;
+                                return Poll::Ready(Some(finished.into()));
+                            }
+                            this.moves += 1;
+                            warn!(
+                                request = this.request.request_id,
+                                tokens = this.passed.tokens(),
+                                error = failed.message,
+                                "a router was lost: its answer goes on through another one"
+                            );
+                            let patience = if this.passed.is_begun() { WITHIN } else { Duration::ZERO };
+                            let until = Instant::now() + patience;
+                            let pause = Box::pin(sleep(Duration::ZERO));
+                            this.stage = Stage::Lost { failed: failed.clone(), until, pause };
+                            continue;
+                        }
+                        Some(Event::Failed(_) | Event::Finished(_)) | None => {}
+                    }
+                    return Poll::Ready(Some(event));
+                }
+                Stage::Lost { failed, until, pause } => {
+                    ready!(pause.as_mut().poll(context));
+                    let (failed, over) = (failed.clone(), Instant::now() >= *until);
+                    pause.as_mut().reset(Instant::now() + EVERY);
+                    match this.take_up() {
+                        Some(events) => this.stage = Stage::Carried(events),
+                        None if over => {
+                            this.stage = Stage::Over;
+                            return Poll::Ready(Some(failed.into()));
+                        }
+                        None => {}
+                    }
+                }
+            }
+        }
+    }
+}
