@@ -57,6 +57,12 @@ pub struct Ticket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
+impl<T> Lanes<T> {
+    fn len(&self) -> usize {
+        self.by_tenant.values().map(|lane| lane.waiting.len()).sum()
+    }
+}
+
 impl<T> Fair<T> {
     /// A queue of at most so many.
     pub fn new(most: usize) -> Self {
@@ -74,14 +80,25 @@ impl<T> Fair<T> {
         self.classes[..=class as usize].iter().all(|lanes| lanes.by_tenant.is_empty())
     }
 
-    /// Puts one at the end of its tenant's.
+    /// About how many would be served before one who came now: of each other tenant as many as this one has.
+    pub fn ahead_of(&self, class: Class, tenant: &str) -> usize {
+        let before: usize = self.classes[..class as usize].iter().map(Lanes::len).sum();
+        let lanes = &self.classes[class as usize];
+        let own = lanes.by_tenant.get(tenant).map_or(0, |lane| lane.waiting.len());
+        let others = lanes.by_tenant.iter().filter(|(name, _)| *name != tenant);
+        before + own + others.map(|(_, lane)| lane.waiting.len().min(own + 1)).sum::<usize>()
+    }
+
+    /// Puts one at the end of its tenant's. When the queue is full, the last one of the tenant with the most in it makes
+    /// room, and is given back.
     ///
     /// # Errors
-    /// The queue is full.
-    pub fn push(&mut self, class: Class, tenant: &str, cost: u64, what: T) -> Result<Ticket, Full> {
-        if self.waiting >= self.most {
-            return Err(Full);
-        }
+    /// The queue is full, and nobody has more in it.
+    pub fn push(&mut self, class: Class, tenant: &str, cost: u64, what: T) -> Result<(Ticket, Option<T>), Full> {
+        let pushed_out = match self.waiting < self.most {
+            true => None,
+            false => Some(self.push_out(class, tenant).ok_or(Full)?),
+        };
         self.waiting += 1;
         let number = self.next_ticket;
         self.next_ticket += 1;
@@ -90,7 +107,27 @@ impl<T> Fair<T> {
         let new = || Lane { had: level, waiting: VecDeque::new() };
         let lane = lanes.by_tenant.entry(tenant.to_owned()).or_insert_with(new);
         lane.waiting.push_back(Waiting { ticket: number, cost: cost.max(1), what });
-        Ok(Ticket { class, tenant: tenant.to_owned(), number })
+        Ok((Ticket { class, tenant: tenant.to_owned(), number }, pushed_out))
+    }
+
+    /// The last one of whoever has the most, of the least urgent class that is no more urgent than `class`.
+    fn push_out(&mut self, class: Class, tenant: &str) -> Option<T> {
+        let own = self.classes[class as usize].by_tenant.get(tenant).map_or(0, |lane| lane.waiting.len());
+        let at = (class as usize..CLASSES).rev().find(|&at| !self.classes[at].by_tenant.is_empty())?;
+        let lanes = &mut self.classes[at];
+        let order = |(name, lane): &(&String, &Lane<T>)| (lane.waiting.len(), (*name).clone());
+        let (most, lane) = lanes.by_tenant.iter().max_by_key(order)?;
+        if at == class as usize && lane.waiting.len() <= own + 1 {
+            return None;
+        }
+        let most = most.clone();
+        let lane = lanes.by_tenant.get_mut(&most)?;
+        let last = lane.waiting.pop_back()?;
+        if lane.waiting.is_empty() {
+            lanes.by_tenant.remove(&most);
+        }
+        self.waiting -= 1;
+        Some(last.what)
     }
 
     /// Who is next. It is taken only when `take` gives something for it.
@@ -166,13 +203,31 @@ mod tests {
     #[test]
     fn it_is_bounded_and_left() {
         let mut queue = Fair::new(2);
-        let first = queue.push(Class::Normal, "t", 1, 1).unwrap();
+        let (first, _) = queue.push(Class::Normal, "t", 1, 1).unwrap();
         queue.push(Class::Normal, "t", 1, 2).unwrap();
-        assert_eq!(queue.push(Class::High, "t", 1, 3), Err(Full));
+        assert_eq!(queue.push(Class::Normal, "t", 1, 3), Err(Full));
+        assert_eq!(queue.push(Class::Low, "u", 1, 3), Err(Full));
         assert!(queue.leave(&first) && !queue.leave(&first));
         assert_eq!(queue.next(|_| None::<()>), None, "nothing was there for it");
         assert_eq!((queue.len(), all(&mut queue)), (1, vec![2]));
         assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn who_has_the_most_makes_room() {
+        let mut queue = Fair::new(4);
+        for number in 0..4 {
+            queue.push(Class::Normal, "many", 1, number).unwrap();
+        }
+        assert_eq!((queue.ahead_of(Class::Normal, "many"), queue.ahead_of(Class::Normal, "few")), (4, 1));
+        assert_eq!((queue.ahead_of(Class::High, "few"), queue.ahead_of(Class::Low, "few")), (0, 4));
+        let pushed_out =
+            |queue: &mut Fair<i32>, class, tenant, what| queue.push(class, tenant, 1, what).map(|pushed| pushed.1);
+        assert_eq!(pushed_out(&mut queue, Class::Normal, "few", 10), Ok(Some(3)));
+        assert_eq!(pushed_out(&mut queue, Class::Normal, "few", 11), Ok(Some(2)));
+        assert_eq!(pushed_out(&mut queue, Class::Normal, "few", 12), Err(Full), "they have the same");
+        assert_eq!(pushed_out(&mut queue, Class::High, "few", 13), Ok(Some(1)), "who is more urgent goes before all");
+        assert_eq!((queue.len(), all(&mut queue)), (4, vec![13, 0, 10, 11]));
     }
 
     proptest! {

@@ -88,14 +88,15 @@ impl Queues {
             waiting.drain.serve(now);
             return Ok(Coming::Placed(placed));
         }
-        let ahead = waiting.fair.len() + 1;
+        let ahead = waiting.fair.ahead_of(wanted.class, &wanted.tenant) + 1;
         if let Some(wait) = waiting.drain.wait(ahead, now).filter(|wait| *wait > self.config.wait) {
             return Err(overloaded(wait));
         }
         let (grant, granted) = oneshot::channel();
         let wish = Wish { wanted: wanted.clone(), grant };
         match waiting.fair.push(wanted.class, &wanted.tenant, wanted.cost(), wish) {
-            Ok(ticket) => Ok(Coming::Waits(Leaving { queue, ticket }, granted)),
+            // Whoever made room for it hears so by losing the grant.
+            Ok((ticket, _pushed_out)) => Ok(Coming::Waits(Leaving { queue, ticket }, granted)),
             Err(fair::Full) => Err(overloaded(waiting.drain.wait(ahead, now).unwrap_or(self.config.wait))),
         }
     }
