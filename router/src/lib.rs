@@ -8,6 +8,7 @@ pub mod config;
 mod fleet;
 mod metrics;
 mod pick;
+mod placement;
 mod relay;
 mod watch;
 
