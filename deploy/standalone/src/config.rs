@@ -74,8 +74,10 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Engine {
-    /// The name that clients use.
-    pub model: String,
+    /// The name that clients use. Absent: the catalogue's models are loaded here as they are needed, within `managed`.
+    pub model: Option<String>,
+    /// See the sidecar's configuration.
+    pub managed: Option<cloudach_sidecar::config::Managed>,
     /// The name by which the engine knows it. Default: the first one that the engine lists.
     pub served_name: Option<String>,
     /// See the sidecar's configuration.
@@ -102,8 +104,8 @@ impl Config {
     pub fn services(self, dir: &Path) -> Services {
         let router = Address::Unix(dir.join("router.sock"));
         let mut catalogue = self.catalogue;
-        for engine in &self.engines {
-            catalogue.models.entry(engine.model.clone()).or_default();
+        for model in self.engines.iter().filter_map(|engine| engine.model.as_ref()) {
+            catalogue.models.entry(model.clone()).or_default();
         }
         // Only the edge waits for load balancers; the others follow it.
         let drain = Drain { settle: std::time::Duration::ZERO, ..self.drain.clone() };
@@ -114,6 +116,7 @@ impl Config {
             routers: vec![router.clone()],
             admin: None,
             model: engine.model,
+            managed: engine.managed,
             served_name: engine.served_name,
             engine: engine.engine,
             limits: engine.limits,
