@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use cloudach_service::{address::Address, stop::Drain};
 use serde::Deserialize;
 
-use crate::catalogue::Catalogue;
+use crate::{catalogue::Catalogue, placement::plan::Rules};
 
 /// Everything the router is told.
 #[derive(Debug, Clone, Deserialize)]
@@ -20,6 +20,9 @@ pub struct Config {
     /// How replicas are tried.
     #[serde(default)]
     pub relay: Relay,
+    /// How models are placed on the sidecars that are managed.
+    #[serde(default)]
+    pub placement: Placement,
     /// How the process stops.
     #[serde(default)]
     pub drain: Drain,
@@ -44,6 +47,46 @@ pub struct Relay {
     /// The longest a request may take when its caller set no deadline.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
+}
+
+/// How models are placed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Placement {
+    /// A model that was loaded or woken stays at least so long before another one may take its place, and one that was
+    /// needed within this time gives way only to one that has waited for as long. Loading takes minutes: with less than
+    /// that, models would be loaded and unloaded for ever.
+    #[serde(with = "humantime_serde")]
+    pub hold: Duration,
+    /// How long a replica is drained before it is unloaded although requests run: the longest answer that is worth
+    /// waiting for.
+    #[serde(with = "humantime_serde")]
+    pub drain: Duration,
+    /// How long a model counts as needed after a client asked for it: longer than clients wait before they ask again.
+    #[serde(with = "humantime_serde")]
+    pub remembered: Duration,
+    /// How long nothing is ordered after this router has begun to: sidecars that have models already attach within 3
+    /// seconds, and are not to get others.
+    #[serde(with = "humantime_serde")]
+    pub settle: Duration,
+}
+
+impl Placement {
+    /// What the planner goes by.
+    pub fn rules(&self) -> Rules {
+        Rules { hold: self.hold, drain: self.drain, remembered: self.remembered }
+    }
+}
+
+impl Default for Placement {
+    fn default() -> Self {
+        Self {
+            hold: Duration::from_secs(5 * 60),
+            drain: Duration::from_secs(5 * 60),
+            remembered: Duration::from_secs(30),
+            settle: Duration::from_secs(5),
+        }
+    }
 }
 
 impl Default for Relay {

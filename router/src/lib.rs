@@ -32,6 +32,7 @@ use crate::{
     config::Config,
     fleet::Fleet,
     metrics::Metrics,
+    placement::{conduct::Placement, leader::Leader},
     relay::Relay,
     watch::Watch,
 };
@@ -56,6 +57,8 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
     let fleet = Arc::new(Fleet::default());
     let (metrics, registry) = Metrics::new(fleet.clone());
     let running = Running::default();
+    let rules = config.placement.rules();
+    let placement = Arc::new(Placement::new(&names, rules, config.placement.settle, metrics.clone()));
 
     let listener = Listener::bind(&config.listen).await?;
     if let Some(address) = config.admin {
@@ -64,14 +67,27 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
     }
     info!(models = names.models().count(), "catalogue loaded");
 
-    let relay =
-        Relay { names: names.clone(), fleet: fleet.clone(), config: config.relay, metrics, turn: AtomicUsize::new(0) };
+    let conducting = placement.clone().conduct(fleet.clone(), Leader::always().epoch());
+    running.background.spawn(running.kill.clone().run_until_cancelled_owned(conducting));
+    let relay = Relay {
+        names: names.clone(),
+        fleet: fleet.clone(),
+        placement: placement.clone(),
+        config: config.relay,
+        metrics,
+        turn: AtomicUsize::new(0),
+    };
     let stopping = Stopping { drain: running.drain.clone(), kill: running.kill.clone() };
     let (server, health) = grpc::server(DESCRIPTORS)?;
     let services = server
         .add_service(inference::service(Arc::new(relay), running.requests.clone(), stopping))
-        .add_service(CatalogServer::new(Watch { names, fleet: fleet.clone(), kill: running.kill.clone() }))
-        .add_service(FleetServer::new(Attach { fleet, running: running.clone() }));
+        .add_service(CatalogServer::new(Watch {
+            names,
+            fleet: fleet.clone(),
+            placement: placement.clone(),
+            kill: running.kill.clone(),
+        }))
+        .add_service(FleetServer::new(Attach { fleet, placement, running: running.clone() }));
     health.set_service_status(inference::SERVICE_NAME, ServingStatus::Serving).await;
 
     let (asked, drain) = (stop.clone(), running.kill.clone());

@@ -32,6 +32,7 @@ use crate::{
     fleet::{Fleet, Replica},
     metrics::{Metrics, Outcome},
     pick,
+    placement::conduct::Placement,
 };
 
 /// What a client is told to wait for when no replica of its model is ready.
@@ -42,6 +43,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 pub struct Relay {
     pub names: Names,
     pub fleet: Arc<Fleet>,
+    pub placement: Arc<Placement>,
     pub config: config::Relay,
     pub metrics: Metrics,
     pub turn: AtomicUsize,
@@ -57,6 +59,7 @@ impl Generate for Relay {
                 yield failed.into();
                 return;
             }
+            let _wanted = self.placement.wanted(&request.model);
             let expired = sleep_until(deadline);
             tokio::pin!(expired);
             let mut attempt = Attempt::at(&request.model);
@@ -109,6 +112,7 @@ impl Embed for Relay {
         let deadline = self.deadline(request.context.as_ref());
         let flight = self.metrics.start();
         self.resolve(&mut request.model).inspect_err(|_| flight.finish(Outcome::Failed))?;
+        let _wanted = self.placement.wanted(&request.model);
         let mut attempt = Attempt::at(&request.model);
         loop {
             let replica = match self.choose(&request.model, &mut attempt) {

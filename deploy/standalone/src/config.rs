@@ -65,6 +65,9 @@ pub struct Config {
     /// See the router's configuration.
     #[serde(default)]
     pub relay: Relay,
+    /// See the router's configuration.
+    #[serde(default)]
+    pub placement: cloudach_router::config::Placement,
     /// How the process stops.
     #[serde(default)]
     pub drain: Drain,
@@ -129,6 +132,7 @@ impl Config {
                 admin: None,
                 catalogue: Source::Here(catalogue),
                 relay: self.relay,
+                placement: self.placement,
                 drain: drain.clone(),
             },
             edge: cloudach_edge::config::Config {

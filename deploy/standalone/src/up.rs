@@ -152,6 +152,7 @@ fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
         links: cloudach_edge::config::Links::default(),
         stream: cloudach_edge::config::Stream::default(),
         relay: cloudach_router::config::Relay::default(),
+        placement: cloudach_router::config::Placement::default(),
         drain: cloudach_service::stop::Drain::default(),
     }
 }

@@ -15,8 +15,6 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
-
 use super::{
     decision::{Action, Decision},
     need::{Need, Rank},
@@ -26,31 +24,17 @@ use super::{
     troubles::What,
 };
 
-/// How patient the planner is.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// How patient the planner is: see the configuration's `placement`.
+#[derive(Debug, Clone)]
 pub struct Rules {
-    /// A model that was loaded or woken stays at least so long before another one may take its place, and one that was
-    /// needed within this time gives way only to one that has waited for as long. Loading takes minutes: less than that
-    /// would load and unload for ever.
-    #[serde(with = "humantime_serde")]
     pub hold: Duration,
-    /// How long a replica may be drained before it is unloaded although requests run: the longest answer that is worth
-    /// waiting for.
-    #[serde(with = "humantime_serde")]
     pub drain: Duration,
-    /// How long a model counts as needed after a client asked for it: longer than clients wait before they ask again.
-    #[serde(with = "humantime_serde")]
     pub remembered: Duration,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self {
-            hold: Duration::from_secs(5 * 60),
-            drain: Duration::from_secs(5 * 60),
-            remembered: Duration::from_secs(30),
-        }
+        crate::config::Placement::default().rules()
     }
 }
 
