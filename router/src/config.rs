@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use cloudach_service::{address::Address, stop::Drain};
+use cloudach_service::{address::Address, secret::Secret, stop::Drain};
 use serde::Deserialize;
 
 use crate::{catalogue::Catalogue, placement::plan::Rules};
@@ -69,6 +69,26 @@ pub struct Placement {
     /// seconds, and are not to get others.
     #[serde(with = "humantime_serde")]
     pub settle: Duration,
+    /// How several routers agree on the one that orders. Absent: this is the only router with managed sidecars.
+    pub lease: Option<Lease>,
+}
+
+/// A lease in Redis: who holds it orders.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lease {
+    /// One server: `redis://user:password@host:6379/0`, `rediss://` with TLS, or `redis+unix:///path`; or where that
+    /// stands: `{env: NAME}`, `{file: PATH}`.
+    pub url: Secret,
+    /// How long nothing is ordered, at most, after the router that orders was killed. It is renewed four times within this.
+    #[serde(default = "Lease::default_time", with = "humantime_serde")]
+    pub time: Duration,
+}
+
+impl Lease {
+    fn default_time() -> Duration {
+        Duration::from_secs(10)
+    }
 }
 
 impl Placement {
@@ -85,6 +105,7 @@ impl Default for Placement {
             drain: Duration::from_secs(5 * 60),
             remembered: Duration::from_secs(30),
             settle: Duration::from_secs(5),
+            lease: None,
         }
     }
 }

@@ -32,7 +32,10 @@ use crate::{
     config::Config,
     fleet::Fleet,
     metrics::Metrics,
-    placement::{conduct::Placement, leader::Leader},
+    placement::{
+        conduct::Placement,
+        leader::{Leader, LeaderError},
+    },
     relay::Relay,
     watch::Watch,
 };
@@ -42,6 +45,8 @@ use crate::{
 pub enum RouterError {
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
+    #[error(transparent)]
+    Leader(#[from] LeaderError),
     #[error(transparent)]
     Grpc(#[from] GrpcError),
     #[error(transparent)]
@@ -57,6 +62,7 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
     let fleet = Arc::new(Fleet::default());
     let (metrics, registry) = Metrics::new(fleet.clone());
     let running = Running::default();
+    let leader = Leader::of(&config.placement)?;
     let rules = config.placement.rules();
     let placement = Arc::new(Placement::new(&names, rules, config.placement.settle, metrics.clone()));
 
@@ -67,7 +73,7 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
     }
     info!(models = names.models().count(), "catalogue loaded");
 
-    let conducting = placement.clone().conduct(fleet.clone(), Leader::always().epoch());
+    let conducting = placement.clone().conduct(fleet.clone(), leader.begin(&running));
     running.background.spawn(running.kill.clone().run_until_cancelled_owned(conducting));
     let relay = Relay {
         names: names.clone(),

@@ -8,6 +8,7 @@ pub mod course;
 pub mod decision;
 pub mod demand;
 pub mod leader;
+pub mod lease;
 pub mod need;
 pub mod plan;
 pub mod room;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloudach_blackbox::{Answer, Client, Engine, Fleet, Plan, Replica, eventually, running, with};
+use cloudach_blackbox::{Answer, Client, Engine, Fleet, Plan, Redis, Replica, eventually, running, with};
 use serde_json::{Value, json};
 
 /// How long a model may take to be there, on a machine that is busy compiling.
@@ -12,6 +12,10 @@ const ENGINE: &[&str] = &["fake-engine", "--root", "{source}", "--model", "{mode
 
 /// A fleet of managed sidecars that each have a GPU of 10 GiB, or share one.
 fn fleet(sidecars: usize, models: Value, placement: Value) -> Fleet {
+    fleet_of(1, sidecars, models, placement)
+}
+
+fn fleet_of(routers: usize, sidecars: usize, models: Value, placement: Value) -> Fleet {
     let managed = json!({
         "sources": ["/models/"],
         "arguments": ["--startup-delay", "--nonsense"],
@@ -19,6 +23,7 @@ fn fleet(sidecars: usize, models: Value, placement: Value) -> Fleet {
         "sleeps": true,
     });
     Fleet::start(Plan {
+        routers,
         replicas: (0..sidecars).map(|_| Replica { model: "", engine: Engine::Managed(ENGINE) }).collect(),
         models,
         router: json!({ "placement": with(json!({ "settle": "100ms", "hold": "0s", "remembered": "1s" }), placement) }),
@@ -47,7 +52,11 @@ fn served(client: &Client, model: &str) {
 
 /// What the router has decided, as `action model`.
 fn decided(fleet: &Fleet) -> Vec<String> {
-    let log = fleet.routers[0].log();
+    decided_by(fleet, 0)
+}
+
+fn decided_by(fleet: &Fleet, router: usize) -> Vec<String> {
+    let log = fleet.routers[router].log();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let decisions = lines.filter(|line| line["message"] == "placement");
     decisions.map(|line| format!("{} {}", line["action"].as_str().unwrap(), line["model"].as_str().unwrap())).collect()
@@ -139,6 +148,34 @@ fn an_adapter_is_a_model_of_its_own() {
     let listed = client.get("/v1/models").json();
     let ids: Vec<_> = listed["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["one", "polite"]);
+}
+
+#[test]
+fn of_two_routers_one_orders_and_the_other_takes_over() {
+    let redis = Redis::start();
+    let lease = json!({ "settle": "1s", "lease": { "url": redis.url(), "time": "2s" } });
+    let fleet = fleet_of(2, 1, json!({ "one": model(json!({ "min": 1 })) }), lease);
+    let client = fleet.client();
+    served(&client, "one");
+    let leader = usize::from(decided_by(&fleet, 0).is_empty());
+    assert_eq!((decided_by(&fleet, leader), decided_by(&fleet, 1 - leader)), (vec!["load one".to_owned()], Vec::new()));
+
+    fleet.routers[leader].kill();
+    let [engine] = engines(&fleet)[..] else { panic!("one engine") };
+    assert!(std::process::Command::new("kill").args(["-KILL", &engine.to_string()]).status().unwrap().success());
+    eventually(SOON, "the other loads it", || decided_by(&fleet, 1 - leader) == ["load one"]);
+    served(&client, "one");
+    assert!(!fleet.sidecars[0].log().contains("is over"), "no epoch was refused");
+
+    // Without Redis nobody orders, and what is there goes on.
+    redis.freeze();
+    eventually(SOON, "nobody orders", || {
+        let lines = fleet.routers[1 - leader].log();
+        lines.rsplit("this router orders").next().is_some_and(|after| after.contains("another router orders"))
+    });
+    assert_eq!(ask(&client, "one").head.status, 200);
+    redis.thaw();
+    fleet.assert_well();
 }
 
 #[test]
