@@ -13,7 +13,7 @@ use crate::{catalogue::Catalogue, placement::plan::Rules};
 pub struct Config {
     /// Where edges and sidecars reach this router.
     pub listen: Address,
-    /// Where `/livez`, `/readyz` and `/metrics` are served. Absent: nowhere.
+    /// Where `/livez`, `/readyz`, `/metrics`, `/fleet` and `/models` are served. Absent: nowhere.
     pub admin: Option<SocketAddr>,
     /// The models, or the file that lists them.
     pub catalogue: Source,

@@ -59,6 +59,11 @@ impl Replica {
         self.commands.try_send(Ok(command)).is_ok()
     }
 
+    /// For people: what it says of the state that its model is in.
+    pub fn detail(&self) -> String {
+        self.models.lock().values().next().map(|state| state.detail.clone()).unwrap_or_default()
+    }
+
     /// What placement needs to know.
     pub fn seen(&self) -> Seen {
         let state = self.models.lock().values().next().cloned();

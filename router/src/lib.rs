@@ -2,6 +2,7 @@
 //!
 //! It knows nothing of OpenAI or HTTP: requests and events are those of the contract.
 
+mod admin;
 mod attach;
 pub mod catalogue;
 pub mod config;
@@ -20,7 +21,7 @@ use cloudach_proto::{
     v1::{catalog_server::CatalogServer, fleet_server::FleetServer},
 };
 use cloudach_service::{
-    admin::{self, AdminError},
+    admin::{AdminError, bind_with},
     grpc::{self, GrpcError, Listener, ServingStatus},
     stop::{Running, Stop},
 };
@@ -68,7 +69,8 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
 
     let listener = Listener::bind(&config.listen).await?;
     if let Some(address) = config.admin {
-        let admin = admin::bind(address, running.ready.clone(), registry, running.kill.clone()).await?;
+        let shown = admin::routes(names.clone(), fleet.clone(), placement.clone());
+        let admin = bind_with(address, running.ready.clone(), registry, shown, running.kill.clone()).await?;
         running.background.spawn(admin);
     }
     info!(models = names.models().count(), "catalogue loaded");

@@ -57,3 +57,16 @@ impl fmt::Debug for Secret {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_where_they_are_said_to_be() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "a b\n").unwrap();
+        assert_eq!(Secret::Elsewhere(Elsewhere::File(file.path().to_owned())).reveal().unwrap(), "a b");
+        assert!(Secret::Elsewhere(Elsewhere::Env("CLOUDACH_NOBODY_SETS_THIS".to_owned())).reveal().is_err());
+    }
+}

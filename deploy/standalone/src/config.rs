@@ -62,6 +62,8 @@ pub struct Config {
     /// See the edge's configuration.
     #[serde(default)]
     pub stream: Stream,
+    /// Where the router serves its own metrics, and what `cloudach fleet` and `cloudach models` show. Absent: nowhere.
+    pub router_admin: Option<SocketAddr>,
     /// See the router's configuration.
     #[serde(default)]
     pub relay: Relay,
@@ -129,7 +131,7 @@ impl Config {
             sidecars: sidecars.collect(),
             router: cloudach_router::config::Config {
                 listen: router.clone(),
-                admin: None,
+                admin: self.router_admin,
                 catalogue: Source::Here(catalogue),
                 relay: self.relay,
                 placement: self.placement,

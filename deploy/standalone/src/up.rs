@@ -141,6 +141,7 @@ fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
         listen: default_listen(),
         admin: None,
         admin_api: None,
+        router_admin: None,
         keys: Vec::new(),
         catalogue: Catalogue::default(),
         engines: urls.into_iter().map(engine).collect(),

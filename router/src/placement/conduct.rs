@@ -28,6 +28,17 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// How deeply models sleep: 1 keeps the weights in the host's memory, and wakes within seconds.
 const SLEEP_LEVEL: u32 = 1;
 
+/// What is wanted of a model.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    /// Replicas that requests need,
+    pub needed: u32,
+    /// and those that are to be awake.
+    pub wanted: u32,
+    /// How long there have been fewer.
+    pub unmet: Option<Duration>,
+}
+
 /// Placement, for those who ask for models and those who report what has become of commands.
 #[derive(Debug)]
 pub struct Placement {
@@ -63,6 +74,25 @@ impl Placement {
     /// A replica has come anew, or has left.
     pub fn left(&self, replica: &str) {
         self.course.lock().left(replica);
+    }
+
+    /// For people: what was ordered of the replica and has not ended.
+    pub fn under_way(&self, replica: &str) -> Option<String> {
+        let course = self.course.lock();
+        let decision = course.under_way(replica)?;
+        Some(format!("{} {}: {}", decision.action.name(), decision.model, decision.reason))
+    }
+
+    /// For people: what is wanted of a model that is placed. An adapter is wanted as its model is.
+    pub fn wish(&self, model: &str) -> Option<Wish> {
+        let (id, spec) = self.models.iter().find(|(id, spec)| *id == model || spec.adapters.contains_key(model))?;
+        let course = self.course.lock();
+        let need = course.need(id);
+        Some(Wish {
+            needed: need.map_or(0, |need| need.now),
+            wanted: need.map_or(spec.min, |need| need.wanted(spec)),
+            unmet: need.and_then(|need| need.unmet_since).map(|since| self.demand.now().saturating_sub(since)),
+        })
     }
 
     /// Plans whenever something changes, and every second, while this router leads. Never returns.

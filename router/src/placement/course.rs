@@ -114,6 +114,16 @@ impl Course {
         (at, failed)
     }
 
+    /// How many replicas requests need of the model now.
+    pub fn need(&self, model: &str) -> Option<&Need> {
+        self.needs.get(model)
+    }
+
+    /// What was ordered of the replica and has not ended.
+    pub fn under_way(&self, replica: &str) -> Option<&Decision> {
+        self.under_way.get(replica).map(|order| &order.decision)
+    }
+
     /// A command was sent: the number that its outcome will bear.
     pub fn ordered(&mut self, decision: Decision, now: Moment) -> u64 {
         self.orders += 1;

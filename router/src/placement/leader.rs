@@ -17,7 +17,7 @@ pub enum Leader {
         epoch: u64,
     },
     /// Whoever has the lease.
-    Leased(Lease),
+    Leased(Box<Lease>),
 }
 
 /// It cannot be found out who orders.
@@ -42,7 +42,9 @@ impl Leader {
             return Err(LeaderError::Time);
         }
         // What is wrong with it is not repeated: it may hold a password.
-        Lease::at(&lease.url.reveal()?, lease.time).map(Self::Leased).map_err(|_| LeaderError::Url)
+        Lease::at(&lease.url.reveal()?, lease.time)
+            .map(|lease| Self::Leased(Box::new(lease)))
+            .map_err(|_| LeaderError::Url)
     }
 
     /// The only router. Its epoch is the time at its start, so that it rises with every start.

@@ -59,7 +59,11 @@ fn decided_by(fleet: &Fleet, router: usize) -> Vec<String> {
     let log = fleet.routers[router].log();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let decisions = lines.filter(|line| line["message"] == "placement");
-    decisions.map(|line| format!("{} {}", line["action"].as_str().unwrap(), line["model"].as_str().unwrap())).collect()
+    decisions.map(|line| format!("{} {}", told(&line, "action"), told(&line, "model"))).collect()
+}
+
+fn told<'a>(line: &'a Value, field: &str) -> &'a str {
+    line[field].as_str().unwrap_or_default()
 }
 
 fn engines(fleet: &Fleet) -> Vec<u32> {
@@ -93,6 +97,25 @@ fn an_idle_model_sleeps_and_is_woken() {
     served(&client, "one");
     assert_eq!(decided(&fleet)[..3], ["load one", "sleep one", "wake one"]);
     assert_eq!(engines(&fleet), engine, "it is the same engine");
+}
+
+#[test]
+fn operators_see_what_is_where_and_why_not() {
+    let fleet = fleet(1, json!({ "one": model(json!({})), "two": model(json!({ "memory_mib": 99_000 })) }), json!({}));
+    let client = fleet.client();
+    served(&client, "one");
+    assert_eq!(ask(&client, "two").head.status, 503);
+    let shown = |path| serde_json::from_str::<Value>(&fleet.routers[0].admin_answer(path).unwrap().1).unwrap();
+    let replica = &shown("/fleet")["replicas"][0];
+    assert_eq!(
+        (&replica["name"], &replica["model"], &replica["phase"]),
+        (&json!("sidecar0"), &json!("one"), &json!("ready"))
+    );
+    assert_eq!(replica["gpus"], json!([{ "id": "gpu-0", "memory_mib": 10_000 }]));
+    let models = shown("/models");
+    assert_eq!((&models["models"][0]["ready"], &models["models"][0]["waits_for"]), (&json!(1), &json!("")));
+    assert_eq!((&models["models"][1]["ready"], &models["models"][1]["max"]), (&json!(0), &json!(1)));
+    assert_ne!(models["models"][1]["waits_for"], "");
 }
 
 #[test]

@@ -139,7 +139,7 @@ impl World {
             let open = self.open.get(model).copied().unwrap_or(0);
             let last = (open > 0).then_some(self.at.now);
             let need = self.at.needs.entry(model.clone()).or_default();
-            need.renew(Asked { open, last }, ready as u32, spec, rules, self.at.now);
+            need.renew(Asked { open, last }, u32::try_from(ready).unwrap(), spec, rules, self.at.now);
         }
         for replica in self.at.replicas.values_mut() {
             let Some(held) = &replica.holds else { continue };
@@ -228,7 +228,7 @@ fn used(at: &Situation, gpu: &str) -> u64 {
         .values()
         .filter_map(|replica| {
             let held = replica.holds.as_ref()?;
-            let taken = match at.models.get(&held.model) {
+            match at.models.get(&held.model) {
                 Some(spec) => {
                     replica.gpus.iter().take(spec.gpus as usize).any(|own| own.id == gpu).then(|| match held.phase {
                         Phase::Failed => 0,
@@ -240,14 +240,14 @@ fn used(at: &Situation, gpu: &str) -> u64 {
                     let own = replica.gpus.iter().find(|own| own.id == gpu);
                     own.map(|own| if held.phase == Phase::Failed { 0 } else { own.memory_mib })
                 }
-            };
-            taken
+            }
         })
         .sum()
 }
 
 fn awake(at: &Situation, model: &str) -> u32 {
-    at.replicas.values().filter(|replica| replica.phase_of(model).is_some_and(Phase::is_awake)).count() as u32
+    let awake = at.replicas.values().filter(|replica| replica.phase_of(model).is_some_and(Phase::is_awake)).count();
+    u32::try_from(awake).unwrap()
 }
 
 /// How much a replica of the model is needed at the most that the model does not have.
