@@ -100,7 +100,18 @@ fn models(names: &Names, fleet: &Fleet, placement: &Placement) -> ShownModels {
             min: entry.placement.as_ref().map(|spec| spec.min),
             max: entry.placement.as_ref().map(|spec| spec.max),
             needed: wish.as_ref().map(|wish| wish.needed),
-            waits_for: if lacks { waits_for(fleet.why_not_ready(id), ready, wish) } else { String::new() },
+            waits_for: match lacks {
+                true => {
+                    let here = entry.placement.is_none() || fleet.replicas().iter().any(|one| one.seen().model == id);
+                    let why = match placement.fits_nowhere(id, fleet) {
+                        Some(why) => why,
+                        None if here => fleet.why_not_ready(id),
+                        None => "its places are taken by models that are needed there, or were lately".to_owned(),
+                    };
+                    waits_for(why, ready, wish)
+                }
+                false => String::new(),
+            },
         }
     });
     ShownModels { models: models.collect() }

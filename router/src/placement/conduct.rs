@@ -15,6 +15,7 @@ use super::{
     decision::{Action, Decision},
     demand::{Asking, Demand},
     plan::{Rules, plan},
+    situation::Replica,
     spec::Spec,
 };
 use crate::{catalogue::Names, fleet::Fleet, metrics::Metrics};
@@ -93,6 +94,18 @@ impl Placement {
             wanted: need.map_or(spec.min, |need| need.wanted(spec)),
             unmet: need.and_then(|need| need.unmet_since).map(|since| self.demand.now().saturating_sub(since)),
         })
+    }
+
+    /// For people: what the model needs, if no sidecar that obeys has that.
+    pub fn fits_nowhere(&self, model: &str, fleet: &Fleet) -> Option<String> {
+        let spec = self.models.get(model)?;
+        let fits = |seen: Seen| {
+            seen.managed && Replica { dialect: seen.dialect, gpus: seen.gpus, ..Replica::default() }.fits(spec)
+        };
+        let nowhere = !fleet.replicas().iter().any(|replica| fits(replica.seen()));
+        let Spec { dialect, gpus, memory_mib, .. } = spec;
+        nowhere
+            .then(|| format!("no managed sidecar has what it needs: {dialect}, {gpus} GPUs, {memory_mib} MiB of each"))
     }
 
     /// Plans whenever something changes, and every second, while this router leads. Never returns.

@@ -222,17 +222,22 @@ impl<'a> Planner<'a> {
         // The neediest first; among equals who has waited longest.
         let waited = |shortage: &Shortage<'_>| shortage.need.unmet_since.unwrap_or(self.at.now);
         shortages.sort_by(|a, b| b.rank.cmp(&a.rank).then(waited(a).cmp(&waited(b))).then(a.model.cmp(b.model)));
+        // Where one replica of a model finds no place, no other does.
+        let mut stuck = BTreeSet::new();
         for shortage in &shortages {
-            self.fill(shortage);
+            if !stuck.contains(shortage.model) && !self.fill(shortage) {
+                stuck.insert(shortage.model);
+            }
         }
     }
 
     /// Does what brings the replica closer, the quickest first.
-    fn fill(&mut self, wanted: &Shortage<'a>) {
-        let filled = self.take_back(wanted) || self.wake(wanted) || self.load(wanted) || self.wait_for_room(wanted);
-        if !filled {
-            self.make_room(wanted);
-        }
+    fn fill(&mut self, wanted: &Shortage<'a>) -> bool {
+        self.take_back(wanted)
+            || self.wake(wanted)
+            || self.load(wanted)
+            || self.wait_for_room(wanted)
+            || self.make_room(wanted)
     }
 
     /// A replica that is being drained has all it needs.

@@ -18,11 +18,11 @@ struct Victim<'a> {
 }
 
 impl<'a> Planner<'a> {
-    /// Begins to free the place that costs the least, if there is one, and promises it to the model.
-    pub(super) fn make_room(&mut self, wanted: &Shortage<'a>) {
+    /// Begins to free the place that costs the least, and promises it to the model. False: there is none.
+    pub(super) fn make_room(&mut self, wanted: &Shortage<'a>) -> bool {
         // A model that fails to load is given no one's place.
         if self.at.troubles.troubled(wanted.model, self.at.now) {
-            return;
+            return false;
         }
         let cheapest = self
             .replicas()
@@ -31,7 +31,7 @@ impl<'a> Planner<'a> {
                 let neediest = victims.iter().map(|victim| self.rank(victim.name)).max();
                 (neediest, victims.iter().filter(|victim| !victim.softly).count(), victims.len(), waste(replica), *name)
             });
-        let Some((name, replica, victims)) = cheapest else { return };
+        let Some((name, replica, victims)) = cheapest else { return false };
         for victim in victims {
             let reason = format!("makes room for {}: {}", wanted.model, wanted.reason);
             self.release(victim.name, victim.replica, victim.holding, victim.softly, reason);
@@ -42,6 +42,7 @@ impl<'a> Planner<'a> {
         } else {
             self.later.take(footprint(replica, wanted.model, Phase::Loading, &self.at.models));
         }
+        true
     }
 
     /// Who has to go for the model to run on `replica`. `None`: it cannot.
