@@ -109,10 +109,14 @@ async fn get_ready(sidecar: &Sidecar, startup_timeout: Duration) -> ModelInfo {
         };
         if left.is_zero() {
             let reason = format!("the engine is not ready after {startup_timeout:?}: {reason}");
-            if let Some(process) = &sidecar.process {
-                process.give_up(reason.clone());
+            match &sidecar.process {
+                // It has failed when it has ended: until then it holds its memory, and no other can be started.
+                Some(process) => {
+                    process.give_up(reason.clone());
+                    tell(sidecar, Phase::Loading(reason));
+                }
+                None => tell(sidecar, Phase::Failed(reason)),
             }
-            tell(sidecar, Phase::Failed(reason));
         } else {
             tell(sidecar, Phase::Loading(reason));
         }

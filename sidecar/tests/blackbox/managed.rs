@@ -114,6 +114,19 @@ async fn a_load_that_fails_is_told_and_not_repeated() {
 }
 
 #[tokio::test]
+async fn a_load_that_takes_too_long_has_failed_when_its_engine_has_ended() {
+    let mut process = Process::managed().await;
+    let mut attachment = process.attachment().await;
+    attachment.order(1, 1, load("a", "/models/hangs")).await.unwrap();
+    let engine = process.number_in("engine.pid").await;
+    let state = attachment.until_phase(ModelPhase::Failed).await;
+    assert!(state.detail.contains("not ready after 3s"), "{}", state.detail);
+    assert!(!exists(engine));
+    attachment.order(1, 2, load("a", "/models/a")).await.unwrap();
+    attachment.until_phase(ModelPhase::Ready).await;
+}
+
+#[tokio::test]
 async fn an_engine_that_dies_waits_for_an_order() {
     let (process, mut attachment) = loaded().await;
     let engine = process.number_in("engine.pid").await;
