@@ -4,6 +4,8 @@
 //! counted as begun the next time, so that asking twice gives nothing twice. Nothing is loaded into room that is still
 //! occupied; who has to go for it goes first. `docs/decisions/0016-placement-by-rank.md` says which rules there are, and why.
 
+mod filling;
+mod letting_go;
 mod making_room;
 #[cfg(test)]
 mod properties;
@@ -18,9 +20,8 @@ use std::{
 use super::{
     decision::{Action, Decision},
     need::{Need, Rank},
-    room::{self, Room, footprint},
-    situation::{Holding, Moment, Phase, Replica, Situation},
-    spec::Spec,
+    room::{self, Room},
+    situation::{Moment, Phase, Replica, Situation},
     troubles::What,
 };
 
@@ -90,15 +91,6 @@ struct Planner<'a> {
     /// or promised to a model that waits for them to be free.
     promised: BTreeSet<&'a str>,
     decisions: Vec<Decision>,
-}
-
-/// A replica that a model lacks.
-struct Shortage<'a> {
-    model: &'a str,
-    spec: &'a Spec,
-    need: &'a Need,
-    rank: Rank,
-    reason: String,
 }
 
 static NO_NEED: Need = Need { now: 0, last: Vec::new(), unmet_since: None };
@@ -176,260 +168,6 @@ impl<'a> Planner<'a> {
         });
     }
 
-    fn end_what_has_no_place(&mut self) {
-        for (name, replica) in self.replicas() {
-            let Some(holding) = replica.holds.as_ref().filter(|_| self.commandable(name, replica)) else { continue };
-            if !self.at.models.contains_key(&holding.model) {
-                self.release(name, replica, holding, false, "the catalogue gives the model no place");
-            }
-        }
-    }
-
-    /// Replicas beyond the maximum.
-    fn end_what_is_too_much(&mut self) {
-        for (model, spec) in &self.at.models {
-            let stays = |planner: &Self, name: &str| {
-                !planner.decisions.iter().any(|decision| decision.replica == name && decision.action.ends())
-            };
-            let held = self
-                .held(model)
-                .into_iter()
-                .filter(|(_, replica)| replica.phase_of(model).is_some_and(Phase::is_awake));
-            let staying: Vec<_> = held.filter(|(name, _)| stays(self, name)).collect();
-            for (name, replica) in staying.into_iter().skip(spec.max as usize) {
-                let Some(holding) = replica.holds.as_ref().filter(|_| self.commandable(name, replica)) else {
-                    continue;
-                };
-                self.release(name, replica, holding, false, format!("the model has at most {} replicas", spec.max));
-            }
-        }
-    }
-
-    fn fill_shortages(&mut self) {
-        let mut shortages = Vec::new();
-        for (model, spec) in &self.at.models {
-            let need = self.need(model);
-            for number in self.awake(model)..need.wanted(spec) {
-                let rank = need.rank(number, spec, self.rules, self.at.now);
-                let reason = match rank {
-                    Rank::Minimum => format!("at least {} of it are to be awake", spec.min),
-                    _ if number == 0 => "a client asks for it".to_owned(),
-                    _ => format!("its requests need {} replicas", need.now),
-                };
-                shortages.push(Shortage { model, spec, need, rank, reason });
-            }
-        }
-        // The neediest first; among equals who has waited longest.
-        let waited = |shortage: &Shortage<'_>| shortage.need.unmet_since.unwrap_or(self.at.now);
-        shortages.sort_by(|a, b| b.rank.cmp(&a.rank).then(waited(a).cmp(&waited(b))).then(a.model.cmp(b.model)));
-        // Where one replica of a model finds no place, no other does.
-        let mut stuck = BTreeSet::new();
-        for shortage in &shortages {
-            if !stuck.contains(shortage.model) && !self.fill(shortage) {
-                stuck.insert(shortage.model);
-            }
-        }
-    }
-
-    /// Does what brings the replica closer, the quickest first.
-    fn fill(&mut self, wanted: &Shortage<'a>) -> bool {
-        self.take_back(wanted)
-            || self.wake(wanted)
-            || self.load(wanted)
-            || self.wait_for_room(wanted)
-            || self.make_room(wanted)
-    }
-
-    /// A replica that is being drained has all it needs.
-    fn take_back(&mut self, wanted: &Shortage<'a>) -> bool {
-        let found = self.replicas().find(|(name, replica)| {
-            replica.phase_of(wanted.model) == Some(Phase::Draining)
-                && self.commandable(name, replica)
-                && !self.promised.contains(name)
-                && !self.blocked(name, &What::Load(wanted.model.to_owned()))
-                // It has its room now, and was to give it to another.
-                && self.later.has(replica.first_gpus(wanted.spec), wanted.spec.memory_mib)
-        });
-        let Some((name, replica)) = found else { return false };
-        self.later.take(footprint(replica, wanted.model, Phase::Ready, &self.at.models));
-        self.decide(name, wanted.model, Action::Load, format!("taken back: {}", wanted.reason));
-        true
-    }
-
-    fn wake(&mut self, wanted: &Shortage<'a>) -> bool {
-        let rise = wanted.spec.memory_mib - wanted.spec.asleep();
-        let found = self.sleeping(wanted).find(|(_, replica)| {
-            let gpus = replica.first_gpus(wanted.spec);
-            self.room.has(gpus, rise) && self.later.has(gpus, rise)
-        });
-        let Some((name, replica)) = found else { return false };
-        self.rise(replica, wanted, |planner| &mut planner.room);
-        self.rise(replica, wanted, |planner| &mut planner.later);
-        self.decide(name, wanted.model, Action::Wake, wanted.reason.clone());
-        true
-    }
-
-    fn load(&mut self, wanted: &Shortage<'a>) -> bool {
-        let found = self
-            .replicas()
-            .filter(|(name, replica)| {
-                let gpus = replica.first_gpus(wanted.spec);
-                self.commandable(name, replica)
-                    && replica.is_empty()
-                    && self.may_load(name, replica, wanted)
-                    && self.room.has(gpus, wanted.spec.memory_mib)
-                    && self.later.has(gpus, wanted.spec.memory_mib)
-            })
-            .min_by_key(|(name, replica)| (waste(replica), *name));
-        let Some((name, replica)) = found else { return false };
-        let taken = footprint(replica, wanted.model, Phase::Loading, &self.at.models);
-        self.room.take(taken);
-        self.later.take(taken);
-        self.decide(name, wanted.model, Action::Load, wanted.reason.clone());
-        true
-    }
-
-    /// Something is on its way out, and the model has its place then.
-    fn wait_for_room(&mut self, wanted: &Shortage<'a>) -> bool {
-        let rise = wanted.spec.memory_mib - wanted.spec.asleep();
-        let asleep = self.sleeping(wanted).find(|(_, replica)| self.later.has(replica.first_gpus(wanted.spec), rise));
-        if let Some((name, replica)) = asleep {
-            self.promised.insert(name);
-            self.rise(replica, wanted, |planner| &mut planner.later);
-            return true;
-        }
-        let freed = self
-            .replicas()
-            .filter(|(name, replica)| {
-                let leaves = replica.holds.as_ref().is_none_or(|holding| room::later(holding.phase).is_none());
-                let goes = self.decisions.iter().any(|decision| decision.replica == *name && decision.action.ends());
-                replica.obeys
-                    && (goes || leaves && !self.decided.contains(name))
-                    && self.may_load(name, replica, wanted)
-                    && self.later.has(replica.first_gpus(wanted.spec), wanted.spec.memory_mib)
-            })
-            .min_by_key(|(name, replica)| (waste(replica), *name));
-        let Some((name, replica)) = freed else { return false };
-        self.promised.insert(name);
-        self.later.take(footprint(replica, wanted.model, Phase::Loading, &self.at.models));
-        true
-    }
-
-    /// Sleeping replicas of the model that may be woken.
-    fn sleeping(&self, wanted: &Shortage<'a>) -> impl Iterator<Item = (&'a str, &'a Replica)> {
-        self.replicas().filter(|(name, replica)| {
-            replica.phase_of(wanted.model) == Some(Phase::Sleeping)
-                && self.commandable(name, replica)
-                && !self.promised.contains(name)
-                && !self.blocked(name, &What::Wake)
-        })
-    }
-
-    /// Whether the model could be loaded there, were there room.
-    fn may_load(&self, name: &str, replica: &Replica, wanted: &Shortage<'_>) -> bool {
-        replica.fits(wanted.spec)
-            && !self.promised.contains(name)
-            && !self.blocked(name, &What::Load(wanted.model.to_owned()))
-    }
-
-    /// The model takes awake what it took asleep and more.
-    fn rise(&mut self, replica: &'a Replica, wanted: &Shortage<'a>, room: impl Fn(&mut Self) -> &mut Room) {
-        let models = &self.at.models;
-        room(self).give(footprint(replica, wanted.model, Phase::Sleeping, models));
-        room(self).take(footprint(replica, wanted.model, Phase::Waking, models));
-    }
-
-    /// Replicas that nobody has needed for the times that the catalogue names.
-    fn let_go_of_the_idle(&mut self) {
-        for (name, replica) in self.replicas() {
-            let Some(holding) = &replica.holds else { continue };
-            let (Some(spec), Some((number, rank))) =
-                (self.at.models.get(&holding.model), self.standing.get(name).copied())
-            else {
-                continue;
-            };
-            let quiet = replica.requests == 0 && matches!(holding.phase, Phase::Ready | Phase::Sleeping);
-            // A model that lacks a replica lets go of none.
-            let lacks = self.awake(&holding.model) < self.need(&holding.model).wanted(spec);
-            if !self.commandable(name, replica) || !quiet || lacks || rank > Rank::Held || self.promised.contains(name)
-            {
-                continue;
-            }
-            // One that was never needed is idle for as long as it has been there.
-            let needed = self.need(&holding.model).last_needed(number).unwrap_or_default();
-            let begun = if holding.phase == Phase::Sleeping { needed } else { needed.max(holding.since) };
-            let idle = self.at.now.saturating_sub(begun);
-            let over = |limit: Option<Duration>| limit.filter(|limit| idle >= *limit);
-            if let Some(limit) = over(spec.unload_after) {
-                self.release(
-                    name,
-                    replica,
-                    holding,
-                    false,
-                    format!("not needed for {}", humantime::format_duration(limit)),
-                );
-            } else if let Some(limit) = over(spec.sleep_after)
-                && holding.phase == Phase::Ready
-                && self.can_sleep(name, replica)
-            {
-                self.release(
-                    name,
-                    replica,
-                    holding,
-                    true,
-                    format!("not needed for {}", humantime::format_duration(limit)),
-                );
-            }
-        }
-    }
-
-    fn can_sleep(&self, name: &str, replica: &Replica) -> bool {
-        replica.sleeps && !self.blocked(name, &What::Sleep)
-    }
-
-    /// What drains is unloaded when its requests are done, or their time is over.
-    fn finish_drains(&mut self) {
-        for (name, replica) in self.replicas() {
-            let Some(holding) = replica.holds.as_ref().filter(|_| self.commandable(name, replica)) else { continue };
-            if holding.phase != Phase::Draining || self.blocked(name, &What::Release) {
-                continue;
-            }
-            if replica.requests == 0 {
-                self.decide(name, &holding.model, Action::Unload, "it is drained");
-            } else if self.at.now.saturating_sub(holding.since) >= self.rules.drain {
-                let reason = format!("{} requests are not done, and their time is over", replica.requests);
-                self.decide(name, &holding.model, Action::Unload, reason);
-            }
-        }
-    }
-
-    /// Begins to let go of the model; `softly`: it is put to sleep.
-    fn release(
-        &mut self,
-        name: &'a str,
-        replica: &'a Replica,
-        holding: &'a Holding,
-        softly: bool,
-        reason: impl Into<String>,
-    ) {
-        let what = if softly { What::Sleep } else { What::Release };
-        let nothing_to_do = !matches!(holding.phase, Phase::Ready | Phase::Sleeping | Phase::Loading);
-        if nothing_to_do || self.blocked(name, &what) {
-            return;
-        }
-        let models = &self.at.models;
-        self.later.give(footprint(replica, &holding.model, holding.phase, models));
-        let action = match holding.phase {
-            Phase::Ready if replica.requests > 0 => Action::Drain,
-            Phase::Ready if softly => {
-                self.later.take(footprint(replica, &holding.model, Phase::Sleeping, models));
-                Action::Sleep
-            }
-            _ => Action::Unload,
-        };
-        self.decide(name, &holding.model, action, reason);
-    }
-
     /// Ready replicas have the adapters that the catalogue names, and no others.
     fn tend_adapters(&mut self) {
         for (name, replica) in self.replicas() {
@@ -450,9 +188,4 @@ impl<'a> Planner<'a> {
             }
         }
     }
-}
-
-/// How much more than the model needs would be occupied: small models go where big ones cannot.
-fn waste(replica: &Replica) -> (usize, u64) {
-    (replica.gpus.len(), replica.gpus.iter().map(|gpu| gpu.memory_mib).max().unwrap_or(0))
 }

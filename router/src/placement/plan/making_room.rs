@@ -1,6 +1,9 @@
 //! Who has to go so that a model that is needed more finds room.
 
-use super::{Planner, Shortage, waste};
+use super::{
+    Planner,
+    filling::{Shortage, waste},
+};
 use crate::placement::{
     need::Rank,
     room::footprint,
