@@ -105,10 +105,13 @@ fn models(names: &Names, fleet: &Fleet, placement: &Placement) -> ShownModels {
                     let here = entry.placement.is_none() || fleet.replicas().iter().any(|one| one.seen().model == id);
                     let why = match placement.fits_nowhere(id, fleet) {
                         Some(why) => why,
+                        None if ready == 0 && wish.is_some_and(|wish| wish.wanted == 0) => {
+                            "nobody has asked for it".to_owned()
+                        }
                         None if here => fleet.why_not_ready(id),
                         None => "its places are taken by models that are needed there, or were lately".to_owned(),
                     };
-                    waits_for(why, ready, wish)
+                    waits_for(why, wish)
                 }
                 false => String::new(),
             },
@@ -117,9 +120,8 @@ fn models(names: &Names, fleet: &Fleet, placement: &Placement) -> ShownModels {
     ShownModels { models: models.collect() }
 }
 
-fn waits_for(why: String, ready: usize, wish: Option<Wish>) -> String {
+fn waits_for(why: String, wish: Option<Wish>) -> String {
     match wish {
-        Some(Wish { wanted: 0, .. }) if ready == 0 => "nobody has asked for it".to_owned(),
         Some(Wish { unmet: Some(unmet), .. }) => {
             format!("{why}; wanted for {}", humantime::format_duration(std::time::Duration::from_secs(unmet.as_secs())))
         }
