@@ -24,11 +24,12 @@ use tokio::time::{Instant, sleep};
 use tonic::transport::Endpoint;
 use tracing::{debug, info};
 
-use self::prompting::Prompting;
 pub use self::prompting::{Formats, Template};
+use self::{prompting::Prompting, wants::Wants};
 use crate::{error::ApiError, prices::Prices};
 
 mod prompting;
+mod wants;
 
 /// How much of an unknown name is repeated to the client, in characters.
 const SHOWN_NAME: usize = 200;
@@ -75,6 +76,7 @@ pub struct Catalog {
     replacing: Arc<Mutex<()>>,
     /// For each router, the models of which it has replicas that are ready.
     serves: Arc<[ArcSwap<HashSet<String>>]>,
+    wants: Wants,
 }
 
 impl Catalog {
@@ -85,10 +87,12 @@ impl Catalog {
     /// When a router's address cannot be dialled at all.
     pub fn follow(routers: &[Address], running: &Running) -> Result<Self, GrpcError> {
         let serves = routers.iter().map(|_| ArcSwap::default());
-        let catalog = Self { models: Arc::default(), replacing: Arc::default(), serves: serves.collect() };
+        let endpoints = routers.iter().map(grpc::endpoint).collect::<Result<Vec<_>, _>>()?;
+        let wants = Wants::of(&endpoints, running);
+        let catalog = Self { models: Arc::default(), replacing: Arc::default(), serves: serves.collect(), wants };
         running.ready.set(RECEIVED, false);
-        for (index, router) in routers.iter().enumerate() {
-            let following = watch(catalog.clone(), index, grpc::endpoint(router)?, running.clone());
+        for (index, router) in endpoints.into_iter().enumerate() {
+            let following = watch(catalog.clone(), index, router, running.clone());
             running.background.spawn(running.kill.clone().run_until_cancelled_owned(following));
         }
         Ok(catalog)
@@ -122,7 +126,7 @@ impl Catalog {
         if let Some(why) = model.prompting.broken() {
             return Err(ApiError::BrokenTemplate(why.to_owned()));
         }
-        model.serve()
+        self.serve(model)
     }
 
     /// The model that `name` stands for, if it embeds.
@@ -134,7 +138,17 @@ impl Catalog {
         if model.told.capabilities.is_some_and(|capabilities| !capabilities.embed) {
             return Err(ApiError::CannotEmbed);
         }
-        model.serve()
+        self.serve(model)
+    }
+
+    /// What a model can do and how it is prompted is known once one of its replicas was ready.
+    fn serve(&self, model: Arc<Model>) -> Result<Arc<Model>, ApiError> {
+        if model.told.capabilities.is_some() {
+            return Ok(model);
+        }
+        self.wants.want(&model.id);
+        let message = format!("no replica of `{}` has been ready yet", model.id);
+        Err(Failed::retryable(ErrorCode::ModelUnavailable, message).into())
     }
 
     /// All names with their models: ids first, then aliases.
@@ -237,15 +251,6 @@ impl Model {
         let limit = self.told.context_length;
         max_tokens.filter(|asked| limit > 0 && *asked > limit).map(|_| limit.into())
     }
-
-    /// What a model can do and how it is prompted is known once one of its replicas was ready.
-    fn serve(self: Arc<Self>) -> Result<Arc<Self>, ApiError> {
-        if self.told.capabilities.is_some() {
-            return Ok(self);
-        }
-        let message = format!("no replica of `{}` has been ready yet", self.id);
-        Err(Failed::retryable(ErrorCode::ModelUnavailable, message).into())
-    }
 }
 
 fn ready(snapshot: &CatalogSnapshot) -> HashSet<String> {
@@ -282,7 +287,7 @@ mod tests {
     use super::*;
 
     fn catalog() -> Catalog {
-        Catalog { models: Arc::default(), replacing: Arc::default(), serves: Arc::new([]) }
+        Catalog { models: Arc::default(), replacing: Arc::default(), serves: Arc::new([]), wants: Wants::default() }
     }
 
     fn ready(template: &str) -> v1::Model {

@@ -13,9 +13,12 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
-use tracing::{info, warn};
+use tracing::info;
 
-use crate::fleet::{Fleet, Replica};
+use crate::{
+    fleet::{Fleet, Replica},
+    placement::conduct::Placement,
+};
 
 /// A sidecar reports its load every second; one that is silent for this long is gone.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -27,6 +30,7 @@ const COMMANDS: usize = 16;
 #[derive(Debug)]
 pub struct Attach {
     pub fleet: Arc<Fleet>,
+    pub placement: Arc<Placement>,
     pub running: Running,
 }
 
@@ -38,17 +42,17 @@ impl fleet_server::Fleet for Attach {
         let from = request.remote_addr();
         let mut reports = request.into_inner();
         let hello = first(&mut reports).await?;
-        let replica = self.admit(&hello, from)?;
-
-        // This router plans no placement: the stream of commands stays open and carries none.
         let (commands, stream) = mpsc::channel(COMMANDS);
-        let fleet = self.fleet.clone();
+        let replica = self.admit(hello, from, commands.clone())?;
+        let (fleet, placement) = (self.fleet.clone(), self.placement.clone());
         let kill = self.running.kill.clone();
         self.running.background.spawn(async move {
-            let following = follow(&fleet, &replica, reports);
+            let following = follow(&fleet, &placement, &replica, reports);
             let why = kill.run_until_cancelled(following).await.unwrap_or_else(|| "this router stops".to_owned());
             info!(replica = replica.name, why, "replica left");
             fleet.leave(&replica);
+            // The stream of commands ends, also while the replica serves requests that go on.
+            let _ = commands.try_send(Err(Status::unavailable("the router no longer follows this replica")));
             drop(commands);
         });
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -56,7 +60,12 @@ impl fleet_server::Fleet for Attach {
 }
 
 impl Attach {
-    fn admit(&self, hello: &Hello, from: Option<SocketAddr>) -> Result<Arc<Replica>, Status> {
+    fn admit(
+        &self,
+        hello: Hello,
+        from: Option<SocketAddr>,
+        commands: mpsc::Sender<Result<RouterCommand, Status>>,
+    ) -> Result<Arc<Replica>, Status> {
         if hello.replica.is_empty() {
             return Err(Status::invalid_argument("the hello names no replica"));
         }
@@ -64,7 +73,8 @@ impl Attach {
         let endpoint = grpc::endpoint(&address).map_err(|error| Status::invalid_argument(error.to_string()))?;
         info!(replica = hello.replica, %address, dialect = hello.dialect, version = hello.version, "replica attached");
         let peer = Peer::connect(&endpoint, &self.running.background, &self.running.kill);
-        let replica = Arc::new(Replica::new(hello.replica.clone(), peer));
+        let replica = Arc::new(Replica::new(hello, peer, commands));
+        self.placement.left(&replica.name);
         self.fleet.join(replica.clone());
         Ok(replica)
     }
@@ -79,7 +89,12 @@ async fn first(reports: &mut Streaming<SidecarReport>) -> Result<Hello, Status> 
 }
 
 /// Follows the reports until they end and says why they did.
-async fn follow(fleet: &Fleet, replica: &Replica, mut reports: Streaming<SidecarReport>) -> String {
+async fn follow(
+    fleet: &Fleet,
+    placement: &Placement,
+    replica: &Replica,
+    mut reports: Streaming<SidecarReport>,
+) -> String {
     let mut connection = replica.peer.changes();
     let mut silent_at = Instant::now() + SILENCE;
     loop {
@@ -112,11 +127,9 @@ async fn follow(fleet: &Fleet, replica: &Replica, mut reports: Streaming<Sidecar
                 );
                 fleet.model_state(replica, state);
             }
-            Some(Report::Outcome(outcome)) if !outcome.done => {
-                warn!(replica = replica.name, detail = outcome.detail, "command not carried out");
-            }
+            Some(Report::Outcome(outcome)) => placement.outcome(&replica.name, outcome),
             // A second hello changes nothing; a report of a newer version is not understood.
-            Some(Report::Outcome(_) | Report::Hello(_)) | None => {}
+            Some(Report::Hello(_)) | None => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use cloudach_proto::v1::{self, EngineCounts, TokenCounting, token_counting};
 use cloudach_service::config::{self, ConfigError};
 use serde::Deserialize;
 
-use crate::{config::Source, pick::Policy};
+use crate::{config::Source, pick::Policy, placement::spec::Spec};
 
 /// The models, by the name that clients use.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -50,6 +50,8 @@ pub struct Entry {
     /// The most requests that a replica works on at a time; others wait in the router, which is fair between tenants.
     /// Absent: until some wait in the engine's own queue.
     pub max_concurrent: Option<u32>,
+    /// How and where it is loaded. Absent: nowhere; it is served by the sidecars that have it as their own.
+    pub placement: Option<Spec>,
 }
 
 /// What a million tokens cost, in US dollars.
@@ -132,6 +134,8 @@ pub enum CatalogueError {
     NameTaken { name: String, first: String, second: String },
     #[error("a model has an empty name or alias")]
     EmptyName,
+    #[error("the placement of `{model}` makes no sense: {problem}")]
+    Placement { model: String, problem: &'static str },
 }
 
 /// A catalogue whose names are known to be unique.
@@ -163,7 +167,29 @@ impl Names {
     /// Names the two models that share a name.
     pub fn check(catalogue: Catalogue) -> Result<Self, CatalogueError> {
         let mut by_name: HashMap<String, String> = HashMap::new();
-        for (id, entry) in &catalogue.models {
+        let mut models = catalogue.models;
+        for (id, entry) in &models {
+            if let Some(problem) = entry.placement.as_ref().and_then(Spec::problem) {
+                return Err(CatalogueError::Placement { model: id.clone(), problem });
+            }
+        }
+        // An adapter is a model of its own: what is said of its base holds for it, but for the names and the place.
+        let adapters: Vec<_> = models
+            .iter()
+            .flat_map(|(id, entry)| {
+                let names = entry.placement.iter().flat_map(|spec| spec.adapters.keys());
+                names.map(|name| {
+                    let placement = None;
+                    (name.clone(), id.clone(), Entry { aliases: Vec::new(), placement, ..entry.clone() })
+                })
+            })
+            .collect();
+        for (name, base, entry) in adapters {
+            if models.insert(name.clone(), entry).is_some() {
+                return Err(CatalogueError::NameTaken { first: name.clone(), name, second: base });
+            }
+        }
+        for (id, entry) in &models {
             for name in std::iter::once(id).chain(&entry.aliases) {
                 if name.is_empty() {
                     return Err(CatalogueError::EmptyName);
@@ -173,7 +199,7 @@ impl Names {
                 }
             }
         }
-        Ok(Self { models: catalogue.models, by_name })
+        Ok(Self { models, by_name })
     }
 
     /// The model that `name`, an id or an alias, stands for.
@@ -226,5 +252,24 @@ mod tests {
         let error = names("models:\n  a: {aliases: [x]}\n  b: {aliases: [x]}\n").unwrap_err();
         assert!(matches!(error, CatalogueError::NameTaken { name, .. } if name == "x"));
         assert!(names("models:\n  a: {aliases: [a]}\n").is_err());
+    }
+
+    #[test]
+    fn an_adapter_is_a_model_of_its_own() {
+        let yaml = |adapter: &str| {
+            format!(
+                "models:\n  base:\n    aliases: [b]\n    context_length: 9\n    placement:\n      source: /m\n      \
+                 memory_mib: 5\n      adapters: {{{adapter}: /a}}\n  other: {{}}\n"
+            )
+        };
+        let named = names(&yaml("polite")).unwrap();
+        assert_eq!(named.resolve("polite"), Some("polite"));
+        let polite = named.models().find(|(id, _)| *id == "polite").unwrap().1.clone();
+        assert_eq!((polite.context_length, polite.placement.is_none()), (Some(9), true));
+        for taken in ["other", "base", "b"] {
+            assert!(matches!(names(&yaml(taken)).unwrap_err(), CatalogueError::NameTaken { .. }), "{taken}");
+        }
+        let wrong = names("models:\n  a: {placement: {source: /m, memory_mib: 5, min: 2}}\n").unwrap_err();
+        assert_eq!(wrong.to_string(), "the placement of `a` makes no sense: `min` is more than `max`");
     }
 }

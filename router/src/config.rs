@@ -2,10 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use cloudach_service::{address::Address, stop::Drain};
+use cloudach_service::{address::Address, secret::Secret, stop::Drain};
 use serde::Deserialize;
 
-use crate::catalogue::Catalogue;
+use crate::{catalogue::Catalogue, placement::plan::Rules};
 
 /// Everything the router is told.
 #[derive(Debug, Clone, Deserialize)]
@@ -13,7 +13,7 @@ use crate::catalogue::Catalogue;
 pub struct Config {
     /// Where edges and sidecars reach this router.
     pub listen: Address,
-    /// Where `/livez`, `/readyz` and `/metrics` are served. Absent: nowhere.
+    /// Where `/livez`, `/readyz`, `/metrics`, `/fleet` and `/models` are served. Absent: nowhere.
     pub admin: Option<SocketAddr>,
     /// The models, or the file that lists them.
     pub catalogue: Source,
@@ -23,6 +23,9 @@ pub struct Config {
     /// How requests wait when every replica of their model is busy.
     #[serde(default)]
     pub queue: Queue,
+    /// How models are placed on the sidecars that are managed.
+    #[serde(default)]
+    pub placement: Placement,
     /// How the process stops.
     #[serde(default)]
     pub drain: Drain,
@@ -72,6 +75,67 @@ pub struct Relay {
     /// The longest a request may take when its caller set no deadline.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
+}
+
+/// How models are placed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Placement {
+    /// A model that was loaded or woken stays at least so long before another one may take its place, and one that was
+    /// needed within this time gives way only to one that has waited for as long. Loading takes minutes: with less than
+    /// that, models would be loaded and unloaded for ever.
+    #[serde(with = "humantime_serde")]
+    pub hold: Duration,
+    /// How long a replica is drained before it is unloaded although requests run: the longest answer that is worth
+    /// waiting for.
+    #[serde(with = "humantime_serde")]
+    pub drain: Duration,
+    /// How long a model counts as needed after a client asked for it: longer than clients wait before they ask again.
+    #[serde(with = "humantime_serde")]
+    pub remembered: Duration,
+    /// How long nothing is ordered after this router has begun to: sidecars that have models already attach within 3
+    /// seconds, and are not to get others.
+    #[serde(with = "humantime_serde")]
+    pub settle: Duration,
+    /// How several routers agree on the one that orders. Absent: this is the only router with managed sidecars.
+    pub lease: Option<Lease>,
+}
+
+/// A lease in Redis: who holds it orders.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lease {
+    /// One server: `redis://user:password@host:6379/0`, `rediss://` with TLS, or `redis+unix:///path`; or where that
+    /// stands: `{env: NAME}`, `{file: PATH}`.
+    pub url: Secret,
+    /// How long nothing is ordered, at most, after the router that orders was killed. It is renewed four times within this.
+    #[serde(default = "Lease::default_time", with = "humantime_serde")]
+    pub time: Duration,
+}
+
+impl Lease {
+    fn default_time() -> Duration {
+        Duration::from_secs(10)
+    }
+}
+
+impl Placement {
+    /// What the planner goes by.
+    pub fn rules(&self) -> Rules {
+        Rules { hold: self.hold, drain: self.drain, remembered: self.remembered }
+    }
+}
+
+impl Default for Placement {
+    fn default() -> Self {
+        Self {
+            hold: Duration::from_secs(5 * 60),
+            drain: Duration::from_secs(5 * 60),
+            remembered: Duration::from_secs(30),
+            settle: Duration::from_secs(5),
+            lease: None,
+        }
+    }
 }
 
 impl Default for Relay {

@@ -11,38 +11,78 @@ use std::{
 use arc_swap::ArcSwap;
 use cloudach_proto::{
     session::client::Peer,
-    v1::{Capabilities, ChatTemplate, Load, ModelPhase, ModelState, ModelTraits, SchemaWords},
+    v1::{Capabilities, ChatTemplate, Hello, Load, ModelPhase, ModelState, ModelTraits, RouterCommand, SchemaWords},
 };
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
+use tonic::Status;
 
-use crate::pick::prefix::Seen;
+use crate::{
+    pick::prefix::Read,
+    placement::{course::Seen, situation::Gpu},
+};
+
+/// More adapters than an engine serves; what a replica says beyond that is not looked at.
+const MOST_ADAPTERS: usize = 1000;
 
 /// A sidecar that is attached.
 #[derive(Debug)]
 pub struct Replica {
     pub name: String,
     pub peer: Peer,
-    /// What it last said of each model.
+    hello: Hello,
+    /// Commands on their way to it.
+    commands: mpsc::Sender<Result<RouterCommand, Status>>,
+    /// What it last said of its model, by its name. It has one at the most.
     models: Mutex<HashMap<String, ModelState>>,
     /// What it last said of how busy it is.
     load: Mutex<Load>,
     /// Requests that this router has there, or has decided to send there.
     in_flight: AtomicU32,
     /// What it has read.
-    pub seen: Seen,
+    pub read: Read,
 }
 
 impl Replica {
     /// A replica that has not said anything yet.
-    pub fn new(name: String, peer: Peer) -> Self {
+    pub fn new(hello: Hello, peer: Peer, commands: mpsc::Sender<Result<RouterCommand, Status>>) -> Self {
         Self {
-            name,
+            name: hello.replica.clone(),
             peer,
+            hello,
+            commands,
             models: Mutex::default(),
             load: Mutex::default(),
             in_flight: AtomicU32::new(0),
-            seen: Seen::default(),
+            read: Read::default(),
+        }
+    }
+
+    /// Sends a command; false when it does not read them.
+    pub fn order(&self, command: RouterCommand) -> bool {
+        self.commands.try_send(Ok(command)).is_ok()
+    }
+
+    /// For people: what it says of the state that its model is in.
+    pub fn detail(&self) -> String {
+        self.models.lock().values().next().map(|state| state.detail.clone()).unwrap_or_default()
+    }
+
+    /// What placement needs to know.
+    pub fn seen(&self) -> Seen {
+        let state = self.models.lock().values().next().cloned();
+        let load = self.load();
+        Seen {
+            dialect: self.hello.dialect.clone(),
+            managed: self.hello.managed,
+            sleeps: self.hello.sleeps,
+            gpus: self.hello.gpus.iter().map(|gpu| Gpu { id: gpu.id.clone(), memory_mib: gpu.memory_mib }).collect(),
+            connected: self.peer.is_connected(),
+            leaving: state.as_ref().is_some_and(|state| state.leaving),
+            model: state.as_ref().map(|state| state.model.clone()).unwrap_or_default(),
+            phase: state.as_ref().map(ModelState::phase).unwrap_or_default(),
+            adapters: state.into_iter().flat_map(|state| state.adapters).collect(),
+            requests: self.in_flight().max(load.running.saturating_add(load.waiting)),
         }
     }
 
@@ -137,9 +177,18 @@ impl Fleet {
                 capabilities: state.capabilities,
                 traits: state.traits.clone(),
             };
-            self.known.lock().insert(state.model.clone(), known);
+            // An adapter is spoken to as its model is.
+            let mut all = self.known.lock();
+            for adapter in state.adapters.iter().take(MOST_ADAPTERS) {
+                all.insert(adapter.clone(), known.clone());
+            }
+            all.insert(state.model.clone(), known);
         }
-        replica.models.lock().insert(state.model.clone(), state);
+        let mut models = replica.models.lock();
+        // It has one engine: what it says of another model is the end of the one before.
+        models.clear();
+        models.insert(state.model.clone(), state);
+        drop(models);
         self.publish();
     }
 
@@ -191,6 +240,11 @@ impl Fleet {
         if reasons.is_empty() { "no replica of it is attached".to_owned() } else { reasons.join("; ") }
     }
 
+    /// Those that are attached, in no order.
+    pub fn replicas(&self) -> Vec<Arc<Replica>> {
+        self.replicas.lock().values().cloned().collect()
+    }
+
     /// How many replicas are attached.
     pub fn attached(&self) -> usize {
         self.replicas.lock().len()
@@ -219,7 +273,9 @@ impl Fleet {
                 continue;
             }
             for state in replica.models.lock().values().filter(|state| state.phase() == ModelPhase::Ready) {
-                ready.entry(state.model.clone()).or_default().push(replica.clone());
+                for name in std::iter::once(&state.model).chain(state.adapters.iter().take(MOST_ADAPTERS)) {
+                    ready.entry(name.clone()).or_default().push(replica.clone());
+                }
             }
         }
         // Stored under the lock, so that an older view never replaces a newer one.

@@ -2,6 +2,7 @@
 //!
 //! It knows nothing of OpenAI or HTTP: requests and events are those of the contract.
 
+mod admin;
 mod attach;
 pub mod catalogue;
 pub mod config;
@@ -9,6 +10,7 @@ mod fleet;
 mod metrics;
 mod pick;
 mod picker;
+mod placement;
 mod queue;
 mod relay;
 mod watch;
@@ -21,7 +23,7 @@ use cloudach_proto::{
     v1::{catalog_server::CatalogServer, fleet_server::FleetServer},
 };
 use cloudach_service::{
-    admin::{self, AdminError},
+    admin::{AdminError, bind_with},
     grpc::{self, GrpcError, Listener, ServingStatus},
     stop::{Running, Stop},
 };
@@ -34,6 +36,10 @@ use crate::{
     fleet::Fleet,
     metrics::Metrics,
     picker::Picker,
+    placement::{
+        conduct::Placement,
+        leader::{Leader, LeaderError},
+    },
     queue::Queues,
     relay::Relay,
     watch::Watch,
@@ -44,6 +50,8 @@ use crate::{
 pub enum RouterError {
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
+    #[error(transparent)]
+    Leader(#[from] LeaderError),
     #[error(transparent)]
     Grpc(#[from] GrpcError),
     #[error(transparent)]
@@ -63,24 +71,43 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
     let queues = Arc::new(Queues::new(models, picker.clone(), config.queue));
     let (metrics, registry) = Metrics::new(fleet.clone(), queues.clone());
     let running = Running::default();
+    let leader = Leader::of(&config.placement)?;
+    let rules = config.placement.rules();
+    let placement = Arc::new(Placement::new(&names, rules, config.placement.settle, metrics.clone()));
 
     let listener = Listener::bind(&config.listen).await?;
     if let Some(address) = config.admin {
-        let admin = admin::bind(address, running.ready.clone(), registry, running.kill.clone()).await?;
+        let shown = admin::routes(names.clone(), fleet.clone(), placement.clone());
+        let admin = bind_with(address, running.ready.clone(), registry, shown, running.kill.clone()).await?;
         running.background.spawn(admin);
     }
     info!(models = names.models().count(), "catalogue loaded");
 
     let serving = queues.clone();
     running.background.spawn(running.kill.clone().run_until_cancelled_owned(async move { serving.serve().await }));
-    let relay = Relay { names: names.clone(), fleet: fleet.clone(), config: config.relay, metrics, picker, queues };
+    let conducting = placement.clone().conduct(fleet.clone(), leader.begin(&running));
+    running.background.spawn(running.kill.clone().run_until_cancelled_owned(conducting));
+    let relay = Relay {
+        names: names.clone(),
+        fleet: fleet.clone(),
+        placement: placement.clone(),
+        config: config.relay,
+        metrics,
+        picker,
+        queues,
+    };
     let stopping =
         Stopping { drain: running.drain.clone(), hand_over: running.hand_over.clone(), kill: running.kill.clone() };
     let (server, health) = grpc::server(DESCRIPTORS)?;
     let services = server
         .add_service(inference::service(Arc::new(relay), running.requests.clone(), stopping))
-        .add_service(CatalogServer::new(Watch { names, fleet: fleet.clone(), kill: running.kill.clone() }))
-        .add_service(FleetServer::new(Attach { fleet, running: running.clone() }));
+        .add_service(CatalogServer::new(Watch {
+            names,
+            fleet: fleet.clone(),
+            placement: placement.clone(),
+            kill: running.kill.clone(),
+        }))
+        .add_service(FleetServer::new(Attach { fleet, placement, running: running.clone() }));
     health.set_service_status(inference::SERVICE_NAME, ServingStatus::Serving).await;
 
     let (asked, drain) = (stop.clone(), running.kill.clone());

@@ -33,12 +33,19 @@ struct OutcomeLabel {
     outcome: Outcome,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ActionLabel {
+    action: &'static str,
+}
+
 /// What the router counts.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     requests: Family<OutcomeLabel, Counter>,
     retries: Counter,
     resumptions: Counter,
+    commands: Family<ActionLabel, Counter>,
+    commands_failed: Family<ActionLabel, Counter>,
     open: Arc<AtomicU64>,
 }
 
@@ -58,6 +65,16 @@ impl Metrics {
             "Answers that went on at another replica because theirs failed or stopped in the middle",
             metrics.resumptions.clone(),
         );
+        registry.register(
+            "placement_commands",
+            "Commands to sidecars, by what was to be done",
+            metrics.commands.clone(),
+        );
+        registry.register(
+            "placement_commands_failed",
+            "Commands that sidecars refused or did not answer",
+            metrics.commands_failed.clone(),
+        );
         registry.register_collector(Box::new(Now { fleet, queues, open: metrics.open.clone() }));
         (metrics, registry)
     }
@@ -66,6 +83,16 @@ impl Metrics {
     pub fn start(&self) -> Flight {
         self.open.fetch_add(1, Ordering::Relaxed);
         Flight { metrics: self.clone(), outcome: std::cell::Cell::new(Outcome::Abandoned) }
+    }
+
+    /// A sidecar is told to do something.
+    pub fn commanded(&self, action: &'static str) {
+        self.commands.get_or_create(&ActionLabel { action }).inc();
+    }
+
+    /// It did not.
+    pub fn command_failed(&self, action: &'static str) {
+        self.commands_failed.get_or_create(&ActionLabel { action }).inc();
     }
 
     /// A request is sent to another replica.

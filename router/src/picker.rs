@@ -76,7 +76,7 @@ impl Placed {
     /// The replica has answered, and says what it used.
     pub fn learn(&self, usage: Option<&TokenUsage>) {
         if let Some(usage) = usage {
-            self.replica.seen.learn(self.why.cached_tokens, usage.cached_tokens);
+            self.replica.read.learn(self.why.cached_tokens, usage.cached_tokens);
         }
     }
 }
@@ -131,7 +131,7 @@ impl Picker {
         let replica = open[choice.index].clone();
         replica.take_off();
         if policy == Policy::Prefix {
-            replica.seen.read(&wanted.blocks);
+            replica.read.note(&wanted.blocks);
         }
         Some(Placed { replica, why: choice.why, fleet: self.fleet.clone() })
     }
@@ -148,7 +148,7 @@ impl Picker {
             running: load.running,
             waiting: load.waiting,
             kv_cache_usage: load.kv_cache_usage,
-            cached_tokens: if policy == Policy::Prefix { replica.seen.cached_tokens(&wanted.blocks) } else { 0 },
+            cached_tokens: if policy == Policy::Prefix { replica.read.cached_tokens(&wanted.blocks) } else { 0 },
             rank: wanted.session.map_or(0, |session| xxh3_64_with_seed(replica.name.as_bytes(), session)),
             has_room: self.has_room(replica, &wanted.model),
         }

@@ -28,6 +28,7 @@ use crate::{
     fleet::{Fleet, Replica},
     metrics::{Metrics, Outcome},
     picker::{Picker, Placed, Wanted},
+    placement::conduct::Placement,
     queue::Queues,
 };
 
@@ -42,6 +43,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub struct Relay {
     pub names: Names,
     pub fleet: Arc<Fleet>,
+    pub placement: Arc<Placement>,
     pub config: config::Relay,
     pub metrics: Metrics,
     pub picker: Arc<Picker>,
@@ -58,6 +60,7 @@ impl Generate for Relay {
                 yield exhausted(failed).into();
                 return;
             }
+            let _demand = self.placement.wanted(&request.model);
             self.fix_chance(&mut request);
             let expired = sleep_until(deadline);
             tokio::pin!(expired);

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use async_stream::stream;
-use cloudach_proto::v1::{CatalogSnapshot, ChatTemplate, Model, WatchCatalogRequest, catalog_server::Catalog};
+use cloudach_proto::v1::{
+    CatalogSnapshot, ChatTemplate, Model, WantModelRequest, WantModelResponse, WatchCatalogRequest,
+    catalog_server::Catalog,
+};
 use futures_util::{StreamExt, stream::BoxStream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +15,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     catalogue::{Entry, Names},
     fleet::Fleet,
+    placement::conduct::Placement,
 };
 
 /// Changes within this time share a snapshot: a fleet that starts changes many times at once.
@@ -22,6 +26,7 @@ const SETTLE: Duration = Duration::from_millis(20);
 pub struct Watch {
     pub names: Names,
     pub fleet: Arc<Fleet>,
+    pub placement: Arc<Placement>,
     /// Ends all watches.
     pub kill: CancellationToken,
 }
@@ -49,6 +54,13 @@ impl Catalog for Watch {
             }
         };
         Ok(Response::new(snapshots.take_until(self.kill.clone().cancelled_owned()).boxed()))
+    }
+
+    async fn want(&self, request: Request<WantModelRequest>) -> Result<Response<WantModelResponse>, Status> {
+        let model = self.names.resolve(&request.get_ref().model);
+        // It counts as asked for now, and is remembered.
+        drop(model.map(|model| self.placement.wanted(model)));
+        Ok(Response::new(WantModelResponse {}))
     }
 }
 

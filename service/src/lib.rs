@@ -12,4 +12,5 @@ pub mod grpc;
 pub mod logs;
 pub mod process;
 pub mod ready;
+pub mod secret;
 pub mod stop;

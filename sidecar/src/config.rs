@@ -23,8 +23,12 @@ pub struct Config {
     /// Where `/livez`, `/readyz` and `/metrics` are served. Absent: nowhere.
     #[serde(default)]
     pub admin: Option<SocketAddr>,
-    /// The catalogue's name of the model that this engine serves.
-    pub model: String,
+    /// The catalogue's name of the model that this engine serves. Absent: routers say what it loads, within `managed`.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// What routers may load here. Either this or `model`.
+    #[serde(default)]
+    pub managed: Option<Managed>,
     /// The name by which the engine knows it. Default: the first one that the engine lists.
     #[serde(default)]
     pub served_name: Option<String>,
@@ -53,7 +57,12 @@ impl Config {
     /// The first field that makes no sense.
     pub fn check(&self) -> Result<(), InvalidConfig> {
         let problems = [
-            ("model", self.model.is_empty(), "is empty"),
+            ("model", self.model.as_ref().is_some_and(String::is_empty), "is empty"),
+            ("model", self.model.is_none() && self.managed.is_none(), "is missing, and so is `managed`"),
+            ("managed", self.model.is_some() && self.managed.is_some(), "is for sidecars without a `model`"),
+            ("managed", self.managed.is_some() && self.served_name.is_some(), "goes without a `served_name`"),
+            ("managed.sources", self.managed.as_ref().is_some_and(Managed::allows_nothing), "allows nothing, or all"),
+            ("engine.command", self.managed.is_some() && !self.engine.takes_source(), "has no word with `{source}`"),
             ("replica", self.replica.as_ref().is_some_and(String::is_empty), "is empty; leave it out"),
             ("engine.command", self.engine.command.as_ref().is_some_and(Vec::is_empty), "is empty; leave it out"),
             ("limits.max_requests", self.limits.max_requests == 0, "lets no request in"),
@@ -69,6 +78,41 @@ impl Config {
     }
 }
 
+/// What routers may load, and what there is to load it on. They never choose the program: they fill in its command.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Managed {
+    /// What may be loaded, adapters too: folders with all that is in them (`/models/`), or the beginnings of names
+    /// (`Qwen/`).
+    pub sources: Vec<String>,
+    /// Arguments that may be added to the engine's command, by their names (`--max-model-len`). Others are refused: some
+    /// of an engine's arguments run programs, or open its files to everybody.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    /// The GPUs that the engine may use, in its order.
+    #[serde(default)]
+    pub gpus: Vec<Gpu>,
+    /// The engine can sleep: vLLM with `--enable-sleep-mode` in its command and `VLLM_SERVER_DEV_MODE` in its environment.
+    #[serde(default)]
+    pub sleeps: bool,
+}
+
+/// A GPU that the engine may use.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gpu {
+    /// Unique in the fleet, as its UUID is. Sidecars that name the same one share it.
+    pub id: String,
+    /// What engines may occupy of it, in MiB.
+    pub memory_mib: u64,
+}
+
+impl Managed {
+    fn allows_nothing(&self) -> bool {
+        self.sources.is_empty() || self.sources.iter().any(String::is_empty)
+    }
+}
+
 /// One engine: which language it speaks, where it is reached, and how it is started.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,6 +122,8 @@ pub struct EngineConfig {
     /// Where it listens: `http://host:port` or `unix:/path`. Keep it on loopback: engines know no keys.
     pub url: EngineUrl,
     /// The program and its arguments. Present: the sidecar starts, watches and ends the engine. Absent: it is there.
+    /// In a managed sidecar `{source}`, `{model}` and `{gpus}` stand for what a router names: what is to be loaded, the
+    /// catalogue's name of it, and over how many GPUs; its arguments come last.
     #[serde(default)]
     pub command: Option<Vec<String>>,
     /// Added to the environment of `command`.
@@ -119,6 +165,10 @@ impl EngineConfig {
             bos_token: None,
             eos_token: None,
         }
+    }
+
+    fn takes_source(&self) -> bool {
+        self.command.iter().flatten().skip(1).any(|word| word.contains("{source}"))
     }
 
     fn default_startup_timeout() -> Duration {
@@ -271,6 +321,15 @@ mod tests {
         .unwrap();
         assert_eq!(config.check().unwrap_err().to_string(), "`engine.command` is empty; leave it out");
         config.engine.command = None;
+        config.model = None;
+        assert_eq!(config.check().unwrap_err().to_string(), "`model` is missing, and so is `managed`");
+        config.managed = Some(Managed { sources: vec!["/models/".into()], ..Managed::default() });
+        assert_eq!(config.check().unwrap_err().to_string(), "`engine.command` has no word with `{source}`");
+        config.engine.command = Some(vec!["vllm".into(), "serve".into(), "{source}".into()]);
+        config.check().unwrap();
+        config.model = Some("m".into());
+        assert_eq!(config.check().unwrap_err().to_string(), "`managed` is for sidecars without a `model`");
+        config.managed = None;
         config.limits.max_requests = 0;
         assert_eq!(config.check().unwrap_err().to_string(), "`limits.max_requests` lets no request in");
     }

@@ -53,21 +53,8 @@ impl Generate for Sidecar {
 impl Sidecar {
     /// Takes a request for `model`, or says why not.
     pub(crate) fn admit(&self, model: &str) -> Result<(Flight, Arc<ModelInfo>), Failed> {
-        let served = self.states.serving()?;
-        let served = self.under_name(model, served)?;
+        let served = self.states.serving(model)?;
         Ok((self.flights.begin()?, served))
-    }
-
-    /// The model as the engine is to be asked for it.
-    fn under_name(&self, model: &str, served: Arc<ModelInfo>) -> Result<Arc<ModelInfo>, Failed> {
-        if model == self.model {
-            return Ok(served);
-        }
-        if self.adapters.lock().contains(model) {
-            return Ok(Arc::new(ModelInfo { served_name: model.to_owned(), ..ModelInfo::clone(&served) }));
-        }
-        let message = format!("this replica serves `{}`, not `{model}`", self.model);
-        Err(Failed::new(ErrorCode::ModelNotFound, message).with_param("model"))
     }
 
     /// Takes note of an event before it is told.

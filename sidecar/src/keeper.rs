@@ -32,11 +32,17 @@ pub(crate) async fn keep(sidecar: &Sidecar, startup_timeout: Duration) {
         let now = status.borrow_and_update().clone();
         forget(sidecar);
         match now {
-            Status::Starting => sidecar.states.set_phase(Phase::Loading("the engine is being started".to_owned())),
-            Status::Stopped => sidecar.states.set_phase(Phase::Unloaded),
-            Status::Died(reason) => sidecar.states.set_phase(Phase::Failed(reason)),
+            Status::Starting => tell(sidecar, Phase::Loading("the engine is being started".to_owned())),
+            Status::Stopped => sidecar.states.unloaded(sidecar.managed.is_none()),
+            Status::Died(reason) => {
+                // It was to be ended anyway, unless it is started again.
+                if sidecar.managed.is_some() || !process.is_wanted() {
+                    sidecar.states.unloaded(sidecar.managed.is_none());
+                }
+                fail(sidecar, reason);
+            }
             Status::Running => {
-                sidecar.states.set_phase(Phase::Loading("the engine was started".to_owned()));
+                tell(sidecar, Phase::Loading("the engine was started".to_owned()));
                 tokio::select! {
                     _ = status.changed() => {}
                     () = tend(sidecar, startup_timeout) => {}
@@ -59,21 +65,32 @@ async fn tend(sidecar: &Sidecar, startup_timeout: Duration) {
         patience = startup_timeout.min(RECOVER_WITHIN);
         info!(served_name = model.served_name, context_length = model.context_length, "the engine is ready");
         sidecar.metrics.engine_up.set(1);
-        sidecar.states.set_phase(Phase::Ready(Arc::new(model)));
+        tell(sidecar, Phase::Ready(Arc::new(model)));
         let reason = watch(sidecar).await;
         warn!(%reason, "the engine is lost");
         forget(sidecar);
         // One that is being unloaded has gone on purpose, and its state says so already.
         if sidecar.process.as_ref().is_none_or(EngineProcess::is_wanted) {
-            sidecar.states.set_phase(Phase::Loading(reason.to_string()));
+            tell(sidecar, Phase::Loading(reason.to_string()));
         }
     }
+}
+
+/// The engine is found to be this; while it is being ended that is its state.
+fn tell(sidecar: &Sidecar, phase: Phase) {
+    sidecar.states.go_on(|state| (state.phase != Phase::Unloading).then_some(phase));
+}
+
+/// The same, and nothing is left that could fail.
+fn fail(sidecar: &Sidecar, reason: String) {
+    let there = |phase: &Phase| !matches!(phase, Phase::Unloading | Phase::Unloaded);
+    sidecar.states.go_on(|state| there(&state.phase).then_some(Phase::Failed(reason)));
 }
 
 /// What was true of an engine that is gone.
 fn forget(sidecar: &Sidecar) {
     sidecar.metrics.engine_up.set(0);
-    sidecar.adapters.lock().clear();
+    sidecar.states.forget_adapters();
     sidecar.figures.send_replace(Figures::default());
 }
 
@@ -92,12 +109,16 @@ async fn get_ready(sidecar: &Sidecar, startup_timeout: Duration) -> ModelInfo {
         };
         if left.is_zero() {
             let reason = format!("the engine is not ready after {startup_timeout:?}: {reason}");
-            if let Some(process) = &sidecar.process {
-                process.give_up(reason.clone());
+            match &sidecar.process {
+                // It has failed when it has ended: until then it holds its memory, and no other can be started.
+                Some(process) => {
+                    process.give_up(reason.clone());
+                    tell(sidecar, Phase::Loading(reason));
+                }
+                None => tell(sidecar, Phase::Failed(reason)),
             }
-            sidecar.states.set_phase(Phase::Failed(reason));
         } else {
-            sidecar.states.set_phase(Phase::Loading(reason));
+            tell(sidecar, Phase::Loading(reason));
         }
         sleep(pause).await;
         pause = (pause * 2).min(LOOK_EVERY);

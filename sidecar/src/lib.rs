@@ -4,6 +4,7 @@
 //!
 //! It knows nothing of OpenAI's API and of other replicas; what depends on the kind of engine is in `engine/`.
 
+mod assignment;
 mod attach;
 pub mod config;
 mod embed;

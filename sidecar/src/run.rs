@@ -2,14 +2,17 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use cloudach_proto::{DESCRIPTORS, inference, session::server::Stopping, v1::Hello};
+use cloudach_proto::{
+    DESCRIPTORS, inference,
+    session::server::Stopping,
+    v1::{Gpu, Hello},
+};
 use cloudach_service::{
     address::Address,
     admin::{self, AdminError},
     grpc::{self, GrpcError, HealthReporter, Listener, ServingStatus},
     stop::{Running, Stop},
 };
-use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Router;
@@ -90,13 +93,16 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), SidecarError> {
             process.run(&owning, &end).await;
         }
     });
-    let commands = Arc::new(Commands::default());
+    let commands = Arc::new(Commands::new(background.clone(), kill.clone()));
     for router in config.routers {
         let hello = Hello {
             replica: replica.clone(),
             address: address.to_string(),
             dialect: config.engine.dialect.name().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            managed: config.managed.is_some(),
+            gpus: config.managed.iter().flat_map(|managed| &managed.gpus).map(gpu).collect(),
+            sleeps: config.managed.as_ref().is_some_and(|managed| managed.sleeps),
         };
         let attached = stay_attached(sidecar.clone(), commands.clone(), router, hello);
         background.spawn(kill.clone().run_until_cancelled_owned(attached));
@@ -118,16 +124,21 @@ fn assemble(config: &Config, replica: String) -> Sidecar {
     let metrics = Arc::new(Metrics::default());
     Sidecar {
         replica,
-        model: config.model.clone(),
+        managed: config.managed.clone(),
+        command: config.engine.command.clone().unwrap_or_default(),
+        grace: config.drain.grace,
         engine: Engine::new(config),
-        process: EngineProcess::new(&config.engine),
+        process: EngineProcess::new(&config.engine, config.managed.is_some()),
         states: States::new(config.model.clone()),
         flights: Arc::new(Flights::new(config.limits.max_requests, metrics.clone())),
-        adapters: Mutex::default(),
         engine_suspected: Notify::new(),
         figures: watch::Sender::default(),
         metrics,
     }
+}
+
+fn gpu(gpu: &crate::config::Gpu) -> Gpu {
+    Gpu { id: gpu.id.clone(), memory_mib: gpu.memory_mib }
 }
 
 /// Unique on this host by its address, and in the fleet by the host's name.
@@ -149,7 +160,10 @@ async fn show_state(sidecar: Arc<Sidecar>, running: Running, health: HealthRepor
     loop {
         let ready = {
             let state = states.borrow_and_update();
-            matches!(state.phase, Phase::Ready(_)) && state.draining == Draining::No
+            // One that is managed is well with nothing loaded, and what routers have it do is no fault of its own.
+            let well =
+                sidecar.managed.is_some() || matches!(state.phase, Phase::Ready(_)) && state.draining == Draining::No;
+            well && !state.leaving
         };
         running.ready.set(ENGINE_READY, ready);
         let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
@@ -163,7 +177,7 @@ async fn show_state(sidecar: Arc<Sidecar>, running: Running, health: HealthRepor
 /// Tells routers of a stop as soon as it is wished for, and refuses new work once the settle time is over.
 async fn drain_with(sidecar: Arc<Sidecar>, stop: Stop, running: Running) {
     stop.asked().await;
-    sidecar.states.drain(Draining::Announced);
+    sidecar.states.leave(Draining::Announced);
     running.drain.cancelled().await;
-    sidecar.states.drain(Draining::Refusing);
+    sidecar.states.leave(Draining::Refusing);
 }

@@ -1,11 +1,11 @@
 //! What the parts of one running sidecar share.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::{
+    config::Managed,
     engine::{Engine, Figures},
     flight::Flights,
     metrics::Metrics,
@@ -18,15 +18,17 @@ use crate::{
 pub(crate) struct Sidecar {
     /// This replica's name in the fleet.
     pub(crate) replica: String,
-    /// The catalogue's name of the model.
-    pub(crate) model: String,
+    /// What routers may load, when this sidecar is managed,
+    pub(crate) managed: Option<Managed>,
+    /// and the engine's command for it.
+    pub(crate) command: Vec<String>,
+    /// How long requests may run on when their model is unloaded.
+    pub(crate) grace: Duration,
     pub(crate) engine: Engine,
     /// The engine's process, when this sidecar owns it.
     pub(crate) process: Option<EngineProcess>,
     pub(crate) states: States,
     pub(crate) flights: Arc<Flights>,
-    /// Adapters that were loaded into this engine. Bounded by what the engine accepts.
-    pub(crate) adapters: Mutex<HashSet<String>>,
     /// Rung when a request found the engine gone.
     pub(crate) engine_suspected: Notify,
     /// What the engine last said about its load.

@@ -59,32 +59,7 @@ impl AdminAt {
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, AdminError> {
-        let token = self.token()?;
-        let authority = match (self.url.scheme_str(), self.url.authority()) {
-            (Some("http"), Some(authority)) => authority,
-            _ => return Err(AdminError::Url(self.url.clone())),
-        };
-        let unreachable = |source| AdminError::Unreachable { url: self.url.clone(), source };
-        let port = authority.port_u16().unwrap_or(80);
-        let stream = TcpStream::connect((authority.host(), port)).await.map_err(unreachable)?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(connection);
-
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, authority.as_str())
-            .header(AUTHORIZATION, format!("Bearer {token}"));
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
-        }
-        let body = body.map(Value::to_string).unwrap_or_default();
-        let request = request.body(Full::new(Bytes::from(body))).map_err(broken)?;
-        let response = sender.send_request(request).await.map_err(broken)?;
-        let status = response.status();
-        let bytes = Limited::new(response.into_body(), MOST_BYTES).collect().await.map_err(broken)?.to_bytes();
-        read(status, &bytes)
+        exchange(&self.url, Some(&self.token()?), method, path, body).await
     }
 
     fn token(&self) -> Result<String, AdminError> {
@@ -95,6 +70,45 @@ impl AdminAt {
         let token = token.map_err(|source| AdminError::TokenFile { path: path.clone(), source })?;
         Ok(token.trim().to_owned())
     }
+}
+
+/// Asks an admin address that takes no token.
+pub fn ask_without_token(url: &Uri, path: &str) -> Result<Value, AdminError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AdminError::Runtime)?;
+    runtime.block_on(exchange(url, None, Method::GET, path, None))
+}
+
+async fn exchange(
+    url: &Uri,
+    token: Option<&str>,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Value, AdminError> {
+    let authority = match (url.scheme_str(), url.authority()) {
+        (Some("http"), Some(authority)) => authority,
+        _ => return Err(AdminError::Url(url.clone())),
+    };
+    let unreachable = |source| AdminError::Unreachable { url: url.clone(), source };
+    let port = authority.port_u16().unwrap_or(80);
+    let stream = TcpStream::connect((authority.host(), port)).await.map_err(unreachable)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(connection);
+
+    let mut request = Request::builder().method(method).uri(path).header(HOST, authority.as_str());
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
+    if body.is_some() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let request = request.body(Full::new(Bytes::from(body))).map_err(broken)?;
+    let response = sender.send_request(request).await.map_err(broken)?;
+    let status = response.status();
+    let bytes = Limited::new(response.into_body(), MOST_BYTES).collect().await.map_err(broken)?.to_bytes();
+    read(status, &bytes)
 }
 
 fn read(status: StatusCode, bytes: &[u8]) -> Result<Value, AdminError> {

@@ -66,12 +66,15 @@ pub struct Config {
     /// See the edge's configuration.
     #[serde(default)]
     pub stream: Stream,
+    /// Where the router serves its own metrics, and what `cloudach fleet` and `cloudach models` show. Absent: nowhere.
+    pub router_admin: Option<SocketAddr>,
     /// See the router's configuration.
     #[serde(default)]
     pub relay: Relay,
     /// See the router's configuration.
     #[serde(default)]
     pub queue: cloudach_router::config::Queue,
+    pub placement: cloudach_router::config::Placement,
     /// How the process stops.
     #[serde(default)]
     pub drain: Drain,
@@ -81,8 +84,10 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Engine {
-    /// The name that clients use.
-    pub model: String,
+    /// The name that clients use. Absent: the catalogue's models are loaded here as they are needed, within `managed`.
+    pub model: Option<String>,
+    /// See the sidecar's configuration.
+    pub managed: Option<cloudach_sidecar::config::Managed>,
     /// The name by which the engine knows it. Default: the first one that the engine lists.
     pub served_name: Option<String>,
     /// See the sidecar's configuration.
@@ -109,8 +114,8 @@ impl Config {
     pub fn services(self, dir: &Path) -> Services {
         let router = Address::Unix(dir.join("router.sock"));
         let mut catalogue = self.catalogue;
-        for engine in &self.engines {
-            catalogue.models.entry(engine.model.clone()).or_default();
+        for model in self.engines.iter().filter_map(|engine| engine.model.as_ref()) {
+            catalogue.models.entry(model.clone()).or_default();
         }
         // Only the edge waits for load balancers; the others follow it.
         let drain = Drain { settle: std::time::Duration::ZERO, ..self.drain.clone() };
@@ -121,6 +126,7 @@ impl Config {
             routers: vec![router.clone()],
             admin: None,
             model: engine.model,
+            managed: engine.managed,
             served_name: engine.served_name,
             engine: engine.engine,
             limits: engine.limits,
@@ -130,10 +136,11 @@ impl Config {
             sidecars: sidecars.collect(),
             router: cloudach_router::config::Config {
                 listen: router.clone(),
-                admin: None,
+                admin: self.router_admin,
                 catalogue: Source::Here(catalogue),
                 relay: self.relay,
                 queue: self.queue,
+                placement: self.placement,
                 drain: drain.clone(),
             },
             edge: cloudach_edge::config::Config {

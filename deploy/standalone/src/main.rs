@@ -5,6 +5,7 @@ mod admin_token;
 mod allowance;
 mod check;
 mod config;
+mod fleet;
 mod keys;
 mod lines;
 mod parse;
@@ -34,8 +35,12 @@ enum Command {
     Up(up::Up),
     /// Say whether a configuration file is valid.
     Check(check::Check),
+    /// Say which replicas a router has, and what they do.
+    Fleet(fleet::Fleet),
     /// Make, list and revoke the keys that clients ask with.
     Keys(Box<keys::Keys>),
+    /// Say which models a router has, and why one is not there.
+    Models(fleet::Models),
     /// Say what a model's text is read as.
     Parse(parse::Parse),
     /// Say what prompt a chat template makes of a request.
@@ -54,7 +59,9 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Up(up) => up.run(),
         Command::Check(check) => check.run(),
+        Command::Fleet(fleet) => fleet.run(),
         Command::Keys(keys) => keys.run(),
+        Command::Models(models) => models.run(),
         Command::Parse(parse) => parse.run(),
         Command::Render(render) => render.run(),
         Command::Schema(schema) => schema.run(),

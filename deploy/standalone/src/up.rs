@@ -131,7 +131,8 @@ impl Up {
 
 fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
     let engine = |url| Engine {
-        model: model.to_owned(),
+        model: Some(model.to_owned()),
+        managed: None,
         served_name: None,
         engine: EngineConfig::attach(dialect, url),
         limits: cloudach_sidecar::config::Limits::default(),
@@ -140,6 +141,7 @@ fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
         listen: default_listen(),
         admin: None,
         admin_api: None,
+        router_admin: None,
         keys: Vec::new(),
         catalogue: Catalogue::default(),
         engines: urls.into_iter().map(engine).collect(),
@@ -153,6 +155,7 @@ fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
         stream: cloudach_edge::config::Stream::default(),
         relay: cloudach_router::config::Relay::default(),
         queue: cloudach_router::config::Queue::default(),
+        placement: cloudach_router::config::Placement::default(),
         drain: cloudach_service::stop::Drain::default(),
     }
 }
@@ -173,7 +176,8 @@ fn trial_key(config: &Config) -> Result<TrialKey, UpError> {
 /// Runs the three services. They stop in the order of a request's way: edge, router, sidecars.
 async fn compose(config: Config, key: TrialKey, stop: Stop) -> Result<(), UpError> {
     let place = tempfile::Builder::new().prefix("cloudach-").tempdir().map_err(UpError::Place)?;
-    let model = config.engines.first().map(|engine| engine.model.clone()).unwrap_or_default();
+    let model = config.engines.iter().find_map(|engine| engine.model.clone());
+    let model = model.or_else(|| config.catalogue.models.keys().next().cloned()).unwrap_or_default();
     let Services { edge, router, sidecars } = config.services(place.path());
     let (stop_edge, stop_router, stop_sidecars) = (stop.separate(), stop.separate(), stop.separate());
 

@@ -48,7 +48,7 @@ fn the_examples_fit_together() {
     let sidecar: cloudach_sidecar::Config = config::load(&file("sidecar.yaml")).expect("valid");
     assert!(edge.routers.contains(&router.listen) && sidecar.routers.contains(&router.listen));
     let catalogue = fs::read_to_string(file("catalogue.yaml")).expect("readable");
-    assert!(catalogue.contains(&format!("  {}:", sidecar.model)));
+    assert!(catalogue.contains(&format!("  {}:", sidecar.model.unwrap())));
 }
 
 #[test]

@@ -67,18 +67,18 @@ fn tokens(bytes: usize) -> u32 {
 
 /// What one replica has read.
 #[derive(Debug)]
-pub struct Seen {
+pub struct Read {
     blocks: Cache<u64, ()>,
     trust: Mutex<Trust>,
 }
 
-impl Default for Seen {
+impl Default for Read {
     fn default() -> Self {
         Self { blocks: Cache::new(REMEMBERED), trust: Mutex::default() }
     }
 }
 
-impl Seen {
+impl Read {
     /// How many tokens of the prompt the replica is believed to have.
     pub fn cached_tokens(&self, blocks: &Blocks) -> u32 {
         // A block is there only with those before it, so the last one can be searched for.
@@ -87,7 +87,7 @@ impl Seen {
     }
 
     /// The replica reads this prompt.
-    pub fn read(&self, blocks: &Blocks) {
+    pub fn note(&self, blocks: &Blocks) {
         // The first ones last: they are to be forgotten last.
         for &hash in blocks.hashes.iter().rev() {
             if self.blocks.get(&hash).is_none() {
@@ -164,9 +164,9 @@ mod tests {
 
     #[test]
     fn what_begins_alike_is_known_as_far_as_it_does() {
-        let seen = Seen::default();
+        let seen = Read::default();
         let system = "x".repeat(4 * BLOCK);
-        seen.read(&text(&format!("{system}{}", "a".repeat(2 * BLOCK)), None));
+        seen.note(&text(&format!("{system}{}", "a".repeat(2 * BLOCK)), None));
         let cached = |prompt: &str| seen.cached_tokens(&text(prompt, None));
         assert_eq!(cached(&system), 512);
         assert_eq!(cached(&format!("{system}{}", "b".repeat(2 * BLOCK))), 512);
@@ -179,18 +179,18 @@ mod tests {
 
     #[test]
     fn ids_are_known_as_text_is() {
-        let seen = Seen::default();
+        let seen = Read::default();
         let conversation: Vec<u32> = (0..1000).collect();
-        seen.read(&ids(conversation[..600].to_vec()));
+        seen.note(&ids(conversation[..600].to_vec()));
         let blocks = ids(conversation);
         assert_eq!((seen.cached_tokens(&blocks), blocks.tokens()), (512, 1000));
     }
 
     #[test]
     fn who_has_not_what_it_should_is_believed_less() {
-        let seen = Seen::default();
+        let seen = Read::default();
         let blocks = text(&"x".repeat(4 * BLOCK), None);
-        seen.read(&blocks);
+        seen.note(&blocks);
         (0..50).for_each(|_| seen.learn(512, 0));
         assert_eq!(seen.cached_tokens(&blocks), 512, "it may be one that never tells");
         seen.learn(512, 500);
@@ -203,8 +203,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_more_is_known_than_is_shared(one in "[ab]{0,3000}", two in "[ab]{0,3000}") {
-            let seen = Seen::default();
-            seen.read(&text(&one, None));
+            let seen = Read::default();
+            seen.note(&text(&one, None));
             let shared = one.bytes().zip(two.bytes()).take_while(|(a, b)| a == b).count();
             prop_assert_eq!(seen.cached_tokens(&text(&two, None)), tokens(shared / BLOCK * BLOCK));
         }

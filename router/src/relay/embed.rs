@@ -19,6 +19,7 @@ impl Embed for Relay {
         let deadline = self.deadline(request.context.as_ref());
         let flight = self.metrics.start();
         self.resolve(&mut request.model).inspect_err(|_| flight.finish(Outcome::Failed))?;
+        let _demand = self.placement.wanted(&request.model);
         let mut attempts = Attempts::default();
         let wanted = Wanted::embedding(&request.model);
         loop {

@@ -1,6 +1,6 @@
 //! One connection to one router: hello, then states and load as they change, and the outcomes of commands.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use cloudach_proto::v1::{Hello, Load, SidecarReport, fleet_client::FleetClient, sidecar_report::Report};
 use cloudach_service::address::Address;
@@ -14,7 +14,7 @@ use tonic::{Status, transport::Endpoint};
 use tracing::info;
 
 use super::Commands;
-use crate::{metrics::Metrics, sidecar::Sidecar};
+use crate::{metrics::Metrics, sidecar::Sidecar, state::States};
 
 /// Reports on their way to a router. When they do not leave, newer ones replace them anyway.
 const REPORTS_AHEAD: usize = 8;
@@ -38,7 +38,7 @@ pub(super) enum Detached {
 
 /// Attaches to the router and reports until one side ends it.
 pub(super) async fn run(
-    sidecar: &Sidecar,
+    sidecar: &Arc<Sidecar>,
     commands: &Commands,
     endpoint: Endpoint,
     router: &Address,
@@ -51,7 +51,7 @@ pub(super) async fn run(
     let _ = reports.try_send(report(Report::Hello(hello)));
 
     let mut states = sidecar.states.subscribe();
-    let first = sidecar.states.report(&states.borrow_and_update());
+    let first = States::report(&states.borrow_and_update());
     let _ = reports.try_send(report(Report::Model(first)));
     let _ = reports.try_send(report(Report::Load(sidecar.load())));
 
@@ -74,12 +74,19 @@ pub(super) async fn run(
                 None => return Ok(()),
             },
             Some(outcome) = carrying_out.next(), if !carrying_out.is_empty() => Report::Outcome(outcome),
-            Ok(()) = states.changed() => Report::Model(sidecar.states.report(&states.borrow_and_update())),
+            Ok(()) = states.changed() => Report::Model(States::report(&states.borrow_and_update())),
             () = sleep_until(told.due(&sidecar.load())) => Report::Load(told.renew(sidecar.load())),
             // When load is due is another question now.
             Ok(()) = open.changed() => continue,
             Ok(()) = figures.changed() => continue,
         };
+        // What came of a command is told before the command's outcome.
+        if matches!(next, Report::Outcome(_)) && states.has_changed().unwrap_or(false) {
+            let state = Report::Model(States::report(&states.borrow_and_update()));
+            if reports.send(report(state)).await.is_err() {
+                return Ok(());
+            }
+        }
         if reports.send(report(next)).await.is_err() {
             return Ok(());
         }

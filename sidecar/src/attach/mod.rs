@@ -2,6 +2,7 @@
 
 mod commands;
 mod connection;
+mod moves;
 
 use std::{sync::Arc, time::Duration};
 

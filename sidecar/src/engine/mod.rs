@@ -133,9 +133,9 @@ impl Engine {
     }
 
     /// Undoes [`Engine::sleep`].
-    pub(crate) async fn wake(&self) -> Result<(), EngineError> {
+    pub(crate) async fn wake(&self, level: u32) -> Result<(), EngineError> {
         match self {
-            Self::Vllm(engine) => engine.wake().await,
+            Self::Vllm(engine) => engine.wake(level).await,
             Self::LlamaCpp(_) => Err(EngineError::Unsupported("llama.cpp does not sleep")),
         }
     }
@@ -147,6 +147,14 @@ impl Engine {
             Self::LlamaCpp(_) => {
                 Err(EngineError::Unsupported("llama.cpp loads adapters only when it starts: name them in its command"))
             }
+        }
+    }
+
+    /// Undoes [`Engine::load_adapter`].
+    pub(crate) async fn unload_adapter(&self, name: &str) -> Result<(), EngineError> {
+        match self {
+            Self::Vllm(engine) => engine.unload_adapter(name).await,
+            Self::LlamaCpp(_) => Err(EngineError::Unsupported("llama.cpp keeps the adapters that it started with")),
         }
     }
 

@@ -30,7 +30,9 @@ const LAST_LINES_WITHIN: Duration = Duration::from_millis(500);
 /// The process, for those who want it started, ended or watched.
 #[derive(Debug)]
 pub(crate) struct EngineProcess {
-    command: Vec<String>,
+    command: Mutex<Vec<String>>,
+    /// Routers decide whether it is started again after it died.
+    managed: bool,
     env: BTreeMap<String, String>,
     grace: Duration,
     /// A file that the engine of before may have left, on which a new one would fail.
@@ -51,7 +53,7 @@ pub(crate) enum Status {
     /// It is not wanted.
     Stopped,
     Running,
-    /// It ended by itself, and why; it is started again after a while.
+    /// It ended by itself, and why; it is started again after a while, or when a router says so.
     Died(String),
 }
 
@@ -63,21 +65,27 @@ enum Ending {
 
 impl EngineProcess {
     /// The process that the configuration describes, if it does.
-    pub(crate) fn new(config: &EngineConfig) -> Option<Self> {
+    pub(crate) fn new(config: &EngineConfig, managed: bool) -> Option<Self> {
         let socket = match &config.url.0 {
             Address::Unix(path) => Some(path.clone()),
             Address::Tcp(_) => None,
         };
         Some(Self {
-            command: config.command.clone()?,
+            command: Mutex::new(config.command.clone()?),
+            managed,
             env: config.env.clone(),
             grace: config.stop_grace,
             socket,
-            wanted: watch::Sender::new(0),
-            status: watch::Sender::new(Status::Starting),
+            wanted: watch::Sender::new(u64::from(managed)),
+            status: watch::Sender::new(if managed { Status::Stopped } else { Status::Starting }),
             given_up: Mutex::default(),
             given_up_now: Notify::new(),
         })
+    }
+
+    /// What is started the next time.
+    pub(crate) fn set_command(&self, command: Vec<String>) {
+        *self.command.lock() = command;
     }
 
     pub(crate) fn set_wanted(&self, wanted: bool) {
@@ -90,6 +98,11 @@ impl EngineProcess {
 
     pub(crate) fn is_wanted(&self) -> bool {
         is_wanted(*self.wanted.borrow())
+    }
+
+    /// It is neither there nor about to be.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(*self.status.borrow(), Status::Stopped | Status::Died(_)) && (self.managed || !self.is_wanted())
     }
 
     pub(crate) fn status(&self) -> watch::Receiver<Status> {
@@ -124,6 +137,16 @@ impl EngineProcess {
                 }
             };
             let Ending::Died(reason) = self.run_once(sidecar, stop).await else { continue };
+            if self.managed {
+                error!(replica = sidecar.replica, reason, "the engine died");
+                // Nobody wants it, until a router does again.
+                self.set_wanted(false);
+                self.status.send_replace(Status::Died(reason));
+                tokio::select! {
+                    _ = wanted.wait_for(|count| is_wanted(*count)) => continue,
+                    () = end.cancelled() => return,
+                }
+            }
             let pause = backoff.next(begun.elapsed());
             error!(replica = sidecar.replica, reason, ?pause, "the engine died");
             self.status.send_replace(Status::Died(format!("{reason}; started again in {pause:?}")));
@@ -143,7 +166,7 @@ impl EngineProcess {
             Ok(child) => child,
             Err(reason) => return Ending::Died(reason),
         };
-        info!(replica = sidecar.replica, command = ?self.command, "engine started");
+        info!(replica = sidecar.replica, command = ?self.command.lock(), "engine started");
         self.given_up.lock().take();
         self.status.send_replace(Status::Running);
 
@@ -173,7 +196,7 @@ impl EngineProcess {
     }
 
     fn start(&self) -> Result<Child, String> {
-        let mut command = supervise::watchdog(&self.command, self.grace);
+        let mut command = supervise::watchdog(&self.command.lock(), self.grace);
         command.envs(&self.env).spawn().map_err(|error| format!("the engine's watchdog cannot be started: {error}"))
     }
 

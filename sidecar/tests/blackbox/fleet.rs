@@ -83,6 +83,13 @@ impl Attachment {
         next.unwrap().expect("the sidecar stays attached").report.unwrap()
     }
 
+    pub(crate) async fn hello(&mut self) -> Hello {
+        match self.next().await {
+            Report::Hello(hello) => hello,
+            other => panic!("hello comes first, not {other:?}"),
+        }
+    }
+
     async fn until<T>(&mut self, wanted: impl Fn(Report) -> Option<T>) -> T {
         loop {
             if let Some(found) = wanted(self.next().await) {
@@ -100,7 +107,7 @@ impl Attachment {
     }
 
     pub(crate) async fn order(&mut self, epoch: u64, command_id: u64, command: Command) -> Result<(), String> {
-        let order = RouterCommand { epoch, command_id, command: Some(command) };
+        let order = RouterCommand { epoch, command_id, command: Some(command), reason: String::new() };
         self.commands.send(Ok(order)).await.unwrap();
         self.until(|report| match report {
             Report::Outcome(outcome) if outcome.command_id == command_id => {
@@ -205,7 +212,10 @@ async fn an_older_leader_is_not_obeyed() {
     attachment.order(5, 3, Command::Drain(Drain {})).await.unwrap();
     let failed = rig.sidecar.run(ask("hi")).await.failed.unwrap();
     assert_eq!((failed.code(), failed.retryable), (ErrorCode::ShuttingDown, true));
-    attachment.order(6, 4, Command::Load(LoadModel { model: "the-model".into() })).await.unwrap();
+    attachment
+        .order(6, 4, Command::Load(LoadModel { model: "the-model".into(), ..LoadModel::default() }))
+        .await
+        .unwrap();
     assert!(rig.sidecar.run(ask("hi")).await.finished.is_some());
 }
 

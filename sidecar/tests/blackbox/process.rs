@@ -27,21 +27,35 @@ const GONE_WITHIN: Duration = Duration::from_secs(3);
 const SOCKET: &str = "SIDECAR_TEST_ENGINE_SOCKET";
 
 /// A sidecar's process with its files.
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     router: Router,
 }
 
 impl Process {
     /// A sidecar that owns the engine with this command line.
     async fn start(dialect: &str, command: &[&str], more: &str) -> Self {
+        Self::start_as("model: the-model", dialect, command, more).await
+    }
+
+    /// One whose model routers choose: in front of a fake engine, with these arguments allowed.
+    pub(crate) async fn managed() -> Self {
+        let me = env::current_exe().unwrap();
+        let command =
+            [me.to_str().unwrap(), "process::as_an_engine", "--exact", "--ignored", "--nocapture", "{source}"];
+        let may = "managed:\n  sources: [/models/]\n  arguments: [--test-threads]\n  sleeps: true\n  \
+                   gpus: [{id: gpu-1, memory_mib: 1000}]";
+        Self::start_as(may, "vllm", &command, "  startup_timeout: 3s\n").await
+    }
+
+    async fn start_as(what: &str, dialect: &str, command: &[&str], more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name).display().to_string();
         let router = Router::start(Address::Unix(folder.path().join("router.sock"))).await;
         let command = serde_json::to_string(command).unwrap();
         let config = format!(
-            "replica: owner\nlisten: unix:{}\nrouters: ['{}']\nmodel: the-model\ndrain: {{settle: 0s, grace: 5s}}\n\
+            "replica: owner\nlisten: unix:{}\nrouters: ['{}']\n{what}\ndrain: {{settle: 0s, grace: 1s}}\n\
              engine:\n  dialect: {dialect}\n  url: unix:{}\n  command: {command}\n  stop_grace: 2s\n  \
              env: {{{SOCKET}: '{}', FOLDER: '{}'}}\n{more}",
             at("sidecar.sock"),
@@ -74,7 +88,7 @@ impl Process {
         Self::start("vllm", &["sh", "-c", script], "").await
     }
 
-    async fn attachment(&mut self) -> Attachment {
+    pub(crate) async fn attachment(&mut self) -> Attachment {
         self.router.attachment().await
     }
 
@@ -88,7 +102,7 @@ impl Process {
     }
 
     /// The number that the engine's script wrote to this file.
-    async fn number_in(&self, name: &str) -> u32 {
+    pub(crate) async fn number_in(&self, name: &str) -> u32 {
         let path = self.folder.path().join(name);
         eventually(SOON, || fs::read_to_string(&path).ok()?.trim().parse().ok()).await.expect("the engine starts")
     }
@@ -104,8 +118,16 @@ impl Process {
 async fn as_an_engine() {
     let Ok(socket) = env::var(SOCKET) else { return };
     fs::write(PathBuf::from(&socket).with_file_name("engine.pid"), std::process::id().to_string()).unwrap();
-    let engine = FakeEngine::listen(Script::vllm(), &Listen::Unix(socket.into())).await.unwrap();
-    engine.ended().await;
+    let words: Vec<_> = env::args().collect();
+    fs::write(PathBuf::from(&socket).with_file_name("engine.args"), words.join(" ")).unwrap();
+    let script = Script { dev_mode: true, lora: true, ..Script::vllm() };
+    while words.iter().any(|word| word.contains("hangs")) {
+        sleep(Duration::from_secs(1)).await;
+    }
+    if !words.iter().any(|word| word.contains("broken")) {
+        let engine = FakeEngine::listen(script, &Listen::Unix(socket.into())).await.unwrap();
+        engine.ended().await;
+    }
     // The real one says this, too, and its process ends with it.
     eprintln!("(EngineCore pid=7) ERROR 01-02 03:04:05 [core.py:9] torch.OutOfMemoryError: CUDA out of memory. Tried");
     eprintln!("RuntimeError: Engine core died. See root cause above.");
@@ -188,7 +210,7 @@ async fn routers_unload_and_load_it() {
     let engine = process.number_in("engine.pid").await;
     attachment.order(1, 1, Order::Unload(UnloadModel { model: "the-model".into() })).await.unwrap();
     gone(engine, SOON).await;
-    attachment.order(1, 2, Order::Load(LoadModel { model: "the-model".into() })).await.unwrap();
+    attachment.order(1, 2, Order::Load(LoadModel { model: "the-model".into(), ..LoadModel::default() })).await.unwrap();
     attachment.until_phase(ModelPhase::Ready).await;
 }
 
@@ -236,16 +258,16 @@ fn a_program_without_the_watchdog_says_so() {
 }
 
 /// Waits until the process is gone; a zombie that nobody collects is gone too.
-async fn gone(pid: u32, within: Duration) {
+pub(crate) async fn gone(pid: u32, within: Duration) {
     eventually(within, || (!exists(pid)).then_some(())).await.unwrap_or_else(|| panic!("{pid} still runs"));
 }
 
-fn exists(pid: u32) -> bool {
+pub(crate) fn exists(pid: u32) -> bool {
     let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
-async fn eventually<T>(within: Duration, mut found: impl FnMut() -> Option<T>) -> Option<T> {
+pub(crate) async fn eventually<T>(within: Duration, mut found: impl FnMut() -> Option<T>) -> Option<T> {
     let looking = async {
         loop {
             if let Some(found) = found() {

@@ -64,8 +64,11 @@ impl Fleet {
         fleet.start_routers(&plan);
         let present = plan.replicas.iter().map(|replica| !matches!(replica.engine, Engine::Absent)).collect::<Vec<_>>();
         fleet.start_sidecars(&plan);
-        for (number, _) in present.iter().enumerate().filter(|(_, present)| **present) {
-            fleet.wait_for_sidecar(number);
+        for (number, replica) in plan.replicas.iter().enumerate().filter(|(number, _)| present[*number]) {
+            match replica.engine {
+                Engine::Managed(_) => fleet.sidecars[number].wait_until_ready(),
+                _ => fleet.wait_for_sidecar(number),
+            }
         }
         fleet.start_edges(&plan);
         fleet
@@ -154,7 +157,7 @@ impl Fleet {
 
     fn start_routers(&mut self, plan: &Plan) {
         let mut models = json!({});
-        for replica in &plan.replicas {
+        for replica in plan.replicas.iter().filter(|replica| !matches!(replica.engine, Engine::Managed(_))) {
             models[replica.model] = json!({});
         }
         for number in 0..plan.routers {
@@ -187,7 +190,10 @@ impl Fleet {
                 "engine": engine,
                 "drain": drain(),
             });
-            let config = with(config, plan.sidecar.clone());
+            let mut config = with(config, plan.sidecar.clone());
+            if let Engine::Managed(_) = replica.engine {
+                config["model"] = Value::Null;
+            }
             self.sidecars.push(Service::start(name, "cloudach-sidecar", &self.folder, config));
             self.tell_guardian();
         }
@@ -202,7 +208,7 @@ impl Fleet {
                 self.engines.push(engine);
                 json!({ "dialect": dialect(script), "url": url })
             }
-            Engine::Child(words) => {
+            Engine::Child(words) | Engine::Managed(words) => {
                 let word = |word: &&str| match *word {
                     "fake-engine" => program(word).display().to_string(),
                     word => word.to_owned(),

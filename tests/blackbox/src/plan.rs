@@ -36,6 +36,8 @@ pub enum Engine {
     /// What the sidecar starts by this command. The word `fake-engine` stands for the scripted one's program, which is
     /// to take what is added behind: where to listen.
     Child(&'static [&'static str]),
+    /// What the sidecar starts by this command when a router orders it: the replica has no model before.
+    Managed(&'static [&'static str]),
     /// Nowhere: nothing listens at its address.
     Absent,
 }

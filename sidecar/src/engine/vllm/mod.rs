@@ -169,17 +169,27 @@ impl Vllm {
         self.order(path, &json!({})).await
     }
 
-    pub(super) async fn wake(&self) -> Result<(), EngineError> {
-        self.order("/wake_up", &json!({})).await
+    pub(super) async fn wake(&self, level: u32) -> Result<(), EngineError> {
+        if level < 2 {
+            return self.order("/wake_up", &json!({})).await;
+        }
+        // Its weights are gone, and are to be read again before there is a cache.
+        self.order("/wake_up?tags=weights", &json!({})).await?;
+        self.order("/collective_rpc", &json!({ "method": "reload_weights" })).await?;
+        self.order("/wake_up?tags=kv_cache", &json!({})).await
     }
 
     pub(super) async fn load_adapter(&self, name: &str, path: &str) -> Result<(), EngineError> {
         self.order("/v1/load_lora_adapter", &json!({ "lora_name": name, "lora_path": path })).await
     }
 
+    pub(super) async fn unload_adapter(&self, name: &str) -> Result<(), EngineError> {
+        self.order("/v1/unload_lora_adapter", &json!({ "lora_name": name })).await
+    }
+
     async fn order(&self, path: &'static str, body: &serde_json::Value) -> Result<(), EngineError> {
         let answer = self.calls.post_within(MOVE_WITHIN, path, body).await?;
-        if answer.status == StatusCode::NOT_FOUND && path != "/v1/load_lora_adapter" {
+        if answer.status == StatusCode::NOT_FOUND && !path.ends_with("_lora_adapter") {
             return Err(EngineError::Unsupported("vLLM offers this only with VLLM_SERVER_DEV_MODE=1"));
         }
         answer.success().map(drop)

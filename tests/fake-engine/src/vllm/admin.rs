@@ -109,9 +109,22 @@ pub(super) fn sleep(context: &Context<'_>) -> Whole {
     Whole::empty(StatusCode::OK)
 }
 
+/// With `tags`, only a part of the engine is woken: it is awake when its cache is.
 pub(super) fn wake_up(context: &Context<'_>) -> Whole {
-    context.shared.admin().sleep_level = None;
+    if !context.call.query.split('&').any(|pair| pair == "tags=weights") {
+        context.shared.admin().sleep_level = None;
+    }
     Whole::empty(StatusCode::OK)
+}
+
+/// The one call of all workers that is needed after a deep sleep.
+pub(super) fn collective_rpc(body: &Value) -> Result<Whole, Refusal> {
+    with_fields(body, |fields| {
+        if fields.text("method")? != Some("reload_weights") {
+            return Err(Refusal::Other(StatusCode::BAD_REQUEST));
+        }
+        Ok(Whole::ok(&json!({"results": [null]})))
+    })
 }
 
 pub(super) fn is_sleeping(context: &Context<'_>) -> Whole {

@@ -62,6 +62,7 @@ fn dispatch(context: &Context<'_>) -> Result<Reply, Refusal> {
         }
         "/sleep" if script.dev_mode => context.act(|| admin::sleep(context)),
         "/wake_up" if script.dev_mode => context.act(|| admin::wake_up(context)),
+        "/collective_rpc" if script.dev_mode => context.post(|body| Ok(admin::collective_rpc(&body)?.into())),
         "/is_sleeping" if script.dev_mode => context.get(|| admin::is_sleeping(context)),
         _ => Err(Refusal::NotFound),
     }

@@ -1,0 +1,130 @@
+//! What operators are shown on the admin port: `/fleet` and `/models`, as JSON. Nothing can be changed there.
+
+use std::sync::Arc;
+
+use axum::{Json, Router, routing::get};
+use serde::Serialize;
+
+use crate::{
+    catalogue::Names,
+    fleet::{Fleet, Replica},
+    placement::conduct::{Placement, Wish},
+};
+
+/// The replicas that are attached, by name.
+#[derive(Debug, Serialize)]
+struct Shown {
+    replicas: Vec<ShownReplica>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownReplica {
+    name: String,
+    managed: bool,
+    dialect: String,
+    gpus: Vec<ShownGpu>,
+    model: String,
+    phase: String,
+    detail: String,
+    adapters: Vec<String>,
+    requests: u32,
+    /// What was ordered and has not ended.
+    under_way: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownGpu {
+    id: String,
+    memory_mib: u64,
+}
+
+/// The catalogue's models, by id.
+#[derive(Debug, Serialize)]
+struct ShownModels {
+    models: Vec<ShownModel>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownModel {
+    id: String,
+    ready: usize,
+    /// None: it is not placed.
+    min: Option<u32>,
+    max: Option<u32>,
+    /// Replicas that requests need now.
+    needed: Option<u32>,
+    /// Why no replica is ready, or fewer than are wanted.
+    waits_for: String,
+}
+
+/// The routes of what is shown.
+pub fn routes(names: Names, fleet: Arc<Fleet>, placement: Arc<Placement>) -> Router {
+    let (of_fleet, of_placement) = (fleet.clone(), placement.clone());
+    Router::new()
+        .route("/fleet", get(move || std::future::ready(Json(replicas(&of_fleet, &of_placement)))))
+        .route("/models", get(move || std::future::ready(Json(models(&names, &fleet, &placement)))))
+}
+
+fn replicas(fleet: &Fleet, placement: &Placement) -> Shown {
+    let mut replicas = fleet.replicas();
+    replicas.sort_by(|a, b| a.name.cmp(&b.name));
+    Shown { replicas: replicas.iter().map(|replica| shown(replica, placement)).collect() }
+}
+
+fn shown(replica: &Replica, placement: &Placement) -> ShownReplica {
+    let seen = replica.seen();
+    let phase = seen.phase.as_str_name().trim_start_matches("MODEL_PHASE_").to_lowercase();
+    ShownReplica {
+        name: replica.name.clone(),
+        managed: seen.managed,
+        dialect: seen.dialect,
+        gpus: seen.gpus.into_iter().map(|gpu| ShownGpu { id: gpu.id, memory_mib: gpu.memory_mib }).collect(),
+        phase: if seen.leaving { "leaving".to_owned() } else { phase },
+        detail: replica.detail(),
+        model: seen.model,
+        adapters: seen.adapters.into_iter().collect(),
+        requests: seen.requests,
+        under_way: placement.under_way(&replica.name),
+    }
+}
+
+fn models(names: &Names, fleet: &Fleet, placement: &Placement) -> ShownModels {
+    let models = names.models().map(|(id, entry)| {
+        let ready = fleet.ready_count(id);
+        let wish = placement.wish(id);
+        let wanted = wish.as_ref().map_or(1, |wish| wish.wanted.max(1));
+        let lacks = ready < wanted as usize;
+        ShownModel {
+            id: id.to_owned(),
+            ready,
+            min: entry.placement.as_ref().map(|spec| spec.min),
+            max: entry.placement.as_ref().map(|spec| spec.max),
+            needed: wish.as_ref().map(|wish| wish.needed),
+            waits_for: match lacks {
+                true => {
+                    let here = entry.placement.is_none() || fleet.replicas().iter().any(|one| one.seen().model == id);
+                    let why = match placement.fits_nowhere(id, fleet) {
+                        Some(why) => why,
+                        None if ready == 0 && wish.is_some_and(|wish| wish.wanted == 0) => {
+                            "nobody has asked for it".to_owned()
+                        }
+                        None if here => fleet.why_not_ready(id),
+                        None => "its places are taken by models that are needed there, or were lately".to_owned(),
+                    };
+                    waits_for(why, wish)
+                }
+                false => String::new(),
+            },
+        }
+    });
+    ShownModels { models: models.collect() }
+}
+
+fn waits_for(why: String, wish: Option<Wish>) -> String {
+    match wish {
+        Some(Wish { unmet: Some(unmet), .. }) => {
+            format!("{why}; wanted for {}", humantime::format_duration(std::time::Duration::from_secs(unmet.as_secs())))
+        }
+        _ => why,
+    }
+}

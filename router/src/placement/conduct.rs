@@ -1,0 +1,199 @@
+//! Carries plans out: looks at the fleet, asks the planner, sends commands, and follows what comes of them.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use cloudach_proto::v1::{
+    CommandOutcome, Drain, LoadAdapter, LoadModel, RouterCommand, SleepModel, UnloadAdapter, UnloadModel, WakeModel,
+    router_command::Command,
+};
+use parking_lot::Mutex;
+use tokio::{sync::watch, time::sleep};
+use tracing::{info, warn};
+
+use super::{
+    course::{Course, Failed, Seen},
+    decision::{Action, Decision},
+    demand::{Asking, Demand},
+    plan::{Rules, plan},
+    situation::Replica,
+    spec::Spec,
+};
+use crate::{catalogue::Names, fleet::Fleet, metrics::Metrics};
+
+/// How often is planned when nothing changes: times run out by themselves.
+const PLAN_EVERY: Duration = Duration::from_secs(1);
+
+/// Changes within this time share a plan: a fleet that starts changes many times at once.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// How deeply models sleep: 1 keeps the weights in the host's memory, and wakes within seconds.
+const SLEEP_LEVEL: u32 = 1;
+
+/// What is wanted of a model.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    /// Replicas that requests need,
+    pub needed: u32,
+    /// and those that are to be awake.
+    pub wanted: u32,
+    /// How long there have been fewer.
+    pub unmet: Option<Duration>,
+}
+
+/// Placement, for those who ask for models and those who report what has become of commands.
+#[derive(Debug)]
+pub struct Placement {
+    models: BTreeMap<String, Spec>,
+    demand: Demand,
+    course: Mutex<Course>,
+    rules: Rules,
+    /// How long nothing is ordered after this router began to lead.
+    settle: Duration,
+    metrics: Metrics,
+}
+
+impl Placement {
+    pub fn new(names: &Names, rules: Rules, settle: Duration, metrics: Metrics) -> Self {
+        let placed = names.models().filter_map(|(id, entry)| Some((id.to_owned(), entry.placement.clone()?)));
+        let models: BTreeMap<_, _> = placed.collect();
+        Self { demand: Demand::new(&models), models, course: Mutex::default(), rules, settle, metrics }
+    }
+
+    /// A request needs this model: it is brought about, and kept while the guard lives. Readiness is told by the fleet.
+    pub fn wanted(&self, model: &str) -> Asking {
+        self.demand.ask(model)
+    }
+
+    /// A sidecar says what came of a command.
+    pub fn outcome(&self, replica: &str, outcome: CommandOutcome) {
+        let result = if outcome.done { Ok(()) } else { Err(outcome.detail) };
+        let failed = self.course.lock().ended(replica, outcome.command_id, result, self.demand.now());
+        failed.iter().for_each(|failed| self.tell(failed));
+        self.demand.stirred.notify_one();
+    }
+
+    /// A replica has come anew, or has left.
+    pub fn left(&self, replica: &str) {
+        self.course.lock().left(replica);
+    }
+
+    /// For people: what was ordered of the replica and has not ended.
+    pub fn under_way(&self, replica: &str) -> Option<String> {
+        let course = self.course.lock();
+        let decision = course.under_way(replica)?;
+        Some(format!("{} {}: {}", decision.action.name(), decision.model, decision.reason))
+    }
+
+    /// For people: what is wanted of a model that is placed. An adapter is wanted as its model is.
+    pub fn wish(&self, model: &str) -> Option<Wish> {
+        let (id, spec) = self.models.iter().find(|(id, spec)| *id == model || spec.adapters.contains_key(model))?;
+        let course = self.course.lock();
+        let need = course.need(id);
+        Some(Wish {
+            needed: need.map_or(0, |need| need.now),
+            wanted: need.map_or(spec.min, |need| need.wanted(spec)),
+            unmet: need.and_then(|need| need.unmet_since).map(|since| self.demand.now().saturating_sub(since)),
+        })
+    }
+
+    /// For people: what the model needs, if no sidecar that obeys has that.
+    pub fn fits_nowhere(&self, model: &str, fleet: &Fleet) -> Option<String> {
+        let spec = self.models.get(model)?;
+        let fits = |seen: Seen| {
+            seen.managed && Replica { dialect: seen.dialect, gpus: seen.gpus, ..Replica::default() }.fits(spec)
+        };
+        let nowhere = !fleet.replicas().iter().any(|replica| fits(replica.seen()));
+        let Spec { dialect, gpus, memory_mib, .. } = spec;
+        nowhere
+            .then(|| format!("no managed sidecar has what it needs: {dialect}, {gpus} GPUs, {memory_mib} MiB of each"))
+    }
+
+    /// Plans whenever something changes, and every second, while this router leads. Never returns.
+    pub async fn conduct(self: Arc<Self>, fleet: Arc<Fleet>, mut leads: watch::Receiver<Option<u64>>) {
+        let mut changes = fleet.changes();
+        let mut led = None;
+        loop {
+            let epoch = *leads.borrow_and_update();
+            if epoch != led {
+                info!(epoch, "{}", if epoch.is_some() { "this router orders" } else { "another router orders" });
+                led = epoch;
+                // Sidecars that are there already say so within this time.
+                sleep(self.settle).await;
+            }
+            self.step(&fleet, epoch);
+            tokio::select! {
+                Ok(()) = changes.changed() => {}
+                Ok(()) = leads.changed() => {}
+                () = self.demand.stirred.notified() => {}
+                () = sleep(PLAN_EVERY) => {}
+            }
+            sleep(SETTLE).await;
+        }
+    }
+
+    /// Makes one plan and sends it.
+    fn step(&self, fleet: &Fleet, epoch: Option<u64>) {
+        let replicas = fleet.replicas();
+        let seen: BTreeMap<String, Seen> =
+            replicas.iter().map(|replica| (replica.name.clone(), replica.seen())).collect();
+        let now = self.demand.now();
+        let mut course = self.course.lock();
+        let (situation, failed) = course.stand(&self.models, &seen, &self.demand.asked(), &self.rules, now);
+        failed.iter().for_each(|failed| self.tell(failed));
+        let Some(epoch) = epoch else { return };
+        for decision in plan(&situation, &self.rules) {
+            let Some(replica) = replicas.iter().find(|replica| replica.name == decision.replica) else { continue };
+            let command = self.command(&decision);
+            let reason = decision.reason.clone();
+            info!(
+                replica = decision.replica,
+                model = decision.model,
+                action = decision.action.name(),
+                reason,
+                "placement"
+            );
+            self.metrics.commanded(decision.action.name());
+            let name = decision.replica.clone();
+            let command_id = course.ordered(decision, now);
+            if !replica.order(RouterCommand { epoch, command_id, command: Some(command), reason }) {
+                let failed = course.ended(&name, command_id, Err("it does not read its commands".to_owned()), now);
+                failed.iter().for_each(|failed| self.tell(failed));
+            }
+        }
+    }
+
+    fn command(&self, decision: &Decision) -> Command {
+        let model = decision.model.clone();
+        match &decision.action {
+            Action::Load => {
+                let spec = self.models.get(&model);
+                Command::Load(LoadModel {
+                    source: spec.map(|spec| spec.source.clone()).unwrap_or_default(),
+                    arguments: spec.map(|spec| spec.arguments.clone()).unwrap_or_default(),
+                    gpus: spec.map_or(0, |spec| spec.gpus),
+                    model,
+                })
+            }
+            Action::Wake => Command::Wake(WakeModel { model }),
+            Action::Sleep => Command::Sleep(SleepModel { model, level: SLEEP_LEVEL }),
+            Action::Drain => Command::Drain(Drain {}),
+            Action::Unload => Command::Unload(UnloadModel { model }),
+            Action::LoadAdapter { name, path } => {
+                Command::LoadAdapter(LoadAdapter { model, adapter: name.clone(), path: path.clone() })
+            }
+            Action::UnloadAdapter { name } => Command::UnloadAdapter(UnloadAdapter { model, adapter: name.clone() }),
+        }
+    }
+
+    fn tell(&self, failed: &Failed) {
+        let Failed { decision, why } = failed;
+        self.metrics.command_failed(decision.action.name());
+        warn!(
+            replica = decision.replica,
+            model = decision.model,
+            action = decision.action.name(),
+            why,
+            "not carried out"
+        );
+    }
+}
