@@ -6,7 +6,7 @@ use std::{
 };
 
 use cloudach_edge::{
-    access::keys::KeyConfig,
+    access::{jwt::config::IssuerConfig, keys::KeyConfig},
     admin::AdminApi,
     config::{Limits, Links, Stream},
     store::config::StoreConfig,
@@ -36,6 +36,9 @@ pub struct Config {
     /// Who may ask, beside the trial key.
     #[serde(default)]
     pub keys: Vec<KeyConfig>,
+    /// See the edge's configuration.
+    #[serde(default)]
+    pub issuers: Vec<IssuerConfig>,
     /// What is said of the models. Those of `engines` need not be named.
     #[serde(default)]
     pub catalogue: Catalogue,
@@ -134,6 +137,7 @@ impl Config {
                 admin_api: self.admin_api,
                 routers: vec![router],
                 keys: self.keys,
+                issuers: self.issuers,
                 rate_limits: self.rate_limits,
                 store: self.store,
                 trusted_proxies: self.trusted_proxies,

@@ -27,6 +27,7 @@ every_error! {
     ApiError::WrongKey(_) => [ApiError::WrongKey("sk-abcde****wxyz".to_owned())];
     ApiError::Suspended => [ApiError::Suspended];
     ApiError::Keys(_) => [ApiError::Keys(crate::store::Away::Disconnected)];
+    ApiError::NoIssuerKeys => [ApiError::NoIssuerKeys];
     ApiError::WrongAddress => [ApiError::WrongAddress];
     ApiError::ModelNotAllowed { .. } => [
         ApiError::ModelNotAllowed { project: "default".to_owned(), model: "m".to_owned() }

@@ -10,6 +10,7 @@ pub const BODY_TOO_SLOW: &str = "The request body did not arrive in time. Please
 pub const FULL: &str = "The engine is currently overloaded, please try again later";
 pub const NO_ROUTER: &str = "The service is starting or a part of it is away. Please try again.";
 pub const KEYS_AWAY: &str = "Your API key cannot be looked up right now. Please try again.";
+pub const ISSUER_AWAY: &str = "Your access token cannot be checked right now. Please try again.";
 pub const WRONG_ADDRESS: &str = "Your request's IP address is none of those from which this API key may be used.";
 pub const MODEL_UNAVAILABLE: &str =
     "This model is not available right now: none of its replicas is ready. You can retry your request.";

@@ -40,6 +40,7 @@ struct Scripts {
     renew: redis::Script,
     put: redis::Script,
     lookup: redis::Script,
+    tenant: redis::Script,
     append: redis::Script,
 }
 
@@ -85,6 +86,7 @@ impl Scripts {
             renew: with_tally(include_str!("renew.lua")),
             put: redis::Script::new(include_str!("put.lua")),
             lookup: redis::Script::new(include_str!("lookup.lua")),
+            tenant: redis::Script::new(include_str!("tenant.lua")),
             append: redis::Script::new(include_str!("append.lua")),
         }
     }
