@@ -21,7 +21,7 @@ const MOST_ENTRIES: usize = 32;
 const MOST_LEEWAY: Duration = Duration::from_secs(5 * 60);
 
 /// The shortest time between two fetches without a reason.
-const LEAST_REFRESH: Duration = Duration::from_secs(10);
+const LEAST_REFRESH: Duration = Duration::from_secs(1);
 
 /// The longest times: a year, and for one fetch a minute.
 const MOST_TIME: Duration = Duration::from_secs(366 * 24 * 3600);
