@@ -269,3 +269,36 @@ proptest! {
         let _ = KeySet::read(set.as_bytes());
     }
 }
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Documented {
+    issuers: Vec<IssuerConfig>,
+}
+
+#[test]
+fn what_the_documentation_shows_is_valid() {
+    const PAGE: &str = include_str!("../../../../docs/identity.md");
+    const EXAMPLE: &str = include_str!("../../../../deploy/local/edge.yaml");
+    let blocks = PAGE.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap().to_owned());
+    let commented =
+        EXAMPLE.lines().skip_while(|line| !line.starts_with("# issuers:")).take_while(|line| !line.is_empty());
+    let commented = commented.map(|line| format!("{}\n", &line[2..])).collect::<String>();
+    let texts: Vec<_> = blocks.chain([commented.clone()]).collect();
+    assert_eq!(texts.len(), 5);
+    for text in texts {
+        let Documented { mut issuers } = cloudach_service::config::parse(&text).unwrap();
+        issuers.iter_mut().for_each(|issuer| issuer.ca_file = None);
+        assert_eq!(config::check(&issuers), Ok(()), "{text}");
+    }
+    // What the example gives as defaults are the defaults.
+    let least = json!({ "name": "a", "issuer": "https://a", "audiences": ["b"], "tenant": { "fixed": "t" } });
+    let least: IssuerConfig = serde_json::from_value(least).unwrap();
+    let Documented { issuers } = cloudach_service::config::parse(&commented).unwrap();
+    let shown = &issuers[0];
+    assert_eq!(
+        (shown.leeway, shown.refresh, shown.stale, shown.timeout, &shown.subject, shown.unknown_tenants),
+        (least.leeway, least.refresh, least.stale, least.timeout, &least.subject, least.unknown_tenants)
+    );
+    assert_eq!(shown.algorithms, least.algorithms);
+}
