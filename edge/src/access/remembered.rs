@@ -135,3 +135,67 @@ impl<K: Clone + Eq + Hash, V: Clone> Remembered<K, V> {
         found.elapsed() < time && self.doubted.lock().is_none_or(|doubted| found > doubted)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remembered(cache_time: Duration) -> Remembered<u8, &'static str> {
+        Remembered::new("things", &StoreConfig { cache_time, ..StoreConfig::default() })
+    }
+
+    async fn says(epoch: &str, value: Option<&'static str>) -> Result<Said<&'static str>, Away> {
+        Ok(Said { epoch: epoch.to_owned(), is_there: value.is_some(), value })
+    }
+
+    async fn away() -> Result<Said<&'static str>, Away> {
+        Err(Away::Disconnected)
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn what_was_found_is_not_asked_for_again_until_it_changes() {
+        let things = remembered(HOUR);
+        assert_eq!(things.find(&1, away()).await, Err(Away::Disconnected));
+        assert_eq!(things.find(&1, says("e", Some("a"))).await, Ok(Some("a")));
+        assert_eq!(things.find(&1, says("e", Some("b"))).await, Ok(Some("a")));
+        assert_eq!(things.find(&2, says("e", None)).await, Ok(None));
+        assert_eq!(things.find(&2, says("e", Some("c"))).await, Ok(None));
+        things.changed(|name, _| *name == 1);
+        assert_eq!(things.find(&1, says("e", Some("b"))).await, Ok(Some("b")));
+        assert_eq!(things.find(&2, says("e", Some("c"))).await, Ok(Some("c")), "any change may have made it");
+    }
+
+    #[tokio::test]
+    async fn what_is_doubted_is_asked_for_and_kept_while_the_store_is_away() {
+        let things = remembered(HOUR);
+        assert_eq!(things.find(&1, says("e", Some("a"))).await, Ok(Some("a")));
+        things.doubt();
+        assert_eq!(things.find(&1, away()).await, Ok(Some("a")));
+        assert_eq!(things.find(&1, says("e", Some("b"))).await, Ok(Some("b")));
+        things.doubt();
+        assert_eq!(things.find(&1, says("e", None)).await, Ok(None), "it was removed");
+        assert_eq!(things.find(&1, away()).await, Ok(None));
+    }
+
+    #[tokio::test]
+    async fn a_store_that_was_wiped_takes_nothing_away() {
+        let things = remembered(Duration::ZERO);
+        assert_eq!(things.find(&1, says("e", Some("a"))).await, Ok(Some("a")));
+        assert_eq!(things.find(&1, says("f", None)).await, Ok(Some("a")), "another store that does not have it");
+        assert_eq!(things.find(&1, says("f", Some("b"))).await, Ok(Some("b")), "it is put back");
+        assert_eq!(things.find(&1, says("f", None)).await, Ok(None), "the same store");
+    }
+
+    #[tokio::test]
+    async fn what_changes_while_it_is_asked_for_is_not_remembered() {
+        let things = remembered(HOUR);
+        let ask = async {
+            things.changed(|_, _| true);
+            says("e", Some("old")).await
+        };
+        assert_eq!(things.find(&1, ask).await, Ok(Some("old")));
+        assert_eq!(things.find(&1, says("e", Some("new"))).await, Ok(Some("new")));
+    }
+}

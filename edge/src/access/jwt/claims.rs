@@ -114,12 +114,13 @@ fn is_or_has(value: &Value, text: &str) -> bool {
     }
 }
 
-/// The text itself, a text in which it is a word, a list that has it, or a truth value by that name.
+/// The text itself, a text in which it is a word, a list that has it, or a number or truth value by that name.
 fn contains(value: Option<&Value>, text: &str) -> bool {
     match value {
         Some(Value::String(value)) => value == text || value.split_ascii_whitespace().any(|word| word == text),
         Some(Value::Array(values)) => values.iter().any(|value| value.as_str() == Some(text)),
-        Some(value @ (Value::Bool(_) | Value::Number(_))) => value.to_string() == text,
+        Some(Value::Bool(value)) => text == if *value { "true" } else { "false" },
+        Some(Value::Number(value)) => text == value.to_string().as_str(),
         Some(Value::Null | Value::Object(_)) | None => false,
     }
 }
@@ -235,6 +236,7 @@ mod tests {
             json!({ "scope": "llm" }),
             json!({ "scope": "llm", "realm_access": { "roles": "superuser" } }),
             json!({ "scope": { "llm": true }, "realm_access": roles }),
+            json!({ "scope": true, "realm_access": roles }),
         ] {
             assert_eq!(read(config.clone(), over.clone()).map(|caller| caller.key), Err(Refusal::Required), "{over}");
         }
