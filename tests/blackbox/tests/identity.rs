@@ -120,7 +120,11 @@ fn a_token_lets_in_whom_its_claims_name() {
         assert!(text.contains("provided: eyJ***.") && !text.contains("scope"), "{text}");
     }
     // The reason is for the operator alone.
-    assert!(fleet.edges[0].log().contains("a token that its issuer has signed is refused"));
+    let log = fleet.edges[0].log();
+    assert!(
+        log.contains("a token that its issuer has signed is refused") && log.contains(r#""says":"nobody""#),
+        "{log}"
+    );
 
     // The operator's word goes before the provider's.
     let admin = fleet.admin_of(0);
@@ -317,4 +321,27 @@ fn a_tenants_limit_is_shared_by_its_keys_and_its_tokens_at_every_edge() {
         assert_eq!(code(&client.post(CHAT, &chat("hi"))), (429, json!("rate_limit_exceeded")));
     }
     assert_eq!(Client { key: warm, ..fleet.client() }.post(CHAT, &chat("hi")).head.status, 200, "another tenant's");
+}
+
+/// Nobody has ever come with a key of this Redis, so only tenants were looked up in it.
+#[test]
+fn a_redis_that_is_away_or_wiped_locks_nobody_out_who_was_let_in() {
+    let mut redis = Redis::start();
+    let signer = Signer::new("k1");
+    let provider = Provider::start(Mode::Says(keys(&[&signer]).to_string()));
+    let fleet = start(with(redis.edge(), json!({ "issuers": issuer(&provider, json!({})) })), 1);
+    let (known, unknown) = (signer.token(&ann()), signer.token(&with(ann(), json!({ "org": "globex" }))));
+    until_let_in(&fleet, &known);
+    redis.kill();
+    assert_eq!(status(&fleet, &known), 200);
+    let another = signer.token(&with(ann(), json!({ "sub": "bob" })));
+    assert_eq!(status(&fleet, &another), 200, "another caller of a tenant that is known");
+    assert_eq!(status(&fleet, &unknown), 503, "whether there is this tenant cannot be known");
+    redis.restart();
+    eventually(3 * SOON, "the wiped store is noticed", || {
+        assert_eq!(status(&fleet, &known), 200);
+        fleet.edges[0].log().contains("the store is another one than before, or was wiped")
+    });
+    assert_eq!(status(&fleet, &known), 200);
+    assert_eq!(status(&fleet, &unknown), 401);
 }

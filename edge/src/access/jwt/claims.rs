@@ -65,6 +65,20 @@ pub fn caller(issuer: &IssuerConfig, claims: &Map<String, Value>, now: u64, limi
     })
 }
 
+/// What a token says in the claim for which it is refused, shortened: for the operator's log. None: it says nothing, or what
+/// concerns a person.
+pub fn concerned(issuer: &IssuerConfig, claims: &Map<String, Value>, refusal: Refusal) -> Option<String> {
+    const SHOWN: usize = 100;
+    let value = match (refusal, &issuer.tenant) {
+        (Refusal::Expired, _) => claims.get("exp"),
+        (Refusal::NotYet, _) => claims.get("nbf").or_else(|| claims.get("iat")),
+        (Refusal::Audience, _) => claims.get("aud"),
+        (Refusal::Tenant, Source::Claim(claim)) => find(claims, claim),
+        _ => None,
+    };
+    value.map(|value| value.to_string().chars().take(SHOWN).collect())
+}
+
 /// Until when a token of these claims is good, with what clocks may differ by.
 fn times(claims: &Map<String, Value>, now: u64, leeway: Duration) -> Result<u64, Refusal> {
     let leeway = leeway.as_secs();

@@ -150,7 +150,7 @@ impl Issuers {
         };
         if checked.caller.expires.is_none_or(|expires| expires <= now()) {
             self.checked.remove(&hash);
-            return Err(self.refused(checked.issuer, Refusal::Expired));
+            return Err(self.refused(checked.issuer, Refusal::Expired, None));
         }
         Ok((checked.issuer, self.member(&checked).await?))
     }
@@ -175,7 +175,8 @@ impl Issuers {
         };
         let key = key.map_err(NotLetIn::Refused)?;
         let caller = claims::caller(config, &token.claims, now(), self.limits);
-        let caller = caller.map_err(|refusal| self.refused(issuer, refusal))?;
+        let caller = caller
+            .map_err(|refusal| self.refused(issuer, refusal, claims::concerned(config, &token.claims, refusal)))?;
         Ok(Checked { issuer, key, at: Instant::now(), caller, member: Mutex::default() })
     }
 
@@ -187,7 +188,8 @@ impl Issuers {
     async fn member(&self, checked: &Checked) -> Result<Arc<Caller>, NotLetIn> {
         let tenant = self.tenants.find(&checked.caller.tenant).await.map_err(NotLetIn::Store)?;
         if tenant.is_none() && self.issuers[checked.issuer].0.unknown_tenants == UnknownTenants::Refuse {
-            return Err(self.refused(checked.issuer, Refusal::UnknownTenant));
+            let id = Some(checked.caller.tenant.clone());
+            return Err(self.refused(checked.issuer, Refusal::UnknownTenant, id));
         }
         let mut member = checked.member.lock();
         let is_same = |member: &&Member| match (&member.tenant, &tenant) {
@@ -204,12 +206,13 @@ impl Issuers {
     }
 
     /// Tells the operator why, as the client is not told: its issuer has signed the token, so nobody can flood the log who
-    /// has no account there, and it is told once a second at most.
-    fn refused(&self, issuer: usize, refusal: Refusal) -> NotLetIn {
+    /// has no account there, and it is told once a second at most. `says` is what the token says where it is wrong.
+    fn refused(&self, issuer: usize, refusal: Refusal, says: Option<String>) -> NotLetIn {
         let mut told = self.told.lock();
         if refusal.is_of_a_signed_token() && told.is_none_or(|told| told.elapsed() >= TOLD) {
             *told = Some(Instant::now());
-            warn!(issuer = self.issuers[issuer].0.name, why = %refusal, "a token that its issuer has signed is refused");
+            let issuer = &self.issuers[issuer].0.name;
+            warn!(issuer, why = %refusal, says, "a token that its issuer has signed is refused");
         }
         NotLetIn::Refused(refusal)
     }
