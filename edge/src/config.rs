@@ -8,7 +8,11 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::{
-    access::{keys::KeyConfig, limits},
+    access::{
+        jwt::config::{self as issuers, InvalidIssuers, IssuerConfig},
+        keys::KeyConfig,
+        limits,
+    },
     admin::AdminApi,
     idempotency::config::IdempotencyConfig,
     store::config::StoreConfig,
@@ -33,6 +37,9 @@ pub struct Config {
     pub routers: Vec<Address>,
     /// Who may ask.
     pub keys: Vec<KeyConfig>,
+    /// Identity providers whose tokens let callers in, beside the keys.
+    #[serde(default)]
+    pub issuers: Vec<IssuerConfig>,
     /// What each key may use that names no limits of its own. Where neither says anything, 600000 requests and a billion
     /// tokens a minute: high enough that nobody meets them unawares.
     #[serde(default)]
@@ -80,6 +87,8 @@ pub enum InvalidConfig {
     Idempotency(&'static str),
     #[error("`admin_api` needs an address: set `admin`")]
     NoAdminAddress,
+    #[error(transparent)]
+    Issuers(#[from] InvalidIssuers),
 }
 
 impl Config {
@@ -100,6 +109,7 @@ impl Config {
         self.store.check().map_err(InvalidConfig::Store)?;
         self.usage.check().map_err(InvalidConfig::Usage)?;
         self.idempotency.check().map_err(InvalidConfig::Idempotency)?;
+        issuers::check(&self.issuers)?;
         let limits = &self.limits;
         let zero = [
             ("limits.connections", limits.connections == 0),

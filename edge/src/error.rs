@@ -39,6 +39,9 @@ pub enum ApiError {
     /// The key is none of those that are remembered, and the store that knows it is away.
     #[error("the key cannot be looked up: {0}")]
     Keys(Away),
+    /// The keys of the token's issuer are not there.
+    #[error("the token cannot be checked: its issuer's keys are not there")]
+    NoIssuerKeys,
     /// The key may not be used from the client's address.
     #[error("the key may not be used from this address")]
     WrongAddress,

@@ -42,6 +42,7 @@ use crate::{
     access::{
         admission::Admission,
         caller::Caller,
+        jwt::issuers::{IssuerError, Issuers},
         keys::ConfiguredKeys,
         known::KnownKeys,
         limiter::Limiter,
@@ -78,6 +79,8 @@ pub enum EdgeError {
     #[error(transparent)]
     Pepper(#[from] PepperError),
     #[error(transparent)]
+    Issuer(#[from] IssuerError),
+    #[error(transparent)]
     Spool(#[from] SpoolError),
 }
 
@@ -89,6 +92,8 @@ pub struct Edge(Arc<Parts>);
 #[derive(Debug)]
 pub struct Parts {
     known: Arc<KnownKeys>,
+    /// None: there are none.
+    issuers: Option<Arc<Issuers>>,
     limiter: Limiter,
     keeper: Keeper,
     idempotency: Idempotency,
@@ -156,6 +161,13 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
     let (following, changes) = (known.clone(), store.changes());
     let follow = async move { following.follow(changes).await };
     running.background.spawn(running.kill.clone().run_until_cancelled_owned(follow));
+    let issuers = Issuers::start(
+        &config.issuers,
+        config.rate_limits,
+        (store.clone(), &config.store),
+        (&metrics.issuers, &metrics.tokens),
+        &running,
+    )?;
     if let Some(address) = config.admin {
         let api = config.admin_api.as_ref();
         let api = api.map(|api| Admin::new(api, store.clone(), known.pepper().clone()).routes()).unwrap_or_default();
@@ -172,6 +184,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
 
     let edge = Edge(Arc::new(Parts {
         known,
+        issuers,
         limiter,
         keeper,
         idempotency,

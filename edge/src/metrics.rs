@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::usage::Record;
+use crate::{access::jwt::Refusal, usage::Record};
 
 /// Bounds of the latency histograms, in seconds.
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
@@ -64,6 +64,8 @@ pub struct Metrics {
     pub limits: LimitMetrics,
     pub usage: UsageMetrics,
     pub idempotency: IdempotencyMetrics,
+    pub issuers: IssuerMetrics,
+    pub tokens: TokenMetrics,
 }
 
 /// What becomes of requests with an idempotency key, and of their answers.
@@ -124,6 +126,84 @@ impl UsageMetrics {
         registry.register_with_unit("usage_waiting", help, Unit::Bytes, metrics.waiting.clone());
         registry.register("usage_spooling", "1 while the store takes no usage records", metrics.away.clone());
         registry.register("usage_lost", "Usage records that are lost: the spool was full", metrics.lost.clone());
+        metrics
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IssuerLabel {
+    /// Its name in the configuration.
+    issuer: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FetchLabels {
+    issuer: String,
+    answer: Answer,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabel {
+    refusal: Refusal,
+}
+
+/// What is counted of the issuers of tokens.
+#[derive(Debug, Clone, Default)]
+pub struct IssuerMetrics {
+    keys: Family<IssuerLabel, Gauge>,
+    away: Family<IssuerLabel, Gauge>,
+    fetches: Family<FetchLabels, Counter>,
+}
+
+/// What is counted of tokens.
+#[derive(Debug, Clone, Default)]
+pub struct TokenMetrics {
+    let_in: Family<IssuerLabel, Counter>,
+    refused: Family<RefusalLabel, Counter>,
+}
+
+impl IssuerMetrics {
+    /// Whether the issuer's keys could not be fetched when that was tried last.
+    pub fn away(&self, issuer: &str, is_away: bool) {
+        self.away.get_or_create(&IssuerLabel { issuer: issuer.to_owned() }).set(is_away.into());
+    }
+
+    /// So many of its keys are known.
+    pub fn keys(&self, issuer: &str, keys: usize) {
+        let gauge = self.keys.get_or_create(&IssuerLabel { issuer: issuer.to_owned() });
+        gauge.set(i64::try_from(keys).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a fetch of its keys.
+    pub fn fetched(&self, issuer: &str, has_keys: bool) {
+        let answer = if has_keys { Answer::Answered } else { Answer::Failed };
+        self.fetches.get_or_create(&FetchLabels { issuer: issuer.to_owned(), answer }).inc();
+    }
+
+    fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("issuer_keys", "Keys of an issuer by which tokens are checked", metrics.keys.clone());
+        registry.register("issuer_away", "1 while an issuer's keys cannot be fetched", metrics.away.clone());
+        registry.register("issuer_fetches", "Fetches of an issuer's keys", metrics.fetches.clone());
+        metrics
+    }
+}
+
+impl TokenMetrics {
+    /// Counts a request whose token was good.
+    pub fn let_in(&self, issuer: &str) {
+        self.let_in.get_or_create(&IssuerLabel { issuer: issuer.to_owned() }).inc();
+    }
+
+    /// Counts one whose token was not.
+    pub fn refused(&self, refusal: Refusal) {
+        self.refused.get_or_create(&RefusalLabel { refusal }).inc();
+    }
+
+    fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("tokens_let_in", "Requests let in by a token, by its issuer", metrics.let_in.clone());
+        registry.register("tokens_refused", "Requests refused for their token, by the reason", metrics.refused.clone());
         metrics
     }
 }
@@ -235,6 +315,8 @@ impl Metrics {
             limits: LimitMetrics::register(&mut registry),
             usage: UsageMetrics::register(&mut registry),
             idempotency: IdempotencyMetrics::register(&mut registry),
+            issuers: IssuerMetrics::register(&mut registry),
+            tokens: TokenMetrics::register(&mut registry),
             requests: Family::default(),
             prompt_tokens: Family::default(),
             completion_tokens: Family::default(),

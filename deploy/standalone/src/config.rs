@@ -6,7 +6,7 @@ use std::{
 };
 
 use cloudach_edge::{
-    access::keys::KeyConfig,
+    access::{jwt::config::IssuerConfig, keys::KeyConfig},
     admin::AdminApi,
     config::{Limits, Links, Stream},
     idempotency::config::IdempotencyConfig,
@@ -37,6 +37,9 @@ pub struct Config {
     /// Who may ask, beside the trial key.
     #[serde(default)]
     pub keys: Vec<KeyConfig>,
+    /// See the edge's configuration.
+    #[serde(default)]
+    pub issuers: Vec<IssuerConfig>,
     /// What is said of the models. Those of `engines` need not be named.
     #[serde(default)]
     pub catalogue: Catalogue,
@@ -149,6 +152,7 @@ impl Config {
                 admin_api: self.admin_api,
                 routers: vec![router],
                 keys: self.keys,
+                issuers: self.issuers,
                 rate_limits: self.rate_limits,
                 store: self.store,
                 trusted_proxies: self.trusted_proxies,

@@ -143,6 +143,7 @@ fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
         admin_api: None,
         router_admin: None,
         keys: Vec::new(),
+        issuers: Vec::new(),
         catalogue: Catalogue::default(),
         engines: urls.into_iter().map(engine).collect(),
         rate_limits: cloudach_edge::access::limits::Limits::default(),

@@ -15,6 +15,7 @@ use ipnet::IpNet;
 
 use super::{
     account::Account,
+    jwt::{self, issuers::NotLetIn},
     limits::{Budget, Limits, Scope},
 };
 use crate::{
@@ -26,10 +27,10 @@ use crate::{
     },
 };
 
-/// The owner of a key.
-#[derive(Debug)]
+/// The owner of a key, or whom a token names.
+#[derive(Debug, Clone)]
 pub struct Caller {
-    /// Unique among all keys.
+    /// Unique among all keys and all whom tokens name.
     pub key_id: String,
     /// The key's name.
     pub key: String,
@@ -149,8 +150,17 @@ impl FromRequestParts<Edge> for Arc<Caller> {
             return Ok(caller);
         }
         let key = key(&parts.headers).ok_or(ApiError::NoKey)?;
-        let found = edge.known.find(&key).await.map_err(ApiError::Keys)?;
-        let caller = found.ok_or_else(|| ApiError::WrongKey(masked(&key)))?;
+        let wrong = || ApiError::WrongKey(masked(&key));
+        let caller = match &edge.issuers {
+            Some(issuers) if jwt::looks_like_a_token(&key) => {
+                issuers.find(&key).await.map_err(|not_let_in| match not_let_in {
+                    NotLetIn::Refused(_) => wrong(),
+                    NotLetIn::NoKeys => ApiError::NoIssuerKeys,
+                    NotLetIn::Store(away) => ApiError::Keys(away),
+                })?
+            }
+            _ => edge.known.find(&key).await.map_err(ApiError::Keys)?.ok_or_else(wrong)?,
+        };
         if !caller.may_come_from(parts, edge) {
             return Err(ApiError::WrongAddress);
         }
@@ -182,9 +192,13 @@ fn password(credentials: &str) -> Option<String> {
     decoded.strip_prefix(':').map(str::to_owned)
 }
 
-/// A wrong key as OpenAI shows it: enough to recognise a mix-up, not enough to use.
+/// A wrong key as OpenAI shows it: enough to recognise a mix-up, not enough to use. Of what may be a token nothing: its end is
+/// its signature's.
 fn masked(key: &str) -> String {
     const WHOLE: usize = 12;
+    if key.starts_with(jwt::PREFIX) {
+        return format!("{}***", jwt::PREFIX);
+    }
     let chars: Vec<char> = key.chars().take(512).collect();
     if chars.len() <= WHOLE {
         return chars.into_iter().collect();
@@ -219,5 +233,7 @@ mod tests {
     fn wrong_keys_are_masked() {
         assert_eq!(masked("short"), "short");
         assert_eq!(masked("abcdefgh1234wxyz"), "abcdefgh****wxyz");
+        assert_eq!(masked("eyJhbGciOiJub25lIn0.e30."), "eyJ***");
+        assert_eq!(masked("eyJ"), "eyJ***");
     }
 }

@@ -105,16 +105,10 @@ pub fn caller(found: &Found, fingerprint: &Fingerprint, limits: Limits) -> Resul
         Some(previous) if previous.fingerprint == *fingerprint => Some(previous.until),
         _ => return Ok(None),
     };
-    let models = match (key.models, tenant.as_ref().and_then(|tenant| tenant.models.clone())) {
-        (Some(own), Some(tenants)) => Some(own.intersection(&tenants).cloned().collect()),
-        (own, tenants) => own.or(tenants),
-    };
-    let named = tenant.as_ref().map_or(&key.tenant, |tenant| &tenant.name);
-    Ok(Some(Caller {
-        organization: label(named),
+    let caller = Caller {
         project: label(&key.project),
-        suspended: key.suspended || tenant.as_ref().is_some_and(|tenant| tenant.suspended),
-        models,
+        suspended: key.suspended,
+        models: key.models,
         ip_ranges: key.ip_ranges,
         expires: [key.expires, ends].into_iter().flatten().min(),
         own: Allowance {
@@ -122,11 +116,27 @@ pub fn caller(found: &Found, fingerprint: &Fingerprint, limits: Limits) -> Resul
             of_models: key.model_rate_limits,
             budget: key.budget,
         },
-        tenants: tenant.map(|tenant| Allowance {
+        ..Caller::new(key.id, key.name, key.tenant, Limits::default())
+    };
+    Ok(Some(member(caller, tenant.as_ref())))
+}
+
+/// A caller with what their tenant says, however they were recognised. None: the store knows of no tenant.
+pub fn member(caller: Caller, tenant: Option<&TenantRecord>) -> Caller {
+    let Some(tenant) = tenant else { return caller };
+    let models = match (caller.models, &tenant.models) {
+        (Some(own), Some(tenants)) => Some(own.intersection(tenants).cloned().collect()),
+        (own, tenants) => own.or_else(|| tenants.clone()),
+    };
+    Caller {
+        organization: label(&tenant.name),
+        suspended: caller.suspended || tenant.suspended,
+        models,
+        tenants: Some(Allowance {
             limits: tenant.rate_limits,
-            of_models: tenant.model_rate_limits,
+            of_models: tenant.model_rate_limits.clone(),
             budget: tenant.budget,
         }),
-        ..Caller::new(key.id, key.name, key.tenant, Limits::default())
-    }))
+        ..caller
+    }
 }

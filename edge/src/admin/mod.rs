@@ -1,7 +1,7 @@
 //! The admin API: keys, tenants and what was used, on the admin address, for whoever has the admin token. `openapi.json` describes it.
 
 mod error;
-mod fields;
+pub(crate) mod fields;
 mod keys;
 mod organization;
 mod page;

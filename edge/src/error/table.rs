@@ -74,6 +74,7 @@ impl Row {
             },
 
             ApiError::Keys(_) => unavailable(texts::KEYS_AWAY, Retry::After(SOON)).at(Gate),
+            ApiError::NoIssuerKeys => unavailable(texts::ISSUER_AWAY, Retry::After(SOON)).at(Gate),
             ApiError::WrongAddress => {
                 wrong(Status::UNAUTHORIZED, texts::WRONG_ADDRESS).code("ip_not_authorized").at(Gate)
             }

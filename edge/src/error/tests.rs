@@ -27,6 +27,7 @@ every_error! {
     ApiError::WrongKey(_) => [ApiError::WrongKey("sk-abcde****wxyz".to_owned())];
     ApiError::Suspended => [ApiError::Suspended];
     ApiError::Keys(_) => [ApiError::Keys(crate::store::Away::Disconnected)];
+    ApiError::NoIssuerKeys => [ApiError::NoIssuerKeys];
     ApiError::WrongAddress => [ApiError::WrongAddress];
     ApiError::ModelNotAllowed { .. } => [
         ApiError::ModelNotAllowed { project: "default".to_owned(), model: "m".to_owned() }
@@ -111,11 +112,12 @@ fn the_rows_of_the_edge_are_as_documented() {
     let no_model = Some("model_not_found");
     let rate = Some("rate_limit_exceeded");
     let quota = "insufficient_quota";
-    let expected: [Seen<'_>; 28] = [
+    let expected: [Seen<'_>; 29] = [
         (401, INVALID, None, None, None, Gate, "You didn't provide an API key."),
         (401, INVALID, None, Some("invalid_api_key"), None, Gate, "Incorrect API key provided: sk-abcde****wxyz."),
         (429, quota, None, Some(quota), Some("false"), Gate, "You exceeded your current quota"),
         (503, SERVER, None, None, Some("true"), Gate, "Your API key cannot be looked up right now."),
+        (503, SERVER, None, None, Some("true"), Gate, "Your access token cannot be checked right now."),
         (401, INVALID, None, Some("ip_not_authorized"), None, Gate, "Your request's IP address is none of those"),
         (403, INVALID, None, no_model, None, Gate, "Project `default` does not have access to model `m`"),
         (429, "tokens", None, rate, Some("true"), Engine, "Rate limit reached for gpt-4o"),

@@ -99,6 +99,14 @@ pub enum Claimed {
     Answered(Vec<u8>),
 }
 
+/// A tenant's document, where there is one, and where it was looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantLookup {
+    /// As in [`Lookup`].
+    pub epoch: String,
+    pub found: Option<String>,
+}
+
 /// What may have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -218,6 +226,19 @@ impl Store {
                 embedded.lookup(fingerprint).map(|found| Lookup { epoch: String::new(), found })
             }
             Self::Redis(redis) => redis.lookup(fingerprint).await,
+        }
+    }
+
+    /// The tenant of this id: one round trip.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn tenant(&self, id: &str) -> Result<TenantLookup, Away> {
+        match self {
+            Self::Embedded(embedded) => {
+                embedded.get(Collection::Tenants, id).map(|found| TenantLookup { epoch: String::new(), found })
+            }
+            Self::Redis(redis) => redis.tenant(id).await,
         }
     }
 

@@ -125,6 +125,23 @@ fn a_fingerprint_leads_to_a_key_and_its_tenant() {
 }
 
 #[test]
+fn a_tenant_is_found_by_its_id_in_the_same_store_as_keys() {
+    with_each(|store| async move {
+        // Before any key was looked up: who only ever asks for tenants must notice, too, that the store is another one.
+        let TenantLookup { epoch, found } = store.tenant("acme").await.unwrap();
+        assert_eq!(found, None);
+        assert_eq!(store.lookup(&Fingerprint("aa".to_owned())).await.unwrap().epoch, epoch);
+        assert_eq!(epoch.is_empty(), matches!(store, Store::Embedded(_)), "{epoch}");
+        let tenant = Put { collection: Collection::Tenants, ..put("acme", None, Some("tenant")) };
+        assert!(store.put(&tenant).await.unwrap());
+        let there = TenantLookup { epoch, found: Some("tenant".to_owned()) };
+        assert_eq!(store.tenant("acme").await.unwrap(), there);
+        assert!(store.put(&Put { old: Some("tenant"), new: None, ..tenant }).await.unwrap());
+        assert_eq!(store.tenant("acme").await.unwrap(), TenantLookup { found: None, ..there });
+    });
+}
+
+#[test]
 fn changes_are_told() {
     with_each(|store| async move {
         let mut changes = store.changes();

@@ -7,7 +7,7 @@ use crate::{
     access::keys::hex,
     http::arrival::random,
     metrics::Call,
-    store::{Away, Collection, Fingerprint, Found, Lookup, Put},
+    store::{Away, Collection, Fingerprint, Found, Lookup, Put, TenantLookup},
 };
 
 /// A random text that is put there once.
@@ -33,6 +33,15 @@ impl Redis {
         let tenant = |found: Option<String>| found.filter(|text| !text.is_empty());
         let found = found.next().map(|key| Found { key, tenant: tenant(found.next()) });
         Ok(Lookup { epoch, found })
+    }
+
+    pub async fn tenant(&self, id: &str) -> Result<TenantLookup, Away> {
+        let mut invocation = self.scripts.tenant.prepare_invoke();
+        invocation.key(documents(Collection::Tenants)).key(EPOCH).arg(id).arg(hex(&random::<16>()));
+        let found: Vec<String> =
+            self.link.call(Call::Lookup, |mut wire| async move { invocation.invoke_async(&mut wire).await }).await?;
+        let mut found = found.into_iter();
+        Ok(TenantLookup { epoch: found.next().unwrap_or_default(), found: found.next() })
     }
 
     pub async fn get(&self, collection: Collection, id: &str) -> Result<Option<String>, Away> {
