@@ -5,8 +5,9 @@
 #![expect(clippy::print_stdout, reason = "says what was done")]
 
 use std::{
+    net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
@@ -23,6 +24,9 @@ const STREAMS: usize = 100;
 /// A stream takes about two seconds: longer than a router or a sidecar lets it run on once it is to stop.
 const PROMPT: &str = "[[tokens=40]][[delay=50ms]]";
 
+/// Between two restarts.
+const BETWEEN: Duration = Duration::from_millis(500);
+
 #[test]
 fn a_rollout_breaks_nothing() {
     roll(Duration::ZERO);
@@ -38,6 +42,8 @@ fn five_minutes_of_rollouts_break_nothing() {
 struct Load {
     /// The edges that a load balancer would send to.
     ready: Vec<AtomicBool>,
+    /// Where they say whether they are ready; none while one is started again.
+    admins: Mutex<Vec<Option<SocketAddr>>>,
     over: AtomicBool,
     served: AtomicUsize,
 }
@@ -55,9 +61,9 @@ fn roll(at_least: Duration) {
         ..Plan::default()
     });
     let clients: Vec<Client> = (0..2).map(|edge| fleet.client_of(edge)).collect();
-    let admins: Vec<_> = fleet.edges.iter().map(|edge| edge.admin).collect();
     let load = Arc::new(Load {
         ready: clients.iter().map(|_| AtomicBool::new(true)).collect(),
+        admins: Mutex::new(fleet.edges.iter().map(|edge| Some(edge.admin)).collect()),
         over: AtomicBool::new(false),
         served: AtomicUsize::new(0),
     });
@@ -65,8 +71,9 @@ fn roll(at_least: Duration) {
         let load = load.clone();
         thread::spawn(move || {
             while !load.over.load(Ordering::Relaxed) {
-                for (ready, admin) in load.ready.iter().zip(&admins) {
-                    ready.store(is_ready(*admin), Ordering::Relaxed);
+                let admins = load.admins.lock().unwrap().clone();
+                for (ready, admin) in load.ready.iter().zip(admins) {
+                    ready.store(admin.is_some_and(is_ready), Ordering::Relaxed);
                 }
                 thread::sleep(Duration::from_millis(50));
             }
@@ -81,34 +88,31 @@ fn roll(at_least: Duration) {
 
     let begun = Instant::now();
     let mut restarts = 0;
-    let mut killed = false;
     while restarts == 0 || begun.elapsed() < at_least {
         for edge in 0..2 {
             fleet.edges[edge].terminate();
             assert!(fleet.edges[edge].exit_within(Duration::from_secs(30)).is_some());
+            load.admins.lock().unwrap()[edge] = None;
             fleet.restart_edge(edge);
+            load.admins.lock().unwrap()[edge] = Some(fleet.edges[edge].admin);
+            thread::sleep(BETWEEN);
         }
         for router in 0..2 {
             fleet.routers[router].terminate();
             assert!(fleet.routers[router].exit_within(Duration::from_secs(30)).is_some());
             fleet.restart_router(router);
+            thread::sleep(BETWEEN);
         }
         for sidecar in 0..3 {
-            if killed {
+            // One a round: who meets two deaths is taken for their cause.
+            if sidecar == restarts {
+                fleet.sidecars[sidecar].kill();
+            } else {
                 fleet.sidecars[sidecar].terminate();
                 assert!(fleet.sidecars[sidecar].exit_within(Duration::from_secs(30)).is_some());
-            } else {
-                fleet.sidecars[sidecar].kill();
             }
             fleet.restart_sidecar(sidecar);
-        }
-        if !killed {
-            killed = true;
-            for sidecar in 0..3 {
-                fleet.sidecars[sidecar].terminate();
-                assert!(fleet.sidecars[sidecar].exit_within(Duration::from_secs(30)).is_some());
-                fleet.restart_sidecar(sidecar);
-            }
+            thread::sleep(BETWEEN);
         }
         restarts += 1;
     }
@@ -127,7 +131,7 @@ fn roll(at_least: Duration) {
     println!("of the last routers' streams {moved} went on at another replica");
 }
 
-fn is_ready(admin: std::net::SocketAddr) -> bool {
+fn is_ready(admin: SocketAddr) -> bool {
     let ask = || -> std::io::Result<bool> {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect_timeout(&admin, Duration::from_secs(1))?;
