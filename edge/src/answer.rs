@@ -248,8 +248,8 @@ impl<R: Reply> Answer<R> {
                 self.unfinished -= 1;
             }
             Some(Event::Failed(failed)) => return Err(self.failed(failed)),
-            // An event of a newer version.
-            None => {}
+            // It is heard of, and a stream is kept alive. None: an event of a newer version.
+            Some(Event::Waiting(_)) | None => {}
         }
         self.turn_if_due(number as usize, out)
     }
@@ -321,7 +321,7 @@ impl<R> Drop for Answer<R> {
                     }
                 }
                 Some(Event::Finished(finished)) => self.meter.choice_finished(number, finished.usage),
-                Some(Event::Failed(_)) | None => {}
+                Some(Event::Failed(_) | Event::Waiting(_)) | None => {}
             }
         }
     }

@@ -20,7 +20,10 @@ use cloudach_service::{
     stop::Running,
 };
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout_at},
+};
 use tonic::transport::Endpoint;
 use tracing::{debug, info};
 
@@ -63,6 +66,9 @@ pub enum Counting {
     Engine,
 }
 
+/// How often a model that is waited for is asked for anew.
+const ASKED_EVERY: Duration = Duration::from_secs(10);
+
 #[derive(Debug, Default)]
 struct Models {
     by_id: BTreeMap<String, Arc<Model>>,
@@ -77,6 +83,9 @@ pub struct Catalog {
     /// For each router, the models of which it has replicas that are ready.
     serves: Arc<[ArcSwap<HashSet<String>>]>,
     wants: Wants,
+    /// How long a model is waited for that is brought about.
+    load_time: Duration,
+    changed: watch::Sender<()>,
 }
 
 impl Catalog {
@@ -85,14 +94,21 @@ impl Catalog {
     ///
     /// # Errors
     /// When a router's address cannot be dialled at all.
-    pub fn follow(routers: &[Address], running: &Running) -> Result<Self, GrpcError> {
+    pub fn follow(routers: &[Address], load_time: Duration, running: &Running) -> Result<Self, GrpcError> {
         let serves = routers.iter().map(|_| ArcSwap::default());
         let endpoints = routers.iter().map(grpc::endpoint).collect::<Result<Vec<_>, _>>()?;
         let wants = Wants::of(&endpoints, running);
-        let catalog = Self { models: Arc::default(), replacing: Arc::default(), serves: serves.collect(), wants };
+        let catalog = Self {
+            models: Arc::default(),
+            replacing: Arc::default(),
+            serves: serves.collect(),
+            wants,
+            load_time,
+            changed: watch::Sender::new(()),
+        };
         running.ready.set(RECEIVED, false);
         for (index, router) in endpoints.into_iter().enumerate() {
-            let following = watch(catalog.clone(), index, router, running.clone());
+            let following = follow(catalog.clone(), index, router, running.clone());
             running.background.spawn(running.kill.clone().run_until_cancelled_owned(following));
         }
         Ok(catalog)
@@ -118,37 +134,48 @@ impl Catalog {
     ///
     /// # Errors
     /// No such model, it does not generate, or it cannot be prompted.
-    pub fn generating(&self, name: &str) -> Result<Arc<Model>, ApiError> {
-        let model = self.model(name)?;
+    pub async fn generating(&self, name: &str) -> Result<Arc<Model>, ApiError> {
+        let model = self.known(name).await?;
         if model.told.capabilities.is_some_and(|capabilities| !capabilities.generate) {
             return Err(ApiError::CannotGenerate);
         }
         if let Some(why) = model.prompting.broken() {
             return Err(ApiError::BrokenTemplate(why.to_owned()));
         }
-        self.serve(model)
+        Ok(model)
     }
 
     /// The model that `name` stands for, if it embeds.
     ///
     /// # Errors
     /// No such model, or it does not embed.
-    pub fn embedding(&self, name: &str) -> Result<Arc<Model>, ApiError> {
-        let model = self.model(name)?;
+    pub async fn embedding(&self, name: &str) -> Result<Arc<Model>, ApiError> {
+        let model = self.known(name).await?;
         if model.told.capabilities.is_some_and(|capabilities| !capabilities.embed) {
             return Err(ApiError::CannotEmbed);
         }
-        self.serve(model)
+        Ok(model)
     }
 
-    /// What a model can do and how it is prompted is known once one of its replicas was ready.
-    fn serve(&self, model: Arc<Model>) -> Result<Arc<Model>, ApiError> {
-        if model.told.capabilities.is_some() {
-            return Ok(model);
+    /// The model that `name` stands for, when it is known what it can do and how it is prompted: once one of its replicas
+    /// was ready. Where one is brought about, it is waited for.
+    async fn known(&self, name: &str) -> Result<Arc<Model>, ApiError> {
+        let until = Instant::now() + self.load_time;
+        let mut changes = self.changed.subscribe();
+        loop {
+            let model = self.model(name)?;
+            if model.told.capabilities.is_some() {
+                return Ok(model);
+            }
+            self.wants.want(&model.id);
+            let now = Instant::now();
+            if !model.told.comes_when_asked || now >= until {
+                let message = format!("no replica of `{}` has been ready yet", model.id);
+                return Err(Failed::retryable(ErrorCode::ModelUnavailable, message).into());
+            }
+            // Asked for anew now and then: routers remember it for a while only.
+            let _ = timeout_at(until.min(now + ASKED_EVERY), changes.changed()).await;
         }
-        self.wants.want(&model.id);
-        let message = format!("no replica of `{}` has been ready yet", model.id);
-        Err(Failed::retryable(ErrorCode::ModelUnavailable, message).into())
     }
 
     /// All names with their models: ids first, then aliases.
@@ -185,6 +212,7 @@ impl Catalog {
         }
         info!(models = models.by_id.len(), "catalogue received");
         self.models.store(Some(Arc::new(models)));
+        self.changed.send_replace(());
     }
 }
 
@@ -258,7 +286,7 @@ fn ready(snapshot: &CatalogSnapshot) -> HashSet<String> {
     ready.map(|model| model.id.clone()).collect()
 }
 
-async fn watch(catalog: Catalog, index: usize, router: Endpoint, running: Running) {
+async fn follow(catalog: Catalog, index: usize, router: Endpoint, running: Running) {
     let mut backoff = PAUSES;
     loop {
         let begun = Instant::now();
@@ -287,7 +315,14 @@ mod tests {
     use super::*;
 
     fn catalog() -> Catalog {
-        Catalog { models: Arc::default(), replacing: Arc::default(), serves: Arc::new([]), wants: Wants::default() }
+        Catalog {
+            models: Arc::default(),
+            replacing: Arc::default(),
+            serves: Arc::new([]),
+            wants: Wants::default(),
+            load_time: Duration::ZERO,
+            changed: watch::Sender::new(()),
+        }
     }
 
     fn ready(template: &str) -> v1::Model {
@@ -300,16 +335,16 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_model_with_a_broken_template_is_not_ready() {
+    #[tokio::test]
+    async fn a_model_with_a_broken_template_is_not_ready() {
         let catalog = catalog();
         catalog.replace(CatalogSnapshot { models: vec![ready("fine\n{% if %}")] });
         let [waits_for] = &catalog.waits_for()[..] else { panic!("one model") };
         assert!(waits_for.starts_with("m: ") && waits_for.contains("line 2"), "{waits_for}");
-        assert!(matches!(catalog.generating("m"), Err(ApiError::BrokenTemplate(_))));
+        assert!(matches!(catalog.generating("m").await, Err(ApiError::BrokenTemplate(_))));
         catalog.replace(CatalogSnapshot { models: vec![ready("fine")] });
         assert!(catalog.waits_for().is_empty());
-        assert!(catalog.generating("m").is_ok());
+        assert!(catalog.generating("m").await.is_ok());
     }
 
     #[test]

@@ -178,6 +178,10 @@ pub struct Limits {
     /// How long a request may take in all.
     #[serde(with = "humantime_serde")]
     pub request_time: Duration,
+    /// How long a request waits for a model that is loaded for it for the first time since the routers started; from then
+    /// on the routers know the model, and their `queue.wake` holds.
+    #[serde(with = "humantime_serde")]
+    pub load_time: Duration,
     /// How long a client may leave bytes unread before it is given up: a stalled client never holds a GPU.
     #[serde(with = "humantime_serde")]
     pub stall_time: Duration,
@@ -192,6 +196,7 @@ impl Default for Limits {
             header_time: Duration::from_secs(75),
             body_time: Duration::from_secs(60),
             request_time: Duration::from_secs(30 * 60),
+            load_time: Duration::from_secs(10 * 60),
             stall_time: Duration::from_secs(30),
         }
     }

@@ -151,7 +151,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
     let running = Running::default();
     let listener = accept::bind(config.listen).await?;
     let upstream = Upstream::connect(&config.routers, &running)?;
-    let catalog = Catalog::follow(&config.routers, &running)?;
+    let catalog = Catalog::follow(&config.routers, config.limits.load_time, &running)?;
     let (metrics, registry) = Metrics::new();
     let store = Store::open(&config.store, metrics.store.clone(), &running).await?;
     let pepper = Pepper::open(&config.store)?;

@@ -376,7 +376,7 @@ fn too_many_echoed_prompts_fail_their_own_request_and_no_other() {
                     assert_eq!((why.code(), why.retryable), (ErrorCode::Overloaded, true));
                     assert!(failed.insert(id), "one end");
                 }
-                Event::Finished(_) => panic!("nobody said so"),
+                Event::Finished(_) | Event::Waiting(_) => panic!("nobody said so"),
             }
         }
     }

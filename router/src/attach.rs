@@ -127,7 +127,11 @@ async fn follow(
                 );
                 fleet.model_state(replica, state);
             }
-            Some(Report::Outcome(outcome)) => placement.outcome(&replica.name, outcome),
+            Some(Report::Outcome(outcome)) => {
+                placement.outcome(&replica.name, outcome);
+                // Who waits for the model is to hear of it.
+                fleet.command_ended();
+            }
             // A second hello changes nothing; a report of a newer version is not understood.
             Some(Report::Hello(_)) | None => {}
         }

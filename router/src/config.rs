@@ -50,11 +50,14 @@ pub struct Queue {
     /// The longest that a request waits. One that would wait longer, as things go, is refused at once.
     #[serde(with = "humantime_serde")]
     pub wait: Duration,
+    /// The longest that a request waits for a model that is loaded or woken for it.
+    #[serde(with = "humantime_serde")]
+    pub wake: Duration,
 }
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { most: 1000, wait: Duration::from_secs(10) }
+        Self { most: 1000, wait: Duration::from_secs(10), wake: Duration::from_secs(10 * 60) }
     }
 }
 

@@ -168,6 +168,11 @@ impl Fleet {
         self.publish();
     }
 
+    /// A replica has carried out a command, or has not.
+    pub fn command_ended(&self) {
+        self.publish();
+    }
+
     /// Takes a replica's word on one of its models.
     pub fn model_state(&self, replica: &Replica, state: ModelState) {
         if state.phase() == ModelPhase::Ready {

@@ -15,10 +15,10 @@ use cloudach_proto::{
         client::Events,
         server::{EventStream, Generate},
     },
-    v1::{ErrorCode, Failed, GenerateRequest, RequestContext, generate_event::Event},
+    v1::{ErrorCode, Failed, GenerateEvent, GenerateRequest, RequestContext, Waiting, generate_event::Event},
 };
 use futures_util::StreamExt;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::{debug, warn};
 
 use self::attempts::Attempts;
@@ -37,6 +37,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// How long an answer waits for another replica before its own may be asked again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// How often a caller is told that its request still waits. Longer than who waits for room in a queue does.
+const TOLD_EVERY: Duration = Duration::from_secs(15);
 
 /// Carries requests between edges and replicas.
 #[derive(Debug)]
@@ -68,7 +71,17 @@ impl Generate for Relay {
             let mut passed = Passed::of(request.resumed.as_ref());
             let wanted = Arc::new(self.picker.wanted(&request));
             loop {
-                let (placed, mut events) = match self.start(&request, &wanted, deadline, &mut attempts).await {
+                let started = {
+                    let starting = self.start(&request, &wanted, deadline, &mut attempts);
+                    tokio::pin!(starting);
+                    loop {
+                        tokio::select! {
+                            started = &mut starting => break started,
+                            () = sleep(TOLD_EVERY) => yield waiting(&self.fleet.why_not_ready(&request.model)),
+                        }
+                    }
+                };
+                let (placed, mut events) = match started {
                     Ok(started) => started,
                     Err(failed) => {
                         flight.finish(Outcome::Failed);
@@ -97,7 +110,7 @@ impl Generate for Relay {
                             }
                         }
                         Some(Event::Delta(ref delta)) => passed.delta(delta),
-                        None => {}
+                        Some(Event::Waiting(_)) | None => {}
                     }
                     yield event;
                 };
@@ -176,12 +189,22 @@ impl Relay {
 
     /// The first place of a request: it waits where there is no room.
     async fn place(&self, wanted: &Arc<Wanted>, deadline: Instant, attempts: &mut Attempts) -> Result<Placed, Failed> {
-        if self.fleet.ready_count(&wanted.model) == 0 {
-            return Err(self.unavailable(&wanted.model));
-        }
+        self.be_ready(&wanted.model, deadline).await?;
         let placed = self.queues.place(wanted, deadline).await?;
         attempts.start(&placed.replica);
         Ok(placed)
+    }
+
+    /// Waits for a replica of the model, if one is brought about.
+    async fn be_ready(&self, model: &str, deadline: Instant) -> Result<(), Failed> {
+        let mut changes = self.fleet.changes();
+        let until = deadline.min(Instant::now() + self.queues.longest_wake());
+        while self.fleet.ready_count(model) == 0 {
+            if !self.placement.brings(model, &self.fleet) || timeout_at(until, changes.changed()).await.is_err() {
+                return Err(self.unavailable(model));
+            }
+        }
+        Ok(())
     }
 
     /// A further place: it has waited before. An answer that the caller has a part of waits for a replica, and when nobody
@@ -259,6 +282,11 @@ impl Relay {
         let timeout = asked.map_or(self.config.timeout, Duration::from_millis).min(self.config.timeout);
         Instant::now() + timeout
     }
+}
+
+/// That a request waits.
+fn waiting(what_for: &str) -> GenerateEvent {
+    GenerateEvent { event: Some(Event::Waiting(Waiting { what_for: what_for.to_owned() })) }
 }
 
 /// A failure that whoever asked is to take as it is.

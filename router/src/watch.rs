@@ -36,13 +36,13 @@ impl Catalog for Watch {
     type WatchStream = BoxStream<'static, Result<CatalogSnapshot, Status>>;
 
     async fn watch(&self, _: Request<WatchCatalogRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let (names, fleet) = (self.names.clone(), self.fleet.clone());
+        let (names, fleet, placement) = (self.names.clone(), self.fleet.clone(), self.placement.clone());
         let mut changes = fleet.changes();
         let snapshots = stream! {
             let mut sent = None;
             loop {
                 changes.mark_unchanged();
-                let snapshot = snapshot(&names, &fleet);
+                let snapshot = snapshot(&names, &fleet, &placement);
                 if sent.as_ref() != Some(&snapshot) {
                     sent = Some(snapshot.clone());
                     yield Ok(snapshot);
@@ -64,8 +64,9 @@ impl Catalog for Watch {
     }
 }
 
-fn snapshot(names: &Names, fleet: &Fleet) -> CatalogSnapshot {
-    CatalogSnapshot { models: names.models().map(|(id, entry)| model(id, entry, fleet)).collect() }
+fn snapshot(names: &Names, fleet: &Fleet, placement: &Placement) -> CatalogSnapshot {
+    let model = |(id, entry)| Model { comes_when_asked: placement.brings(id, fleet), ..model(id, entry, fleet) };
+    CatalogSnapshot { models: names.models().map(model).collect() }
 }
 
 fn model(id: &str, entry: &Entry, fleet: &Fleet) -> Model {
@@ -99,6 +100,7 @@ fn model(id: &str, entry: &Entry, fleet: &Fleet) -> Model {
         template_family: entry.template_family.clone(),
         chat_template_is_catalogues: entry.chat_template.is_some(),
         prices: entry.prices.as_ref().map(Into::into),
+        comes_when_asked: false,
         waits_for: if ready == 0 { fleet.why_not_ready(id) } else { String::new() },
     }
 }

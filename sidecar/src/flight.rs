@@ -64,7 +64,7 @@ impl Flight {
             Some(Event::Delta(delta)) => {
                 metrics.add_tokens(Tokens::Completion, u32::try_from(delta.token_ids.len()).unwrap_or(u32::MAX));
             }
-            Some(Event::Started(_)) | None => {}
+            Some(Event::Started(_) | Event::Waiting(_)) | None => {}
         }
     }
 

@@ -35,7 +35,7 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     let bytes = body.len();
     let request = edge.work.run(bytes, move || chat::parse(&body)).await??;
-    let model = edge.catalog.generating(&request.model)?;
+    let model = edge.catalog.generating(&request.model).await?;
     permit.check(&model.id)?;
     let (request, prompt) = prompt::chat(&edge.work, &model, request, bytes).await?;
     fits(prompt.text.len(), request.n)?;

@@ -39,7 +39,7 @@ pub async fn create(
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
     let mut request = edge.work.run(body.len(), move || completions::parse(&body)).await??;
-    let model = edge.catalog.generating(&request.model)?;
+    let model = edge.catalog.generating(&request.model).await?;
     permit.check(&model.id)?;
 
     let candidates = request.candidates() as usize;

@@ -35,7 +35,7 @@ pub async fn create(
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
     let request = edge.work.run(body.len(), move || embeddings::parse(&body)).await??;
-    let model = edge.catalog.embedding(&request.model)?;
+    let model = edge.catalog.embedding(&request.model).await?;
     permit.check(&model.id)?;
 
     let prompt_bytes = tokens::bytes(&request.inputs);

@@ -121,7 +121,7 @@ impl Stream for Generating {
                             this.stage = Stage::Lost { failed: failed.clone(), until, pause };
                             continue;
                         }
-                        Some(Event::Failed(_) | Event::Finished(_)) | None => {}
+                        Some(Event::Failed(_) | Event::Finished(_) | Event::Waiting(_)) | None => {}
                     }
                     return Poll::Ready(Some(event));
                 }

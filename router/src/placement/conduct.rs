@@ -96,6 +96,15 @@ impl Placement {
         })
     }
 
+    /// Whether a replica of the model comes when it is asked for: one has the room, and none has just failed to load it.
+    pub fn brings(&self, model: &str, fleet: &Fleet) -> bool {
+        if !self.demand.counts(model) || self.fits_nowhere(model, fleet).is_some() {
+            return false;
+        }
+        let base = self.models.iter().find(|(id, spec)| *id == model || spec.adapters.contains_key(model));
+        base.is_some_and(|(id, _)| !self.course.lock().is_troubled(id, self.demand.now()))
+    }
+
     /// For people: what the model needs, if no sidecar that obeys has that.
     pub fn fits_nowhere(&self, model: &str, fleet: &Fleet) -> Option<String> {
         let spec = self.models.get(model)?;

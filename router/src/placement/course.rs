@@ -119,6 +119,11 @@ impl Course {
         self.needs.get(model)
     }
 
+    /// Whether the model has just failed to load.
+    pub fn is_troubled(&self, model: &str, now: Moment) -> bool {
+        self.troubles.troubled(model, now)
+    }
+
     /// What was ordered of the replica and has not ended.
     pub fn under_way(&self, replica: &str) -> Option<&Decision> {
         self.under_way.get(replica).map(|order| &order.decision)

@@ -59,6 +59,11 @@ impl Demand {
         Asking { count: Some((count.clone(), self.begun)) }
     }
 
+    /// Whether the model has a place, so that it is counted.
+    pub fn counts(&self, model: &str) -> bool {
+        self.counts.contains_key(model)
+    }
+
     /// What is asked for now.
     pub fn asked(&self) -> BTreeMap<String, Asked> {
         self.models.iter().filter_map(|model| Some((model.clone(), self.counts.get(model)?.asked()))).collect()

@@ -120,6 +120,11 @@ impl Queues {
         }
     }
 
+    /// The longest that a request waits for a model that is brought about.
+    pub fn longest_wake(&self) -> Duration {
+        self.config.wake
+    }
+
     /// How many wait, over all models.
     pub fn waiting(&self) -> usize {
         self.by_model.values().map(|queue| queue.0.lock().fair.len()).sum()

@@ -170,6 +170,7 @@ impl Answer {
                 Event::Delta(delta) => answer.deltas.push(delta),
                 Event::Finished(finished) => answer.finished = Some(finished),
                 Event::Failed(failed) => answer.failed = Some(failed),
+                Event::Waiting(waiting) => panic!("sidecars do not wait: {waiting:?}"),
             }
         }
         assert!(answer.finished.is_some() || answer.failed.is_some(), "the stream ends with how it ended");

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cloudach_blackbox::{Client, Fleet, Link, Plan, Replica, chat, with};
+use cloudach_blackbox::{Client, Connection, Fleet, Link, Plan, Replica, chat, with};
 use cloudach_fake_engine::Script;
 use serde_json::{Value, json};
 
@@ -157,7 +157,14 @@ fn work(number: usize, load: &Load, clients: &[Client]) -> Vec<String> {
             thread::sleep(Duration::from_millis(20));
             continue;
         }
-        match stream(&clients[edge], &request) {
+        // As load balancers do: where nobody listens any more nothing was sent, and the other one is asked.
+        let Some(connection) =
+            (0..clients.len()).find_map(|next| clients[(edge + next) % clients.len()].try_connect().ok())
+        else {
+            troubles.push(format!("worker {number}: nobody listens"));
+            continue;
+        };
+        match stream(connection, &clients[edge], &request) {
             Ok(text) => {
                 let expected = expected.get_or_insert_with(|| text.clone());
                 if text != *expected {
@@ -172,8 +179,7 @@ fn work(number: usize, load: &Load, clients: &[Client]) -> Vec<String> {
 }
 
 /// The text of a stream that is whole.
-fn stream(client: &Client, request: &Value) -> Result<String, String> {
-    let mut connection = client.try_connect().map_err(|error| format!("not connected: {error}"))?;
+fn stream(mut connection: Connection, client: &Client, request: &Value) -> Result<String, String> {
     connection.send(&client.posting(CHAT, request)).map_err(|error| format!("not sent: {error}"))?;
     let reading = connection.reading().map_err(|error| format!("no answer: {error}"))?;
     let mut events = cloudach_blackbox::Events::of(reading);
