@@ -39,6 +39,8 @@ pub struct Script {
     pub max_queued: Option<usize>,
     /// How many tokens the KV cache holds: the scale of the usage gauge and of the prefix cache.
     pub kv_cache_tokens: u32,
+    /// How long the engine needs for each token of a prompt that its prefix cache does not have.
+    pub prefill: Duration,
     /// Reports `prompt_tokens_details.cached_tokens` (vLLM's `--enable-prompt-tokens-details`).
     pub prompt_tokens_details: bool,
     /// Serves `/sleep`, `/wake_up` and `/is_sleeping` (vLLM's `VLLM_SERVER_DEV_MODE=1`).
@@ -114,6 +116,7 @@ impl Default for Script {
             max_running: 1_000_000,
             max_queued: None,
             kv_cache_tokens: 262_144,
+            prefill: Duration::ZERO,
             prompt_tokens_details: false,
             dev_mode: false,
             deaf: false,

@@ -76,6 +76,8 @@ fn started(context: &Context<'_>, body: &Value) -> Result<Reply, Refusal> {
     let option = |name: &str| stream_options.as_ref().map_or(Ok(false), |options| options.boolean(name));
     let continuous_usage = option("continuous_usage_stats")?;
     let prompt_tokens = prompts.iter().map(|prompt| prompt.len() as u64).sum();
+    let to_read = u32::try_from(prompt_tokens).unwrap_or(u32::MAX).saturating_sub(cached);
+    orders.pace.first_token += script.prefill.saturating_mul(to_read);
     let settings = Settings {
         front_end: context.front_end,
         model,
