@@ -1,6 +1,7 @@
-//! The routers: sends each request to the least busy one that is connected and has replicas for it.
+//! The routers: sends each request to one that is connected and has replicas for it.
 
 pub mod generating;
+mod spread;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use cloudach_service::{
 use futures_util::future::select_all;
 use tokio_util::sync::CancellationToken;
 
+use self::spread::Router;
 use crate::{catalog::Catalog, error::ApiError};
 
 /// The name of the condition that the edge's readiness waits for.
@@ -28,6 +30,7 @@ const CONNECTED: &str = "router connected";
 #[derive(Debug)]
 pub struct Upstream {
     routers: Arc<[Peer]>,
+    names: Vec<String>,
     kill: CancellationToken,
 }
 
@@ -36,13 +39,14 @@ impl Upstream {
     ///
     /// # Errors
     /// When an address cannot be dialled at all.
-    pub fn connect(routers: &[Address], running: &Running) -> Result<Self, GrpcError> {
+    pub fn connect(addresses: &[Address], running: &Running) -> Result<Self, GrpcError> {
         let connect = |address| Ok(Peer::connect(&grpc::endpoint(address)?, &running.background, &running.kill));
-        let routers: Arc<[Peer]> = routers.iter().map(connect).collect::<Result<Vec<_>, GrpcError>>()?.into();
+        let routers: Arc<[Peer]> = addresses.iter().map(connect).collect::<Result<Vec<_>, GrpcError>>()?.into();
         running.ready.set(CONNECTED, false);
         let watching = watch(routers.clone(), running.clone());
         running.background.spawn(running.kill.clone().run_until_cancelled_owned(watching));
-        Ok(Self { routers, kill: running.kill.clone() })
+        let names = addresses.iter().map(ToString::to_string).collect();
+        Ok(Self { routers, names, kill: running.kill.clone() })
     }
 
     /// Starts a generation at one router. Dropping the events ends it.
@@ -53,7 +57,8 @@ impl Upstream {
     /// # Errors
     /// No router takes it now, or it is too large for any.
     fn generate(&self, request: GenerateRequest, catalog: &Catalog) -> Result<Events, ApiError> {
-        self.pick(&request.model, catalog)?.generate(request).map_err(|refused| match refused {
+        let beginning = spread::beginning(&request);
+        self.pick(&request.model, beginning, catalog)?.generate(request).map_err(|refused| match refused {
             Refused::TooLarge(_) => {
                 ApiError::Upstream(Failed::new(ErrorCode::InvalidRequest, "The request is too large."))
             }
@@ -67,7 +72,7 @@ impl Upstream {
     /// # Errors
     /// No router takes it now, or the engine's reason.
     pub async fn embed(&self, request: EmbedRequest, catalog: &Catalog) -> Result<Embeddings, ApiError> {
-        let mut client = self.pick(&request.model, catalog)?.unary();
+        let mut client = self.pick(&request.model, None, catalog)?.unary();
         let Some(answer) = self.kill.run_until_cancelled(client.embed(request)).await else {
             return Err(Failed::retryable(ErrorCode::ShuttingDown, "this server is stopping").into());
         };
@@ -79,11 +84,18 @@ impl Upstream {
         }
     }
 
-    fn pick(&self, model: &str, catalog: &Catalog) -> Result<&Peer, ApiError> {
-        let connected = self.routers.iter().enumerate().filter(|(_, router)| router.takes_requests().is_ok());
-        let best =
-            connected.min_by_key(|(index, router)| (!catalog.is_served_by(*index, model), router.open_requests()));
-        best.map(|(_, router)| router).ok_or(ApiError::NoRouter)
+    fn pick(&self, model: &str, beginning: Option<u64>, catalog: &Catalog) -> Result<&Peer, ApiError> {
+        let connected: Vec<_> =
+            self.routers.iter().enumerate().filter(|(_, router)| router.takes_requests().is_ok()).collect();
+        let seen: Vec<_> = connected
+            .iter()
+            .map(|(index, router)| Router {
+                name: &self.names[*index],
+                open_requests: router.open_requests(),
+                serves: catalog.is_served_by(*index, model),
+            })
+            .collect();
+        spread::choose(&seen, beginning).map(|at| connected[at].1).ok_or(ApiError::NoRouter)
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Config {
     /// See the router's configuration.
     #[serde(default)]
     pub queue: cloudach_router::config::Queue,
+    /// See the router's configuration.
+    #[serde(default)]
     pub placement: cloudach_router::config::Placement,
     /// How the process stops.
     #[serde(default)]

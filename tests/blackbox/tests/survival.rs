@@ -151,8 +151,10 @@ enum End {
 
 /// Streams through both edges that have begun and last for about two seconds.
 fn open_streams(fleet: &Fleet, count: usize) -> Vec<Events> {
-    let request = with(chat("[[tokens=100]][[delay=20ms]]"), json!({ "stream": true }));
-    let mut streams: Vec<_> = (0..count).map(|number| fleet.client_of(number % 2).stream(CHAT, &request)).collect();
+    // What begins alike goes to one router.
+    let request = |number| with(chat(&format!("{number} [[tokens=100]][[delay=20ms]]")), json!({ "stream": true }));
+    let open = |number: usize| fleet.client_of(number % 2).stream(CHAT, &request(number));
+    let mut streams: Vec<_> = (0..count).map(open).collect();
     // From its first token on a stream belongs to its replica.
     for stream in &mut streams {
         stream.chunk();
