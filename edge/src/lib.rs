@@ -9,6 +9,7 @@ mod best_of;
 pub mod catalog;
 mod choice;
 pub mod config;
+mod context;
 mod error;
 mod generations;
 mod http;
@@ -29,7 +30,6 @@ mod work;
 
 use std::{net::SocketAddr, ops::Deref, sync::Arc};
 
-use cloudach_proto::v1::RequestContext;
 use cloudach_service::{
     admin::{self as admin_port, AdminError},
     grpc::GrpcError,
@@ -41,7 +41,6 @@ use tokio::net::TcpListener;
 use crate::{
     access::{
         admission::Admission,
-        caller::Caller,
         keys::ConfiguredKeys,
         known::KnownKeys,
         limiter::Limiter,
@@ -50,10 +49,7 @@ use crate::{
     admin::Admin,
     catalog::Catalog,
     config::{Config, InvalidConfig},
-    http::{
-        accept::{self, ListenError},
-        arrival::Arrival,
-    },
+    http::accept::{self, ListenError},
     idempotency::Idempotency,
     metrics::Metrics,
     store::{Store, StoreError},
@@ -106,19 +102,6 @@ impl Deref for Edge {
 
     fn deref(&self) -> &Parts {
         &self.0
-    }
-}
-
-impl Edge {
-    /// What travels with a request to the engine.
-    fn context(&self, arrival: &Arrival, caller: &Caller) -> RequestContext {
-        RequestContext {
-            traceparent: arrival.traceparent.clone(),
-            tracestate: arrival.tracestate.clone(),
-            tenant: caller.tenant.clone(),
-            timeout_ms: u64::try_from(self.config.limits.request_time.as_millis()).unwrap_or(u64::MAX),
-            ..RequestContext::default()
-        }
     }
 }
 

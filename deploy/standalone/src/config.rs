@@ -8,14 +8,14 @@ use std::{
 use cloudach_edge::{
     access::keys::KeyConfig,
     admin::AdminApi,
-    config::{Limits, Links, Stream},
+    config::{Isolation, Limits, Links, Stream},
     idempotency::config::IdempotencyConfig,
     store::config::StoreConfig,
     usage::config::UsageConfig,
 };
 use cloudach_router::{
     catalogue::Catalogue,
-    config::{Relay, Source},
+    config::{Queue, Relay, Source},
 };
 use cloudach_service::{address::Address, stop::Drain};
 use cloudach_sidecar::config::EngineConfig;
@@ -59,6 +59,9 @@ pub struct Config {
     pub idempotency: IdempotencyConfig,
     /// See the edge's configuration.
     #[serde(default)]
+    pub isolation: Isolation,
+    /// See the edge's configuration.
+    #[serde(default)]
     pub limits: Limits,
     /// See the edge's configuration.
     #[serde(default)]
@@ -69,6 +72,9 @@ pub struct Config {
     /// See the router's configuration.
     #[serde(default)]
     pub relay: Relay,
+    /// See the router's configuration.
+    #[serde(default)]
+    pub queue: Queue,
     /// How the process stops.
     #[serde(default)]
     pub drain: Drain,
@@ -130,6 +136,7 @@ impl Config {
                 admin: None,
                 catalogue: Source::Here(catalogue),
                 relay: self.relay,
+                queue: self.queue,
                 drain: drain.clone(),
             },
             edge: cloudach_edge::config::Config {
@@ -143,6 +150,7 @@ impl Config {
                 trusted_proxies: self.trusted_proxies,
                 usage: self.usage,
                 idempotency: self.idempotency,
+                isolation: self.isolation,
                 limits: self.limits,
                 links: self.links,
                 stream: self.stream,

@@ -9,4 +9,5 @@ pub mod known;
 pub mod limiter;
 pub mod limits;
 pub mod pepper;
+pub mod priority;
 pub mod secret;

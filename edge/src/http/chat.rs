@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
 use cloudach_openai::{
-    chat::{self, Defaults},
+    chat::{self, Defaults, ServiceTier},
     ids,
 };
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Edge,
-    access::{admission::Permit, caller::Caller, limits::Cost},
+    access::{admission::Permit, caller::Caller, limits::Cost, priority::Priority},
     answer::{self, Answer, Making},
     error::ApiError,
     generations::{Shared, fits, text_prompt},
@@ -66,10 +66,11 @@ pub async fn create(
         request_id: &arrival.request_id,
         model: &model.id,
         sampling: &request.sampling,
+        cache_salt: edge.cache_salt(&caller, request.sampling.cache_salt.as_deref()),
         reading: &reading,
         top_logprobs: request.logprobs,
         echo: false,
-        context: edge.context(&arrival, &caller),
+        context: edge.context(&arrival, &caller, caller.priority.min(urgency(request.service_tier))),
     };
     let head = answer::head(ids::chat_completion(arrival::random()), &request.model, arrival.unix);
     let defaults =
@@ -87,4 +88,12 @@ pub async fn create(
     let making =
         Making { reply, reader: reading.reader.clone(), merge: form.merge(&edge), several_prompts: false, turn };
     respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await
+}
+
+/// How urgent a client says its request is. Nobody is more urgent for their own saying so.
+fn urgency(tier: ServiceTier) -> Priority {
+    match tier {
+        ServiceTier::Flex => Priority::Low,
+        ServiceTier::Default | ServiceTier::Priority => Priority::High,
+    }
 }

@@ -79,11 +79,12 @@ pub async fn create(
         request_id: &arrival.request_id,
         model: &model.id,
         sampling: &request.sampling,
+        cache_salt: edge.cache_salt(&caller, request.sampling.cache_salt.as_deref()),
         reading: &reading,
         // Without them, which candidate is the best is not known.
         top_logprobs: request.logprobs.or(best_of.then_some(0)),
         echo: request.echo == Echo::FromEngine,
-        context: edge.context(&arrival, &caller),
+        context: edge.context(&arrival, &caller, caller.priority),
     };
     let prompts = prompts.into_iter().flat_map(|prompt| std::iter::repeat_n(prompt, request.best_of as usize));
     let generations = (0..).zip(prompts).map(|(choice, prompt)| {
