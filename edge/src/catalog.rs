@@ -25,10 +25,14 @@ use tonic::transport::Endpoint;
 use tracing::{debug, info};
 
 use self::prompting::Prompting;
-pub use self::prompting::{Formats, Template};
+pub use self::{
+    prompting::{Formats, Template},
+    routes::{Route, Routed},
+};
 use crate::{error::ApiError, prices::Prices};
 
 mod prompting;
+mod routes;
 
 /// How much of an unknown name is repeated to the client, in characters.
 const SHOWN_NAME: usize = 200;
@@ -66,6 +70,7 @@ pub enum Counting {
 struct Models {
     by_id: BTreeMap<String, Arc<Model>>,
     by_alias: HashMap<String, Arc<Model>>,
+    routes: BTreeMap<String, Arc<Route>>,
 }
 
 /// The catalogue, kept up to date. The last one known stays when the routers are away.
@@ -99,22 +104,46 @@ impl Catalog {
         self.serves.get(router).is_some_and(|serves| serves.load().contains(model))
     }
 
-    /// The model that `name`, an id or an alias, stands for.
+    /// The model that `name`, an id or an alias, stands for, or one of a route's.
     ///
     /// # Errors
     /// No such model, or no catalogue yet.
     pub fn model(&self, name: &str) -> Result<Arc<Model>, ApiError> {
         let models = self.models.load();
         let models = models.as_ref().ok_or(ApiError::NoRouter)?;
+        // Of a route any will do to show it.
+        let name_of = |route: &Arc<Route>| route.order("").next().map(str::to_owned);
+        let routed = models.routes.get(name).and_then(name_of);
+        let name = routed.as_deref().unwrap_or(name);
         let model = models.by_id.get(name).or_else(|| models.by_alias.get(name));
         model.cloned().ok_or_else(|| ApiError::UnknownModel(name.chars().take(SHOWN_NAME).collect()))
     }
 
-    /// The model that `name` stands for, if it writes text.
+    /// The model that a request for `name` is for, if it writes text. Of those of a route it is the one that `key` is for, or
+    /// its first fallback of which a replica is ready.
     ///
     /// # Errors
     /// No such model, it does not generate, or it cannot be prompted.
-    pub fn generating(&self, name: &str) -> Result<Arc<Model>, ApiError> {
+    pub fn generating(&self, name: &str, key: &str) -> Result<Routed, ApiError> {
+        let Some(route) = self.route(name) else {
+            return Ok(Routed { model: self.generating_model(name)?, route: None });
+        };
+        let able = |id: &str| self.serves.iter().any(|serves| serves.load().contains(id));
+        let asked = || route.order(key).map(|id| (id, self.generating_model(id)));
+        let ready = asked().find_map(|(id, model)| model.ok().filter(|_| able(id)));
+        let first = || asked().next().map(|(_, model)| model);
+        let model = match ready {
+            Some(model) => Ok(model),
+            None => first().unwrap_or_else(|| Err(ApiError::UnknownModel(name.to_owned()))),
+        };
+        Ok(Routed { model: model?, route: Some(route) })
+    }
+
+    fn route(&self, name: &str) -> Option<Arc<Route>> {
+        self.models.load().as_ref()?.routes.get(name).cloned()
+    }
+
+    fn generating_model(&self, name: &str) -> Result<Arc<Model>, ApiError> {
         let model = self.model(name)?;
         if model.told.capabilities.is_some_and(|capabilities| !capabilities.generate) {
             return Err(ApiError::CannotGenerate);
@@ -125,11 +154,14 @@ impl Catalog {
         model.serve()
     }
 
-    /// The model that `name` stands for, if it embeds.
+    /// The model that `name` stands for, if it embeds. Vectors of different models cannot be compared: no route leads there.
     ///
     /// # Errors
     /// No such model, or it does not embed.
     pub fn embedding(&self, name: &str) -> Result<Arc<Model>, ApiError> {
+        if self.route(name).is_some() {
+            return Err(ApiError::CannotEmbed);
+        }
         let model = self.model(name)?;
         if model.told.capabilities.is_some_and(|capabilities| !capabilities.embed) {
             return Err(ApiError::CannotEmbed);
@@ -137,7 +169,7 @@ impl Catalog {
         model.serve()
     }
 
-    /// All names with their models: ids first, then aliases.
+    /// All names with their models: ids first, then aliases, then routes.
     ///
     /// # Errors
     /// No catalogue yet.
@@ -146,7 +178,10 @@ impl Catalog {
         let models = models.as_ref().ok_or(ApiError::NoRouter)?;
         let mut aliases: Vec<_> = models.by_alias.iter().collect();
         aliases.sort_by_key(|(alias, _)| *alias);
-        Ok(models.by_id.iter().chain(aliases).map(|(name, model)| (name.clone(), model.clone())).collect())
+        let routes =
+            models.routes.iter().filter_map(|(name, route)| Some((name, models.by_id.get(route.order("").next()?)?)));
+        let all = models.by_id.iter().chain(aliases).chain(routes);
+        Ok(all.map(|(name, model)| (name.clone(), model.clone())).collect())
     }
 
     /// For people: which models are not ready, and why. Empty when all are.
@@ -169,6 +204,8 @@ impl Catalog {
             }
             models.by_id.insert(model.id.clone(), model);
         }
+        models.routes =
+            snapshot.routes.into_iter().map(|told| (told.name.clone(), Arc::new(Route::new(told)))).collect();
         info!(models = models.by_id.len(), "catalogue received");
         self.models.store(Some(Arc::new(models)));
     }
@@ -298,24 +335,24 @@ mod tests {
     #[test]
     fn a_model_with_a_broken_template_is_not_ready() {
         let catalog = catalog();
-        catalog.replace(CatalogSnapshot { models: vec![ready("fine\n{% if %}")] });
+        catalog.replace(CatalogSnapshot { models: vec![ready("fine\n{% if %}")], ..CatalogSnapshot::default() });
         let [waits_for] = &catalog.waits_for()[..] else { panic!("one model") };
         assert!(waits_for.starts_with("m: ") && waits_for.contains("line 2"), "{waits_for}");
-        assert!(matches!(catalog.generating("m"), Err(ApiError::BrokenTemplate(_))));
-        catalog.replace(CatalogSnapshot { models: vec![ready("fine")] });
+        assert!(matches!(catalog.generating("m", ""), Err(ApiError::BrokenTemplate(_))));
+        catalog.replace(CatalogSnapshot { models: vec![ready("fine")], ..CatalogSnapshot::default() });
         assert!(catalog.waits_for().is_empty());
-        assert!(catalog.generating("m").is_ok());
+        assert!(catalog.generating("m", "").is_ok());
     }
 
     #[test]
     fn a_template_is_compiled_once() {
         let catalog = catalog();
-        catalog.replace(CatalogSnapshot { models: vec![ready("a")] });
+        catalog.replace(CatalogSnapshot { models: vec![ready("a")], ..CatalogSnapshot::default() });
         let first = catalog.model("m").unwrap();
         let busier = v1::Model { ready_replicas: 2, ..ready("a") };
-        catalog.replace(CatalogSnapshot { models: vec![busier] });
+        catalog.replace(CatalogSnapshot { models: vec![busier], ..CatalogSnapshot::default() });
         assert!(Arc::ptr_eq(&first.prompting, &catalog.model("m").unwrap().prompting));
-        catalog.replace(CatalogSnapshot { models: vec![ready("b")] });
+        catalog.replace(CatalogSnapshot { models: vec![ready("b")], ..CatalogSnapshot::default() });
         assert!(!Arc::ptr_eq(&first.prompting, &catalog.model("m").unwrap().prompting));
     }
 }

@@ -15,6 +15,7 @@ mod generations;
 mod http;
 pub mod idempotency;
 mod metrics;
+mod mirror;
 mod prices;
 mod prompt;
 mod reading;
@@ -52,6 +53,7 @@ use crate::{
     http::accept::{self, ListenError},
     idempotency::Idempotency,
     metrics::Metrics,
+    mirror::Mirrors,
     store::{Store, StoreError},
     upstream::Upstream,
     usage::{keeper::Keeper, spool::SpoolError},
@@ -90,6 +92,7 @@ pub struct Parts {
     idempotency: Idempotency,
     admission: Admission,
     catalog: Catalog,
+    mirrors: Mirrors,
     upstream: Upstream,
     metrics: Metrics,
     work: Work,
@@ -160,6 +163,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
         idempotency,
         admission: Admission::new(config.limits.requests),
         catalog,
+        mirrors: Mirrors::new(metrics.mirrors.clone()),
         upstream,
         metrics,
         work: Work::new(running.background.clone()),

@@ -16,7 +16,7 @@ use cloudach_proto::{
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use crate::pick::prefix::Seen;
+use crate::pick::{health::Health, prefix::Seen};
 
 /// A sidecar that is attached.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct Replica {
     in_flight: AtomicU32,
     /// What it has read.
     pub seen: Seen,
+    /// How it does.
+    pub health: Mutex<Health>,
 }
 
 impl Replica {
@@ -43,6 +45,7 @@ impl Replica {
             load: Mutex::default(),
             in_flight: AtomicU32::new(0),
             seen: Seen::default(),
+            health: Mutex::default(),
         }
     }
 
@@ -169,6 +172,11 @@ impl Fleet {
             capabilities.set_schema_words(SchemaWords::LlamaCpp);
         }
         known
+    }
+
+    /// How many replicas are left out because they fail.
+    pub fn ejected(&self) -> usize {
+        self.replicas.lock().values().filter(|replica| replica.health.lock().is_out()).count()
     }
 
     /// For people: why no replica of `model` is ready.

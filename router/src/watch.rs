@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     catalogue::{Entry, Names},
     fleet::Fleet,
+    routes,
 };
 
 /// Changes within this time share a snapshot: a fleet that starts changes many times at once.
@@ -53,7 +54,10 @@ impl Catalog for Watch {
 }
 
 fn snapshot(names: &Names, fleet: &Fleet) -> CatalogSnapshot {
-    CatalogSnapshot { models: names.models().map(|(id, entry)| model(id, entry, fleet)).collect() }
+    CatalogSnapshot {
+        models: names.models().map(|(id, entry)| model(id, entry, fleet)).collect(),
+        routes: names.routes().map(|(name, route)| routes::told(name, route)).collect(),
+    }
 }
 
 fn model(id: &str, entry: &Entry, fleet: &Fleet) -> Model {
@@ -87,6 +91,7 @@ fn model(id: &str, entry: &Entry, fleet: &Fleet) -> Model {
         template_family: entry.template_family.clone(),
         chat_template_is_catalogues: entry.chat_template.is_some(),
         prices: entry.prices.as_ref().map(Into::into),
+        timeout_ms: entry.timeout.map_or(0, routes::millis),
         waits_for: if ready == 0 { fleet.why_not_ready(id) } else { String::new() },
     }
 }

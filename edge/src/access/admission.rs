@@ -11,7 +11,11 @@ use super::{
     limiter::Reservation,
     limits::{Amounts, Ask, Cost, Measure},
 };
-use crate::{Edge, catalog::Model, error::ApiError};
+use crate::{
+    Edge,
+    catalog::{Model, Routed},
+    error::ApiError,
+};
 
 /// The room for requests in progress.
 #[derive(Debug, Clone)]
@@ -47,6 +51,15 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// Whether what was asked for may be, by its own name or by that of the model that it leads to.
+    ///
+    /// # Errors
+    /// It is none of the key's models.
+    pub fn check_routed(&self, routed: &Routed) -> Result<(), ApiError> {
+        let allowed = routed.names().find(|name| self.caller.may_use(name));
+        allowed.map_or_else(|| self.check(routed.names().next().unwrap_or_default()), |_| Ok(()))
+    }
+
     /// Whether this model may be asked for.
     ///
     /// # Errors

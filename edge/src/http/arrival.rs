@@ -67,6 +67,16 @@ fn session(value: &HeaderValue) -> Option<String> {
     value.to_str().ok().filter(|_| is_name).map(str::to_owned)
 }
 
+impl Arrival {
+    /// By what a request is given to one of the models of a route: its session, or itself where it has none.
+    pub fn routing_key(&self, tenant: &str) -> String {
+        match &self.session {
+            Some(session) => format!("{tenant} {session}"),
+            None => self.request_id.clone(),
+        }
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Arrival {
     type Rejection = ApiError;
 

@@ -39,8 +39,10 @@ pub async fn create(
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
     let mut request = edge.work.run(body.len(), move || completions::parse(&body)).await??;
-    let model = edge.catalog.generating(&request.model)?;
-    permit.check(&model.id)?;
+    let routed = edge.catalog.generating(&request.model, &arrival.routing_key(&caller.tenant))?;
+    permit.check_routed(&routed)?;
+    let model = routed.model.clone();
+    let mirror = edge.mirrors.draw(&edge, &routed, &arrival.request_id);
 
     let candidates = request.candidates() as usize;
     let head = answer::head(ids::completion(arrival::random()), &request.model, arrival.unix);
@@ -84,8 +86,13 @@ pub async fn create(
         // Without them, which candidate is the best is not known.
         top_logprobs: request.logprobs.or(best_of.then_some(0)),
         echo: request.echo == Echo::FromEngine,
-        context: edge.context(&arrival, &caller, caller.priority),
+        context: routed.bounded(edge.context(&arrival, &caller, caller.priority)),
     };
+    // Token ids are one model's own.
+    if let (Some(mirror), Some(PromptInput::Text(text))) = (mirror, prompts.first()) {
+        let prompt = text_prompt(text.clone(), request.add_special_tokens);
+        mirror.generation(&edge, shared.generation(0, 0, prompt));
+    }
     let prompts = prompts.into_iter().flat_map(|prompt| std::iter::repeat_n(prompt, request.best_of as usize));
     let generations = (0..).zip(prompts).map(|(choice, prompt)| {
         let prompt = match prompt {
@@ -105,7 +112,7 @@ pub async fn create(
         let making = Making { reply, reader, merge, several_prompts, turn: None };
         respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await?
     };
-    Ok(headers::name_model(response, &request.model))
+    Ok(headers::name_routed(headers::name_model(response, &request.model), &routed))
 }
 
 /// The prompts with their tokens, all together; none where the engine counts.

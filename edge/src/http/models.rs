@@ -15,7 +15,7 @@ use crate::{Edge, access::caller::Caller, catalog, error::ApiError};
 
 pub async fn list(State(edge): State<Edge>, caller: Arc<Caller>) -> Result<Response, ApiError> {
     let all = edge.catalog.all()?;
-    let all = all.iter().filter(|(_, model)| caller.may_use(&model.id));
+    let all = all.iter().filter(|(name, model)| caller.may_use(&model.id) || caller.may_use(name));
     let body = models::list(all.map(|(name, model)| shown(name, model)));
     Ok(json(body))
 }
@@ -31,7 +31,7 @@ pub async fn show(
         ApiError::UnknownModel(id) => ApiError::NoSuchModel(id),
         error => error,
     })?;
-    if !caller.may_use(&model.id) {
+    if !caller.may_use(&model.id) && !caller.may_use(&id) {
         return Err(ApiError::NoSuchModel(id));
     }
     Ok(json(models::one(shown(&id, &model))))
