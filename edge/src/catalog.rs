@@ -40,6 +40,10 @@ const SHOWN_NAME: usize = 200;
 /// Before a router is asked for its catalogue again.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1), Duration::from_secs(5));
 
+/// For how long routes pass over a model that had no room.
+const LEAST_CROWDED: Duration = Duration::from_secs(1);
+const MOST_CROWDED: Duration = Duration::from_secs(10);
+
 /// The name of the condition that the edge's readiness waits for.
 const RECEIVED: &str = "catalogue received";
 
@@ -80,6 +84,8 @@ pub struct Catalog {
     replacing: Arc<Mutex<()>>,
     /// For each router, the models of which it has replicas that are ready.
     serves: Arc<[ArcSwap<HashSet<String>>]>,
+    /// Models that had no room, and until when routes pass them over. No more than there are models.
+    crowded: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
 impl Catalog {
@@ -90,7 +96,12 @@ impl Catalog {
     /// When a router's address cannot be dialled at all.
     pub fn follow(routers: &[Address], running: &Running) -> Result<Self, GrpcError> {
         let serves = routers.iter().map(|_| ArcSwap::default());
-        let catalog = Self { models: Arc::default(), replacing: Arc::default(), serves: serves.collect() };
+        let catalog = Self {
+            models: Arc::default(),
+            replacing: Arc::default(),
+            serves: serves.collect(),
+            crowded: Arc::default(),
+        };
         running.ready.set(RECEIVED, false);
         for (index, router) in routers.iter().enumerate() {
             let following = watch(catalog.clone(), index, grpc::endpoint(router)?, running.clone());
@@ -104,39 +115,47 @@ impl Catalog {
         self.serves.get(router).is_some_and(|serves| serves.load().contains(model))
     }
 
-    /// The model that `name`, an id or an alias, stands for, or one of a route's.
+    /// The model that `name`, an id or an alias, stands for.
     ///
     /// # Errors
     /// No such model, or no catalogue yet.
     pub fn model(&self, name: &str) -> Result<Arc<Model>, ApiError> {
         let models = self.models.load();
         let models = models.as_ref().ok_or(ApiError::NoRouter)?;
-        // Of a route any will do to show it.
-        let name_of = |route: &Arc<Route>| route.order("").next().map(str::to_owned);
-        let routed = models.routes.get(name).and_then(name_of);
-        let name = routed.as_deref().unwrap_or(name);
         let model = models.by_id.get(name).or_else(|| models.by_alias.get(name));
         model.cloned().ok_or_else(|| ApiError::UnknownModel(name.chars().take(SHOWN_NAME).collect()))
     }
 
     /// The model that a request for `name` is for, if it writes text. Of those of a route it is the one that `key` is for, or
-    /// its first fallback of which a replica is ready.
+    /// its first fallback of which a replica is ready, and has room as far as is known.
     ///
     /// # Errors
     /// No such model, it does not generate, or it cannot be prompted.
     pub fn generating(&self, name: &str, key: &str) -> Result<Routed, ApiError> {
         let Some(route) = self.route(name) else {
-            return Ok(Routed { model: self.generating_model(name)?, route: None });
+            return self.generating_model(name).map(Routed::to);
         };
-        let able = |id: &str| self.serves.iter().any(|serves| serves.load().contains(id));
         let asked = || route.order(key).map(|id| (id, self.generating_model(id)));
-        let ready = asked().find_map(|(id, model)| model.ok().filter(|_| able(id)));
-        let first = || asked().next().map(|(_, model)| model);
-        let model = match ready {
+        let able = |is_able: &dyn Fn(&str) -> bool| asked().find_map(|(id, model)| model.ok().filter(|_| is_able(id)));
+        let now = Instant::now();
+        let served = |id: &str| self.serves.iter().any(|serves| serves.load().contains(id));
+        let with_room = |id: &str| served(id) && self.crowded.lock().get(id).is_none_or(|until| now >= *until);
+        let model = match able(&with_room).or_else(|| able(&served)) {
             Some(model) => Ok(model),
-            None => first().unwrap_or_else(|| Err(ApiError::UnknownModel(name.to_owned()))),
+            None => asked().next().map_or_else(|| Err(ApiError::UnknownModel(name.to_owned())), |(_, model)| model),
         };
         Ok(Routed { model: model?, route: Some(route) })
+    }
+
+    /// A request of this model was not answered: where the model had no room, routes pass it over for as long as a client
+    /// is told to wait.
+    pub fn note_refusal(&self, model: &str, error: &ApiError) {
+        if let ApiError::Upstream(failed) = error
+            && failed.code() == ErrorCode::Overloaded
+        {
+            let wait = Duration::from_millis(failed.retry_after_ms).clamp(LEAST_CROWDED, MOST_CROWDED);
+            self.crowded.lock().insert(model.to_owned(), Instant::now() + wait);
+        }
     }
 
     fn route(&self, name: &str) -> Option<Arc<Route>> {
@@ -152,6 +171,16 @@ impl Catalog {
             return Err(ApiError::BrokenTemplate(why.to_owned()));
         }
         model.serve()
+    }
+
+    /// What `name` stands for, to be shown: of a route any of its models.
+    ///
+    /// # Errors
+    /// No such name, or no catalogue yet.
+    pub fn shown(&self, name: &str) -> Result<Routed, ApiError> {
+        let models = self.models.load();
+        let routed = models.as_ref().and_then(|models| models.shown(models.routes.get(name)?));
+        routed.map_or_else(|| self.model(name).map(Routed::to), Ok)
     }
 
     /// The model that `name` stands for, if it embeds. Vectors of different models cannot be compared: no route leads there.
@@ -173,15 +202,14 @@ impl Catalog {
     ///
     /// # Errors
     /// No catalogue yet.
-    pub fn all(&self) -> Result<Vec<(String, Arc<Model>)>, ApiError> {
+    pub fn all(&self) -> Result<Vec<(String, Routed)>, ApiError> {
         let models = self.models.load();
         let models = models.as_ref().ok_or(ApiError::NoRouter)?;
         let mut aliases: Vec<_> = models.by_alias.iter().collect();
         aliases.sort_by_key(|(alias, _)| *alias);
-        let routes =
-            models.routes.iter().filter_map(|(name, route)| Some((name, models.by_id.get(route.order("").next()?)?)));
-        let all = models.by_id.iter().chain(aliases).chain(routes);
-        Ok(all.map(|(name, model)| (name.clone(), model.clone())).collect())
+        let plain = models.by_id.iter().chain(aliases).map(|(name, model)| (name, Some(Routed::to(model.clone()))));
+        let routes = models.routes.iter().map(|(name, route)| (name, models.shown(route)));
+        Ok(plain.chain(routes).filter_map(|(name, routed)| Some((name.clone(), routed?))).collect())
     }
 
     /// For people: which models are not ready, and why. Empty when all are.
@@ -208,6 +236,13 @@ impl Catalog {
             snapshot.routes.into_iter().map(|told| (told.name.clone(), Arc::new(Route::new(told)))).collect();
         info!(models = models.by_id.len(), "catalogue received");
         self.models.store(Some(Arc::new(models)));
+    }
+}
+
+impl Models {
+    fn shown(&self, route: &Arc<Route>) -> Option<Routed> {
+        let model = self.by_id.get(route.order("").next()?)?;
+        Some(Routed { model: model.clone(), route: Some(route.clone()) })
     }
 }
 
@@ -319,7 +354,7 @@ mod tests {
     use super::*;
 
     fn catalog() -> Catalog {
-        Catalog { models: Arc::default(), replacing: Arc::default(), serves: Arc::new([]) }
+        Catalog { models: Arc::default(), replacing: Arc::default(), serves: Arc::new([]), crowded: Arc::default() }
     }
 
     fn ready(template: &str) -> v1::Model {
@@ -354,5 +389,23 @@ mod tests {
         assert!(Arc::ptr_eq(&first.prompting, &catalog.model("m").unwrap().prompting));
         catalog.replace(CatalogSnapshot { models: vec![ready("b")], ..CatalogSnapshot::default() });
         assert!(!Arc::ptr_eq(&first.prompting, &catalog.model("m").unwrap().prompting));
+    }
+    #[test]
+    fn a_route_is_allowed_by_its_name_or_by_all_its_models() {
+        let model = |id: &str| v1::Model { id: id.to_owned(), ..ready("fine") };
+        let share = |model: &str| v1::Share { model: model.to_owned(), weight: 1 };
+        let route = v1::Route { name: "r".to_owned(), split: vec![share("a"), share("b")], ..v1::Route::default() };
+        let catalog = catalog();
+        catalog.replace(CatalogSnapshot { models: vec![model("a"), model("b")], routes: vec![route] });
+        for key in ["1", "2", "3", "4", "5"] {
+            let routed = catalog.generating("r", key).unwrap();
+            let allowed = |names: &[&str]| routed.allows(|name| names.contains(&name));
+            assert!(allowed(&["r"]) && allowed(&["a", "b"]));
+            assert!(!allowed(&["a"]) && !allowed(&["b"]) && !allowed(&[]), "whichever was drawn");
+        }
+        assert!(catalog.generating("a", "1").unwrap().allows(|name| name == "a"));
+        let names: Vec<_> = catalog.all().unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["a", "b", "r"]);
+        assert!(matches!(catalog.embedding("r"), Err(ApiError::CannotEmbed)));
     }
 }

@@ -20,6 +20,7 @@ use crate::{
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalogue {
+    #[serde(default)]
     pub models: BTreeMap<String, Entry>,
     /// Names that stand for several models.
     #[serde(default)]

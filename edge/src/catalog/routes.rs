@@ -35,6 +35,11 @@ impl Route {
         first.into_iter().chain(fallbacks.filter(move |&model| Some(model) != first))
     }
 
+    fn models(&self) -> impl Iterator<Item = &str> {
+        let split = self.0.split.iter().map(|share| share.model.as_str());
+        split.chain(self.0.fallbacks.iter().map(String::as_str))
+    }
+
     /// The model that a request of this `key` is asked of as well.
     pub fn mirror(&self, key: &str) -> Option<&str> {
         let mirror = self.0.mirror.as_ref()?;
@@ -58,9 +63,23 @@ impl Route {
 }
 
 impl Routed {
-    /// The names of which one must be allowed to the caller: what it asks for, and what it gets.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.route.iter().map(|route| route.name()).chain([self.model.id.as_str()])
+    /// Straight to a model.
+    pub fn to(model: Arc<Model>) -> Self {
+        Self { model, route: None }
+    }
+
+    /// Whether a caller who `may` use some names may ask for this. A route is allowed by its own name, or by those of all its
+    /// models: else it would depend on the draw.
+    pub fn allows(&self, may: impl Fn(&str) -> bool) -> bool {
+        match &self.route {
+            Some(route) => may(route.name()) || route.models().all(may),
+            None => may(&self.model.id),
+        }
+    }
+
+    /// What a caller who may not ask for it is told that it is.
+    pub fn name(&self) -> &str {
+        self.route.as_ref().map_or(&self.model.id, |route| route.name())
     }
 
     /// The same context, with no more time than the model and the route have.
@@ -129,8 +148,8 @@ mod tests {
 
         #[test]
         fn all_or_nothing_are_mirrored(key: String) {
-            prop_assert_eq!(route(&[("a", 1)], &[], 1.0).mirror(&key), Some("m"));
-            prop_assert_eq!(route(&[("a", 1)], &[], 0.0).mirror(&key), None);
+            let (all, none) = (route(&[("a", 1)], &[], 1.0), route(&[("a", 1)], &[], 0.0));
+            prop_assert_eq!((all.mirror(&key), none.mirror(&key)), (Some("m"), None));
         }
     }
 }

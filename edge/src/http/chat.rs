@@ -98,7 +98,9 @@ pub async fn create(
     let form = request.stream.map_or(Form::Whole, |_| Form::Stream("text/event-stream; charset=utf-8"));
     let making =
         Making { reply, reader: reading.reader.clone(), merge: form.merge(&edge), several_prompts: false, turn };
-    let response = respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await?;
+    let answer = Answer::start(&edge, generations, making, meter).await;
+    let answer = answer.inspect_err(|error| edge.catalog.note_refusal(&model.id, error))?;
+    let response = respond(&edge, answer, form).await?;
     Ok(headers::name_routed(response, &routed))
 }
 

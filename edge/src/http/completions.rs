@@ -107,10 +107,12 @@ pub async fn create(
     let response = if best_of {
         let making =
             Making { reply: BestOf::new(reply, &request, candidates), reader, merge, several_prompts, turn: None };
-        respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await?
+        let answer = Answer::start(&edge, generations, making, meter).await;
+        respond(&edge, answer.inspect_err(|error| edge.catalog.note_refusal(&model.id, error))?, form).await?
     } else {
         let making = Making { reply, reader, merge, several_prompts, turn: None };
-        respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await?
+        let answer = Answer::start(&edge, generations, making, meter).await;
+        respond(&edge, answer.inspect_err(|error| edge.catalog.note_refusal(&model.id, error))?, form).await?
     };
     Ok(headers::name_routed(headers::name_model(response, &request.model), &routed))
 }

@@ -1,8 +1,6 @@
 //! Which replica a request goes to, and who goes first where requests wait: sessions, prompts that were read, classes of
 //! keys, and tenants that share nothing.
 
-#![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
-
 use std::time::Duration;
 
 use cloudach_blackbox::{Answer, Client, Fleet, Plan, Replica, chat, eventually, with};

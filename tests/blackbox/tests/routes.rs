@@ -111,6 +111,36 @@ fn another_model_answers_while_one_is_away() {
 }
 
 #[test]
+fn another_model_answers_while_one_has_no_room() {
+    let crowded = json!({ "a": { "max_concurrent": 1 } });
+    let fleet = Fleet::start(Plan {
+        models: with(plan().models, crowded),
+        router: with(plan().router, json!({ "queue": { "most": 1 } })),
+        ..plan()
+    });
+    let client = fleet.client();
+    // One is worked on and one waits.
+    let first = client.send(CHAT, &to("a", ENDLESS));
+    eventually(PATIENCE, "it runs", || fleet.engines[0].running() == 1);
+    let second = client.send(CHAT, &to("a", ENDLESS));
+    let waiting = || fleet.routers[0].metric("cloudach_router_requests_waiting");
+    eventually(PATIENCE, "it waits", || waiting() == Some(1.0));
+    // Who finds that out is told to try again, and comes to the other model then.
+    let refused = client.post(CHAT, &to("safe", "hi"));
+    assert_eq!((refused.head.status, refused.head.get("x-should-retry")), (503, Some("true")));
+    let mut answer = None;
+    eventually(PATIENCE, "the other one answers", || {
+        let asked = client.post(CHAT, &to("safe", "hi"));
+        let answers = asked.head.status == 200;
+        answer = Some(asked);
+        answers
+    });
+    assert_eq!(model(&answer.unwrap(), "safe"), "b");
+    drop((first, second));
+    eventually(PATIENCE, "there is room again", || model(&client.post(CHAT, &to("safe", "hi")), "safe") == "a");
+}
+
+#[test]
 fn copies_are_made_and_nobody_sees_it() {
     let fleet = Fleet::start(plan());
     let client = fleet.client();
