@@ -173,6 +173,15 @@ impl<R: Reply> Answer<R> {
         self.meter.words()
     }
 
+    /// Why the replica of the first choice that has one was picked, where the request asks for it.
+    pub fn picked(&self) -> Option<&str> {
+        let started = self.arrived.iter().filter_map(|(source, event)| match &event.event {
+            Some(Event::Started(started)) if !started.picked.is_empty() => Some((source.choice, &*started.picked)),
+            _ => None,
+        });
+        started.min_by_key(|(choice, _)| *choice).map(|(_, picked)| picked)
+    }
+
     /// The whole answer.
     ///
     /// # Errors

@@ -27,11 +27,15 @@ use tokio::{
 use tonic::transport::Endpoint;
 use tracing::{debug, info};
 
-pub use self::prompting::{Formats, Template};
 use self::{prompting::Prompting, wants::Wants};
+pub use self::{
+    prompting::{Formats, Template},
+    routes::{Route, Routed},
+};
 use crate::{error::ApiError, prices::Prices};
 
 mod prompting;
+mod routes;
 mod wants;
 
 /// How much of an unknown name is repeated to the client, in characters.
@@ -39,6 +43,10 @@ const SHOWN_NAME: usize = 200;
 
 /// Before a router is asked for its catalogue again.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1), Duration::from_secs(5));
+
+/// For how long routes pass over a model that had no room.
+const LEAST_CROWDED: Duration = Duration::from_secs(1);
+const MOST_CROWDED: Duration = Duration::from_secs(10);
 
 /// The name of the condition that the edge's readiness waits for.
 const RECEIVED: &str = "catalogue received";
@@ -73,6 +81,7 @@ const ASKED_EVERY: Duration = Duration::from_secs(10);
 struct Models {
     by_id: BTreeMap<String, Arc<Model>>,
     by_alias: HashMap<String, Arc<Model>>,
+    routes: BTreeMap<String, Arc<Route>>,
 }
 
 /// The catalogue, kept up to date. The last one known stays when the routers are away.
@@ -86,6 +95,8 @@ pub struct Catalog {
     /// How long a model is waited for that is brought about.
     load_time: Duration,
     changed: watch::Sender<()>,
+    /// Models that had no room, and until when routes pass them over. No more than there are models.
+    crowded: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
 impl Catalog {
@@ -105,6 +116,7 @@ impl Catalog {
             wants,
             load_time,
             changed: watch::Sender::new(()),
+            crowded: Arc::default(),
         };
         running.ready.set(RECEIVED, false);
         for (index, router) in endpoints.into_iter().enumerate() {
@@ -130,26 +142,69 @@ impl Catalog {
         model.cloned().ok_or_else(|| ApiError::UnknownModel(name.chars().take(SHOWN_NAME).collect()))
     }
 
-    /// The model that `name` stands for, if it writes text.
+    /// The model that a request for `name` is for, if it writes text. Of those of a route it is the one that `key` is for, or
+    /// its first fallback of which a replica is ready, and has room as far as is known.
     ///
     /// # Errors
     /// No such model, it does not generate, or it cannot be prompted.
-    pub async fn generating(&self, name: &str) -> Result<Arc<Model>, ApiError> {
-        let model = self.known(name).await?;
-        if model.told.capabilities.is_some_and(|capabilities| !capabilities.generate) {
-            return Err(ApiError::CannotGenerate);
+    pub async fn generating(&self, name: &str, key: &str) -> Result<Routed, ApiError> {
+        let Some(route) = self.route(name) else {
+            return generates(self.known(name).await?).map(Routed::to);
+        };
+        if let Some(model) = self.of_route(&route, key) {
+            return Ok(Routed { model, route: Some(route) });
         }
-        if let Some(why) = model.prompting.broken() {
-            return Err(ApiError::BrokenTemplate(why.to_owned()));
-        }
-        Ok(model)
+        let first = route.order(key).next().ok_or_else(|| ApiError::UnknownModel(name.to_owned()))?;
+        let model = generates(self.known(first).await?)?;
+        Ok(Routed { model, route: Some(route) })
     }
 
-    /// The model that `name` stands for, if it embeds.
+    /// The first model of a route that is served and has room, or else the first that is served.
+    fn of_route(&self, route: &Route, key: &str) -> Option<Arc<Model>> {
+        let now = Instant::now();
+        let served = |id: &str| self.serves.iter().any(|serves| serves.load().contains(id));
+        let has_room = |id: &str| self.crowded.lock().get(id).is_none_or(|until| now >= *until);
+        let able = |id: &str| {
+            let model = self.model(id).ok().filter(|model| model.told.capabilities.is_some() && served(id))?;
+            generates(model).ok()
+        };
+        let with_room = route.order(key).filter(|id| has_room(id)).find_map(able);
+        with_room.or_else(|| route.order(key).find_map(able))
+    }
+
+    /// A request of this model was not answered: where the model had no room, routes pass it over for as long as a client
+    /// is told to wait.
+    pub fn note_refusal(&self, model: &str, error: &ApiError) {
+        if let ApiError::Upstream(failed) = error
+            && failed.code() == ErrorCode::Overloaded
+        {
+            let wait = Duration::from_millis(failed.retry_after_ms).clamp(LEAST_CROWDED, MOST_CROWDED);
+            self.crowded.lock().insert(model.to_owned(), Instant::now() + wait);
+        }
+    }
+
+    fn route(&self, name: &str) -> Option<Arc<Route>> {
+        self.models.load().as_ref()?.routes.get(name).cloned()
+    }
+
+    /// What `name` stands for, to be shown: of a route any of its models.
+    ///
+    /// # Errors
+    /// No such name, or no catalogue yet.
+    pub fn shown(&self, name: &str) -> Result<Routed, ApiError> {
+        let models = self.models.load();
+        let routed = models.as_ref().and_then(|models| models.shown(models.routes.get(name)?));
+        routed.map_or_else(|| self.model(name).map(Routed::to), Ok)
+    }
+
+    /// The model that `name` stands for, if it embeds. Vectors of different models cannot be compared: no route leads there.
     ///
     /// # Errors
     /// No such model, or it does not embed.
     pub async fn embedding(&self, name: &str) -> Result<Arc<Model>, ApiError> {
+        if self.route(name).is_some() {
+            return Err(ApiError::CannotEmbed);
+        }
         let model = self.known(name).await?;
         if model.told.capabilities.is_some_and(|capabilities| !capabilities.embed) {
             return Err(ApiError::CannotEmbed);
@@ -178,16 +233,18 @@ impl Catalog {
         }
     }
 
-    /// All names with their models: ids first, then aliases.
+    /// All names with their models: ids first, then aliases, then routes.
     ///
     /// # Errors
     /// No catalogue yet.
-    pub fn all(&self) -> Result<Vec<(String, Arc<Model>)>, ApiError> {
+    pub fn all(&self) -> Result<Vec<(String, Routed)>, ApiError> {
         let models = self.models.load();
         let models = models.as_ref().ok_or(ApiError::NoRouter)?;
         let mut aliases: Vec<_> = models.by_alias.iter().collect();
         aliases.sort_by_key(|(alias, _)| *alias);
-        Ok(models.by_id.iter().chain(aliases).map(|(name, model)| (name.clone(), model.clone())).collect())
+        let plain = models.by_id.iter().chain(aliases).map(|(name, model)| (name, Some(Routed::to(model.clone()))));
+        let routes = models.routes.iter().map(|(name, route)| (name, models.shown(route)));
+        Ok(plain.chain(routes).filter_map(|(name, routed)| Some((name.clone(), routed?))).collect())
     }
 
     /// For people: which models are not ready, and why. Empty when all are.
@@ -210,10 +267,30 @@ impl Catalog {
             }
             models.by_id.insert(model.id.clone(), model);
         }
+        models.routes =
+            snapshot.routes.into_iter().map(|told| (told.name.clone(), Arc::new(Route::new(told)))).collect();
         info!(models = models.by_id.len(), "catalogue received");
         self.models.store(Some(Arc::new(models)));
         self.changed.send_replace(());
     }
+}
+
+impl Models {
+    fn shown(&self, route: &Arc<Route>) -> Option<Routed> {
+        let model = self.by_id.get(route.order("").next()?)?;
+        Some(Routed { model: model.clone(), route: Some(route.clone()) })
+    }
+}
+
+/// The model, if it writes text.
+fn generates(model: Arc<Model>) -> Result<Arc<Model>, ApiError> {
+    if model.told.capabilities.is_some_and(|capabilities| !capabilities.generate) {
+        return Err(ApiError::CannotGenerate);
+    }
+    if let Some(why) = model.prompting.broken() {
+        return Err(ApiError::BrokenTemplate(why.to_owned()));
+    }
+    Ok(model)
 }
 
 impl Model {
@@ -322,6 +399,7 @@ mod tests {
             wants: Wants::default(),
             load_time: Duration::ZERO,
             changed: watch::Sender::new(()),
+            crowded: Arc::default(),
         }
     }
 
@@ -338,24 +416,43 @@ mod tests {
     #[tokio::test]
     async fn a_model_with_a_broken_template_is_not_ready() {
         let catalog = catalog();
-        catalog.replace(CatalogSnapshot { models: vec![ready("fine\n{% if %}")] });
+        catalog.replace(CatalogSnapshot { models: vec![ready("fine\n{% if %}")], ..CatalogSnapshot::default() });
         let [waits_for] = &catalog.waits_for()[..] else { panic!("one model") };
         assert!(waits_for.starts_with("m: ") && waits_for.contains("line 2"), "{waits_for}");
-        assert!(matches!(catalog.generating("m").await, Err(ApiError::BrokenTemplate(_))));
-        catalog.replace(CatalogSnapshot { models: vec![ready("fine")] });
+        assert!(matches!(catalog.generating("m", "").await, Err(ApiError::BrokenTemplate(_))));
+        catalog.replace(CatalogSnapshot { models: vec![ready("fine")], ..CatalogSnapshot::default() });
         assert!(catalog.waits_for().is_empty());
-        assert!(catalog.generating("m").await.is_ok());
+        assert!(catalog.generating("m", "").await.is_ok());
     }
 
     #[test]
     fn a_template_is_compiled_once() {
         let catalog = catalog();
-        catalog.replace(CatalogSnapshot { models: vec![ready("a")] });
+        catalog.replace(CatalogSnapshot { models: vec![ready("a")], ..CatalogSnapshot::default() });
         let first = catalog.model("m").unwrap();
         let busier = v1::Model { ready_replicas: 2, ..ready("a") };
-        catalog.replace(CatalogSnapshot { models: vec![busier] });
+        catalog.replace(CatalogSnapshot { models: vec![busier], ..CatalogSnapshot::default() });
         assert!(Arc::ptr_eq(&first.prompting, &catalog.model("m").unwrap().prompting));
-        catalog.replace(CatalogSnapshot { models: vec![ready("b")] });
+        catalog.replace(CatalogSnapshot { models: vec![ready("b")], ..CatalogSnapshot::default() });
         assert!(!Arc::ptr_eq(&first.prompting, &catalog.model("m").unwrap().prompting));
+    }
+
+    #[tokio::test]
+    async fn a_route_is_allowed_by_its_name_or_by_all_its_models() {
+        let model = |id: &str| v1::Model { id: id.to_owned(), ..ready("fine") };
+        let share = |model: &str| v1::Share { model: model.to_owned(), weight: 1 };
+        let route = v1::Route { name: "r".to_owned(), split: vec![share("a"), share("b")], ..v1::Route::default() };
+        let catalog = catalog();
+        catalog.replace(CatalogSnapshot { models: vec![model("a"), model("b")], routes: vec![route] });
+        for key in ["1", "2", "3", "4", "5"] {
+            let routed = catalog.generating("r", key).await.unwrap();
+            let allowed = |names: &[&str]| routed.allows(|name| names.contains(&name));
+            assert!(allowed(&["r"]) && allowed(&["a", "b"]));
+            assert!(!allowed(&["a"]) && !allowed(&["b"]) && !allowed(&[]), "whichever was drawn");
+        }
+        assert!(catalog.generating("a", "1").await.unwrap().allows(|name| name == "a"));
+        let names: Vec<_> = catalog.all().unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["a", "b", "r"]);
+        assert!(matches!(catalog.embedding("r").await, Err(ApiError::CannotEmbed)));
     }
 }

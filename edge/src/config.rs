@@ -56,6 +56,9 @@ pub struct Config {
     /// How requests with an `Idempotency-Key` are treated.
     #[serde(default)]
     pub idempotency: IdempotencyConfig,
+    /// What tenants never share.
+    #[serde(default)]
+    pub isolation: Isolation,
     /// What one request and all of them may take.
     #[serde(default)]
     pub limits: Limits,
@@ -125,6 +128,22 @@ impl Config {
             Some((field, _)) => Err(InvalidConfig::Zero(field)),
             None => Ok(()),
         }
+    }
+}
+
+/// What tenants never share. Keys of no tenant are one tenant.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Isolation {
+    /// Engines read a prompt anew of which another tenant's request had them read the beginning: how long an answer takes
+    /// would tell that it had. Where all tenants trust one another, without it they have the first token of prompts with a
+    /// common beginning sooner.
+    pub prefix_cache: bool,
+}
+
+impl Default for Isolation {
+    fn default() -> Self {
+        Self { prefix_cache: true }
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Shared<'a> {
     pub request_id: &'a str,
     pub model: &'a str,
     pub sampling: &'a Sampling,
+    /// What its prompts are kept apart by in caches.
+    pub cache_salt: Option<String>,
     pub reading: &'a Reading,
     pub top_logprobs: Option<u8>,
     /// The engine tells the prompt as it reads it.
@@ -44,6 +46,7 @@ impl Shared<'_> {
     /// The generation of one choice, which is the given candidate for its prompt.
     pub fn generation(&self, choice: u32, candidate: u32, prompt: Prompt) -> GenerateRequest {
         let mut sampling = sampling(self.sampling, self.reading);
+        sampling.cache_salt.clone_from(&self.cache_salt);
         // Choices of one prompt must differ, and differ the same way each time.
         sampling.seed = sampling.seed.map(|seed| seed.wrapping_add(i64::from(candidate)));
         GenerateRequest {
@@ -88,7 +91,7 @@ fn sampling(asked: &Sampling, reading: &Reading) -> v1::Sampling {
         logit_bias: asked.logit_bias.iter().map(|(&id, &bias)| (id, bias)).collect::<HashMap<_, _>>(),
         skip_special_tokens: asked.skip_special_tokens,
         priority: asked.priority,
-        cache_salt: asked.cache_salt.clone(),
+        cache_salt: None,
         include_stop: asked.include_stop,
         shown_tokens: reading.marks.iter().map(|&token| token.to_owned()).collect(),
         stop_is_cut_by_caller: reading.stops == Stops::Edge && !asked.include_stop,

@@ -9,11 +9,13 @@ mod best_of;
 pub mod catalog;
 mod choice;
 pub mod config;
+mod context;
 mod error;
 mod generations;
 mod http;
 pub mod idempotency;
 mod metrics;
+mod mirror;
 mod prices;
 mod prompt;
 mod reading;
@@ -29,7 +31,6 @@ mod work;
 
 use std::{net::SocketAddr, ops::Deref, sync::Arc};
 
-use cloudach_proto::v1::RequestContext;
 use cloudach_service::{
     admin::{self as admin_port, AdminError},
     grpc::GrpcError,
@@ -41,7 +42,6 @@ use tokio::net::TcpListener;
 use crate::{
     access::{
         admission::Admission,
-        caller::Caller,
         jwt::issuers::{IssuerError, Issuers},
         keys::ConfiguredKeys,
         known::KnownKeys,
@@ -51,12 +51,10 @@ use crate::{
     admin::Admin,
     catalog::Catalog,
     config::{Config, InvalidConfig},
-    http::{
-        accept::{self, ListenError},
-        arrival::Arrival,
-    },
+    http::accept::{self, ListenError},
     idempotency::Idempotency,
     metrics::Metrics,
+    mirror::Mirrors,
     store::{Store, StoreError},
     upstream::Upstream,
     usage::{keeper::Keeper, spool::SpoolError},
@@ -99,6 +97,7 @@ pub struct Parts {
     idempotency: Idempotency,
     admission: Admission,
     catalog: Catalog,
+    mirrors: Mirrors,
     upstream: Upstream,
     metrics: Metrics,
     work: Work,
@@ -111,19 +110,6 @@ impl Deref for Edge {
 
     fn deref(&self) -> &Parts {
         &self.0
-    }
-}
-
-impl Edge {
-    /// What travels with a request to the engine.
-    fn context(&self, arrival: &Arrival, caller: &Caller) -> RequestContext {
-        RequestContext {
-            traceparent: arrival.traceparent.clone(),
-            tracestate: arrival.tracestate.clone(),
-            tenant: caller.tenant.clone(),
-            timeout_ms: u64::try_from(self.config.limits.request_time.as_millis()).unwrap_or(u64::MAX),
-            ..RequestContext::default()
-        }
     }
 }
 
@@ -190,6 +176,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
         idempotency,
         admission: Admission::new(config.limits.requests),
         catalog,
+        mirrors: Mirrors::new(metrics.mirrors.clone()),
         upstream,
         metrics,
         work: Work::new(running.background.clone()),

@@ -66,6 +66,40 @@ pub struct Metrics {
     pub idempotency: IdempotencyMetrics,
     pub issuers: IssuerMetrics,
     pub tokens: TokenMetrics,
+    pub mirrors: MirrorMetrics,
+}
+
+/// What becomes of a copy of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Mirrored {
+    Served,
+    Failed,
+    /// It was not made: too many ran.
+    Dropped,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MirrorLabels {
+    /// That was asked as well.
+    model: String,
+    outcome: Mirrored,
+}
+
+/// What becomes of copies of requests.
+#[derive(Debug, Clone, Default)]
+pub struct MirrorMetrics(Family<MirrorLabels, Counter>);
+
+impl MirrorMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("mirrored", "Copies of requests, by what became of them", metrics.0.clone());
+        metrics
+    }
+
+    /// Counts one.
+    pub fn count(&self, model: &str, outcome: Mirrored) {
+        self.0.get_or_create(&MirrorLabels { model: model.to_owned(), outcome }).inc();
+    }
 }
 
 /// What becomes of requests with an idempotency key, and of their answers.
@@ -317,6 +351,7 @@ impl Metrics {
             idempotency: IdempotencyMetrics::register(&mut registry),
             issuers: IssuerMetrics::register(&mut registry),
             tokens: TokenMetrics::register(&mut registry),
+            mirrors: MirrorMetrics::register(&mut registry),
             requests: Family::default(),
             prompt_tokens: Family::default(),
             completion_tokens: Family::default(),

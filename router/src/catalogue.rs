@@ -3,19 +3,29 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
+    time::Duration,
 };
 
 use cloudach_proto::v1::{self, EngineCounts, TokenCounting, token_counting};
 use cloudach_service::config::{self, ConfigError};
 use serde::Deserialize;
 
-use crate::{config::Source, pick::Policy, placement::spec::Spec};
+use crate::{
+    config::Source,
+    pick::Policy,
+    placement::spec::Spec,
+    routes::{self, Route, RouteError},
+};
 
 /// The models, by the name that clients use.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalogue {
+    #[serde(default)]
     pub models: BTreeMap<String, Entry>,
+    /// Names that stand for several models.
+    #[serde(default)]
+    pub routes: BTreeMap<String, Route>,
 }
 
 /// What is said of one model.
@@ -52,6 +62,9 @@ pub struct Entry {
     pub max_concurrent: Option<u32>,
     /// How and where it is loaded. Absent: nowhere; it is served by the sidecars that have it as their own.
     pub placement: Option<Spec>,
+    /// The longest that a request may take, where that is less than the edge's `limits.request_time`. Absent: as there.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Option<Duration>,
 }
 
 /// What a million tokens cost, in US dollars.
@@ -132,10 +145,12 @@ pub enum CatalogueError {
     Config(#[from] ConfigError),
     #[error("the name `{name}` stands for both `{first}` and `{second}`; a name stands for one model")]
     NameTaken { name: String, first: String, second: String },
-    #[error("a model has an empty name or alias")]
+    #[error("a model or a route has an empty name or alias")]
     EmptyName,
     #[error("the placement of `{model}` makes no sense: {problem}")]
     Placement { model: String, problem: &'static str },
+    #[error(transparent)]
+    Route(#[from] RouteError),
 }
 
 /// A catalogue whose names are known to be unique.
@@ -143,6 +158,7 @@ pub enum CatalogueError {
 pub struct Names {
     models: BTreeMap<String, Entry>,
     by_name: HashMap<String, String>,
+    routes: BTreeMap<String, Route>,
 }
 
 impl Names {
@@ -199,7 +215,17 @@ impl Names {
                 }
             }
         }
-        Ok(Self { models, by_name })
+        for name in catalogue.routes.keys() {
+            if name.is_empty() {
+                return Err(CatalogueError::EmptyName);
+            }
+            if let Some(first) = by_name.get(name) {
+                let (first, second) = (first.clone(), format!("the route {name}"));
+                return Err(CatalogueError::NameTaken { name: name.clone(), first, second });
+            }
+        }
+        routes::check(&catalogue.routes, &models)?;
+        Ok(Self { models, by_name, routes: catalogue.routes })
     }
 
     /// The model that `name`, an id or an alias, stands for.
@@ -210,6 +236,11 @@ impl Names {
     /// What is said of a model, by its id.
     pub fn entry(&self, model: &str) -> Option<&Entry> {
         self.models.get(model)
+    }
+
+    /// All names that stand for several models.
+    pub fn routes(&self) -> impl Iterator<Item = (&str, &Route)> {
+        self.routes.iter().map(|(name, route)| (name.as_str(), route))
     }
 
     /// All models, by id.

@@ -75,6 +75,8 @@ pub struct Relay {
     /// How long such an answer waits for another replica when none is ready.
     #[serde(with = "humantime_serde")]
     pub resume_within: Duration,
+    /// When a replica that fails is left out.
+    pub eject: Eject,
     /// The longest a request may take when its caller set no deadline.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
@@ -148,7 +150,28 @@ impl Default for Relay {
             losses: 2,
             resume: true,
             resume_within: Duration::from_secs(30),
+            eject: Eject::default(),
             timeout: Duration::from_secs(60 * 60),
         }
+    }
+}
+
+/// When a replica that fails is left out: never more than half of a model's, and never the last one.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Eject {
+    /// So many failures in a row, or far more of its requests than of the others'. 0: none is ever left out.
+    pub failures: u32,
+    /// For how long at first; each time that it fails again, for twice as long. Then one request tries it.
+    #[serde(with = "humantime_serde")]
+    pub base: Duration,
+    /// The longest for which it is left out.
+    #[serde(with = "humantime_serde")]
+    pub most: Duration,
+}
+
+impl Default for Eject {
+    fn default() -> Self {
+        Self { failures: 5, base: Duration::from_secs(10), most: Duration::from_secs(5 * 60) }
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tonic::Status;
 
 use crate::{
-    pick::prefix::Read,
+    pick::{health::Health, prefix::Read},
     placement::{course::Seen, situation::Gpu},
 };
 
@@ -41,6 +41,8 @@ pub struct Replica {
     in_flight: AtomicU32,
     /// What it has read.
     pub read: Read,
+    /// How it does.
+    pub health: Mutex<Health>,
 }
 
 impl Replica {
@@ -55,6 +57,7 @@ impl Replica {
             load: Mutex::default(),
             in_flight: AtomicU32::new(0),
             read: Read::default(),
+            health: Mutex::default(),
         }
     }
 
@@ -223,6 +226,11 @@ impl Fleet {
             capabilities.set_schema_words(SchemaWords::LlamaCpp);
         }
         known
+    }
+
+    /// How many replicas are left out because they fail.
+    pub fn ejected(&self) -> usize {
+        self.replicas.lock().values().filter(|replica| replica.health.lock().is_out()).count()
     }
 
     /// For people: why no replica of `model` is ready.

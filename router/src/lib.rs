@@ -8,11 +8,13 @@ pub mod catalogue;
 pub mod config;
 mod fleet;
 mod metrics;
+mod outliers;
 mod pick;
 mod picker;
 mod placement;
 mod queue;
 mod relay;
+pub mod routes;
 mod watch;
 
 use std::sync::Arc;
@@ -66,10 +68,11 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
     let names = Names::load(&config.catalogue)?;
     let fleet = Arc::new(Fleet::default());
     // Without randomness prompts can be made that are taken for one another: a worse pick, and no more.
-    let picker = Arc::new(Picker::new(names.clone(), fleet.clone(), getrandom::u64().unwrap_or_default()));
+    let picker =
+        Arc::new(Picker::new(names.clone(), fleet.clone(), getrandom::u64().unwrap_or_default(), config.relay.eject));
     let models = names.models().map(|(model, _)| model);
     let queues = Arc::new(Queues::new(models, picker.clone(), config.queue));
-    let (metrics, registry) = Metrics::new(fleet.clone(), queues.clone());
+    let (metrics, registry) = Metrics::new(fleet.clone(), queues.clone(), picker.outliers());
     let running = Running::default();
     let leader = Leader::of(&config.placement)?;
     let rules = config.placement.rules();

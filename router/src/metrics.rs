@@ -15,7 +15,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{fleet::Fleet, queue::Queues};
+use crate::{fleet::Fleet, outliers::Outliers, queue::Queues};
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -51,7 +51,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// The metrics, and the registry that shows them together with the fleet's figures.
-    pub fn new(fleet: Arc<Fleet>, queues: Arc<Queues>) -> (Self, Registry) {
+    pub fn new(fleet: Arc<Fleet>, queues: Arc<Queues>, outliers: &Outliers) -> (Self, Registry) {
         let metrics = Self::default();
         let mut registry = Registry::with_prefix("cloudach_router");
         registry.register("requests", "Requests that ended, by outcome", metrics.requests.clone());
@@ -75,6 +75,7 @@ impl Metrics {
             "Commands that sidecars refused or did not answer",
             metrics.commands_failed.clone(),
         );
+        registry.register("ejections", "Replicas left out because they failed", outliers.ejections.clone());
         registry.register_collector(Box::new(Now { fleet, queues, open: metrics.open.clone() }));
         (metrics, registry)
     }
@@ -142,10 +143,11 @@ impl fmt::Debug for Now {
 
 impl Collector for Now {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let figures: [(&str, &str, u64); 4] = [
+        let figures: [(&str, &str, u64); 5] = [
             ("requests_open", "Requests on their way through this router", self.open.load(Ordering::Relaxed)),
             ("requests_waiting", "Requests that wait until a replica has room", self.queues.waiting() as u64),
             ("replicas_attached", "Replicas that are attached", self.fleet.attached() as u64),
+            ("replicas_ejected", "Replicas left out now because they fail", self.fleet.ejected() as u64),
             ("replicas_ready", "Replicas that serve a model now", self.fleet.all_ready() as u64),
         ];
         for (name, help, value) in figures {

@@ -6,11 +6,14 @@ use std::sync::{
 };
 
 use cloudach_proto::v1::{GenerateRequest, Priority, TokenUsage};
+use tokio::time::Instant;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::{
     catalogue::Names,
+    config::Eject,
     fleet::{Fleet, Replica},
+    outliers::{Outliers, Trial},
     pick::{self, Ask, Candidate, Policy, Why, prefix::Blocks},
     queue::Class,
 };
@@ -55,6 +58,7 @@ pub struct Picker {
     turn: AtomicUsize,
     /// Of the hashes of prompts.
     seed: u64,
+    outliers: Arc<Outliers>,
 }
 
 /// A place at a replica, taken until this is dropped.
@@ -63,6 +67,8 @@ pub struct Placed {
     pub replica: Arc<Replica>,
     pub why: Why,
     fleet: Arc<Fleet>,
+    /// Tells how the replica did.
+    trial: Trial,
 }
 
 impl Drop for Placed {
@@ -75,16 +81,30 @@ impl Drop for Placed {
 impl Placed {
     /// The replica has answered, and says what it used.
     pub fn learn(&self, usage: Option<&TokenUsage>) {
+        self.trial.succeeded();
         if let Some(usage) = usage {
             self.replica.read.learn(self.why.cached_tokens, usage.cached_tokens);
         }
     }
 }
 
+impl Placed {
+    /// The request failed there, and it was the replica that did.
+    pub fn lost(&self) {
+        self.trial.failed();
+    }
+}
+
 impl Picker {
     /// Over these models and replicas. `seed` is this process's own.
-    pub fn new(names: Names, fleet: Arc<Fleet>, seed: u64) -> Self {
-        Self { names, fleet, turn: AtomicUsize::new(0), seed }
+    pub fn new(names: Names, fleet: Arc<Fleet>, seed: u64, eject: Eject) -> Self {
+        let outliers = Arc::new(Outliers::new(fleet.clone(), eject));
+        Self { names, fleet, turn: AtomicUsize::new(0), seed, outliers }
+    }
+
+    /// Counts those that were left out.
+    pub fn outliers(&self) -> &Outliers {
+        &self.outliers
     }
 
     /// What a request wants. Its model is a name of the catalogue.
@@ -109,13 +129,21 @@ impl Picker {
 
     /// A place where the request need not wait.
     pub fn with_room(&self, wanted: &Wanted) -> Option<Placed> {
-        self.pick(wanted, |replica| self.has_room(replica, &wanted.model))
+        let now = Instant::now();
+        let well = |replica: &Arc<Replica>| replica.health.lock().takes(now);
+        // Who is left out takes nothing, however long the queue is, while others are there.
+        let some_are = self.fleet.ready(&wanted.model).iter().any(well);
+        self.pick(wanted, |replica| (well(replica) || !some_are) && self.has_room(replica, &wanted.model))
     }
 
     /// A place at one of the replicas that `may` be asked, with room or without.
     pub fn pick(&self, wanted: &Wanted, may: impl Fn(&Arc<Replica>) -> bool) -> Option<Placed> {
         let ready = self.fleet.ready(&wanted.model);
-        let open: Vec<&Arc<Replica>> = ready.iter().filter(|replica| may(replica)).collect();
+        let (now, mut open) = (Instant::now(), ready.iter().filter(|replica| may(replica)).collect::<Vec<_>>());
+        // Better one that fails than none.
+        if open.iter().any(|replica| replica.health.lock().takes(now)) {
+            open.retain(|replica| replica.health.lock().takes(now));
+        }
         let policy = match self.names.entry(&wanted.model).map(|entry| entry.policy).unwrap_or_default() {
             Policy::Session if wanted.session.is_none() => Policy::Prefix,
             policy => policy,
@@ -133,7 +161,8 @@ impl Picker {
         if policy == Policy::Prefix {
             replica.read.note(&wanted.blocks);
         }
-        Some(Placed { replica, why: choice.why, fleet: self.fleet.clone() })
+        let trial = Trial::begin(self.outliers.clone(), replica.clone(), &wanted.model);
+        Some(Placed { replica, why: choice.why, fleet: self.fleet.clone(), trial })
     }
 
     /// Waits until there may be more room than before.

@@ -114,6 +114,9 @@ impl Generate for Relay {
                     }
                     yield event;
                 };
+                if attempts::is_loss(failed.code()) {
+                    placed.lost();
+                }
                 // First, so that the replica is free of it.
                 drop(events);
                 if failed.retryable && let Some(finished) = passed.end(&request) {

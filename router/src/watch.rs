@@ -16,6 +16,7 @@ use crate::{
     catalogue::{Entry, Names},
     fleet::Fleet,
     placement::conduct::Placement,
+    routes,
 };
 
 /// Changes within this time share a snapshot: a fleet that starts changes many times at once.
@@ -66,7 +67,10 @@ impl Catalog for Watch {
 
 fn snapshot(names: &Names, fleet: &Fleet, placement: &Placement) -> CatalogSnapshot {
     let model = |(id, entry)| Model { comes_when_asked: placement.brings(id, fleet), ..model(id, entry, fleet) };
-    CatalogSnapshot { models: names.models().map(model).collect() }
+    CatalogSnapshot {
+        models: names.models().map(model).collect(),
+        routes: names.routes().map(|(name, route)| routes::told(name, route)).collect(),
+    }
 }
 
 fn model(id: &str, entry: &Entry, fleet: &Fleet) -> Model {
@@ -101,6 +105,7 @@ fn model(id: &str, entry: &Entry, fleet: &Fleet) -> Model {
         chat_template_is_catalogues: entry.chat_template.is_some(),
         prices: entry.prices.as_ref().map(Into::into),
         comes_when_asked: false,
+        timeout_ms: entry.timeout.map_or(0, routes::millis),
         waits_for: if ready == 0 { fleet.why_not_ready(id) } else { String::new() },
     }
 }

@@ -65,6 +65,11 @@ impl Config {
             ("engine.command", self.managed.is_some() && !self.engine.takes_source(), "has no word with `{source}`"),
             ("replica", self.replica.as_ref().is_some_and(String::is_empty), "is empty; leave it out"),
             ("engine.command", self.engine.command.as_ref().is_some_and(Vec::is_empty), "is empty; leave it out"),
+            (
+                "engine.priority",
+                self.engine.priority && self.engine.dialect != Dialect::Vllm,
+                "is for vLLM; other engines have no priorities",
+            ),
             ("limits.max_requests", self.limits.max_requests == 0, "lets no request in"),
             ("limits.max_event", self.limits.max_event < 4096, "is too small for an engine's events"),
             ("limits.first_token_timeout", self.limits.first_token_timeout.is_zero(), "leaves no time"),
@@ -148,6 +153,10 @@ pub struct EngineConfig {
     /// Used instead of the model's own.
     #[serde(default)]
     pub eos_token: Option<String>,
+    /// The engine is vLLM and runs with `--scheduling-policy priority`: it works on requests by their class first, and within
+    /// a class by what clients send as `priority`. Without, what clients send is handed on as it is.
+    #[serde(default)]
+    pub priority: bool,
 }
 
 impl EngineConfig {
@@ -164,6 +173,7 @@ impl EngineConfig {
             chat_template_file: None,
             bos_token: None,
             eos_token: None,
+            priority: false,
         }
     }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-/// Limits, budgets and models.
+/// Limits, budgets, urgency and models.
 #[derive(Debug, Args)]
 pub struct Allowance {
     #[arg(long, value_name = "N")]
@@ -24,6 +24,10 @@ pub struct Allowance {
     /// US dollars a month; what would pass them is refused.
     #[arg(long, value_name = "USD")]
     budget_per_month: Option<f64>,
+    /// How urgent requests are among others that wait for the same model. [default: a tenant's is normal, a key's is its
+    /// tenant's]
+    #[arg(long, value_name = "CLASS", value_parser = ["high", "normal", "low"])]
+    priority: Option<String>,
     /// A model that may be asked for, by its id in the catalogue. Repeat it for several. [default: all]
     #[arg(long = "model", value_name = "ID")]
     models: Vec<String>,
@@ -49,6 +53,9 @@ impl Allowance {
             if !value.is_empty() {
                 fields.insert(name.to_owned(), value.into());
             }
+        }
+        if let Some(priority) = &self.priority {
+            fields.insert("priority".to_owned(), priority.clone().into());
         }
         if !self.models.is_empty() {
             fields.insert("models".to_owned(), json!(self.models));

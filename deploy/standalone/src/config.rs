@@ -8,14 +8,14 @@ use std::{
 use cloudach_edge::{
     access::{jwt::config::IssuerConfig, keys::KeyConfig},
     admin::AdminApi,
-    config::{Limits, Links, Stream},
+    config::{Isolation, Limits, Links, Stream},
     idempotency::config::IdempotencyConfig,
     store::config::StoreConfig,
     usage::config::UsageConfig,
 };
 use cloudach_router::{
     catalogue::Catalogue,
-    config::{Relay, Source},
+    config::{Placement, Queue, Relay, Source},
 };
 use cloudach_service::{address::Address, stop::Drain};
 use cloudach_sidecar::config::EngineConfig;
@@ -62,6 +62,9 @@ pub struct Config {
     pub idempotency: IdempotencyConfig,
     /// See the edge's configuration.
     #[serde(default)]
+    pub isolation: Isolation,
+    /// See the edge's configuration.
+    #[serde(default)]
     pub limits: Limits,
     /// See the edge's configuration.
     #[serde(default)]
@@ -76,10 +79,10 @@ pub struct Config {
     pub relay: Relay,
     /// See the router's configuration.
     #[serde(default)]
-    pub queue: cloudach_router::config::Queue,
+    pub queue: Queue,
     /// See the router's configuration.
     #[serde(default)]
-    pub placement: cloudach_router::config::Placement,
+    pub placement: Placement,
     /// How the process stops.
     #[serde(default)]
     pub drain: Drain,
@@ -160,6 +163,7 @@ impl Config {
                 trusted_proxies: self.trusted_proxies,
                 usage: self.usage,
                 idempotency: self.idempotency,
+                isolation: self.isolation,
                 limits: self.limits,
                 links: self.links,
                 stream: self.stream,

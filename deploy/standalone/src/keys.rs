@@ -145,10 +145,12 @@ fn list(admin: &AdminAt, tenant: Option<&str>, json: bool) -> Result<(), AdminEr
         if json {
             let _ = writeln!(stdout(), "{key}");
         }
-        rows.push(["id", "name", "tenant", "hint", "status"].map(|field| table::text(&key[field]).to_owned()));
+        rows.push(
+            ["id", "name", "tenant", "hint", "priority", "status"].map(|field| table::text(&key[field]).to_owned()),
+        );
     })?;
     if !json {
-        table::print(["ID", "NAME", "TENANT", "KEY", "STATUS"], &rows);
+        table::print(["ID", "NAME", "TENANT", "KEY", "PRIORITY", "STATUS"], &rows);
     }
     Ok(())
 }

@@ -103,10 +103,10 @@ fn list(admin: &AdminAt, json: bool) -> Result<(), AdminError> {
         if json {
             let _ = writeln!(stdout(), "{tenant}");
         }
-        rows.push(["id", "name"].map(|field| table::text(&tenant[field]).to_owned()));
+        rows.push(["id", "name", "priority"].map(|field| table::text(&tenant[field]).to_owned()));
     })?;
     if !json {
-        table::print(["ID", "NAME"], &rows);
+        table::print(["ID", "NAME", "PRIORITY"], &rows);
     }
     Ok(())
 }

@@ -11,7 +11,11 @@ use super::{
     limiter::Reservation,
     limits::{Amounts, Ask, Cost, Measure},
 };
-use crate::{Edge, catalog::Model, error::ApiError};
+use crate::{
+    Edge,
+    catalog::{Model, Routed},
+    error::ApiError,
+};
 
 /// The room for requests in progress.
 #[derive(Debug, Clone)]
@@ -47,16 +51,24 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// Whether what was asked for may be.
+    ///
+    /// # Errors
+    /// It is none of the key's models.
+    pub fn check_routed(&self, routed: &Routed) -> Result<(), ApiError> {
+        if routed.allows(|name| self.caller.may_use(name)) { Ok(()) } else { Err(self.not_allowed(routed.name())) }
+    }
+
     /// Whether this model may be asked for.
     ///
     /// # Errors
     /// It is none of the key's models.
     pub fn check(&self, model: &str) -> Result<(), ApiError> {
-        if self.caller.may_use(model) {
-            return Ok(());
-        }
-        let project = self.caller.project_name().to_owned();
-        Err(ApiError::ModelNotAllowed { project, model: model.to_owned() })
+        if self.caller.may_use(model) { Ok(()) } else { Err(self.not_allowed(model)) }
+    }
+
+    fn not_allowed(&self, model: &str) -> ApiError {
+        ApiError::ModelNotAllowed { project: self.caller.project_name().to_owned(), model: model.to_owned() }
     }
 
     /// Counts the request and reserves what it is taken to need, in every limit that it belongs to: one round trip.

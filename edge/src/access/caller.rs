@@ -17,6 +17,7 @@ use super::{
     account::Account,
     jwt::{self, issuers::NotLetIn},
     limits::{Budget, Limits, Scope},
+    priority::Priority,
 };
 use crate::{
     Edge,
@@ -42,6 +43,8 @@ pub struct Caller {
     pub project: HeaderValue,
     /// The operator has stopped this key or its tenant.
     pub suspended: bool,
+    /// How urgent its requests are.
+    pub priority: Priority,
     /// The models that may be asked for, by their names in the catalogue. None: all.
     pub models: Option<BTreeSet<String>>,
     /// Where its requests may come from. Empty: from anywhere.
@@ -73,6 +76,7 @@ impl Caller {
             project: HeaderValue::from_static("default"),
             tenant,
             suspended: false,
+            priority: Priority::default(),
             models: None,
             ip_ranges: Vec::new(),
             expires: None,

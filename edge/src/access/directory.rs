@@ -9,6 +9,7 @@ use super::{
     caller::{Allowance, Caller, label},
     keys::{DEFAULT_LIMITS, default_name},
     limits::{Budget, Limits},
+    priority::Priority,
 };
 use crate::store::{Fingerprint, Found};
 
@@ -39,6 +40,9 @@ pub struct KeyRecord {
     /// Refused with `insufficient_quota`.
     #[serde(default)]
     pub suspended: bool,
+    /// How urgent its requests are. None: as its tenant's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
     /// The models that may be asked for. None: all that the tenant may ask for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<BTreeSet<String>>,
@@ -75,6 +79,9 @@ pub struct TenantRecord {
     /// Refused with `insufficient_quota`.
     #[serde(default)]
     pub suspended: bool,
+    /// How urgent the requests of its keys are. None: normal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
     /// The models that its keys may ask for. None: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<BTreeSet<String>>,
@@ -118,11 +125,14 @@ pub fn caller(found: &Found, fingerprint: &Fingerprint, limits: Limits) -> Resul
         },
         ..Caller::new(key.id, key.name, key.tenant, Limits::default())
     };
-    Ok(Some(member(caller, tenant.as_ref())))
+    Ok(Some(member(caller, key.priority, tenant.as_ref())))
 }
 
-/// A caller with what their tenant says, however they were recognised. None: the store knows of no tenant.
-pub fn member(caller: Caller, tenant: Option<&TenantRecord>) -> Caller {
+/// A caller with what their tenant says, however they were recognised. A class of their own goes before the tenant's. None: the
+/// store knows of no tenant.
+pub fn member(caller: Caller, class: Option<Priority>, tenant: Option<&TenantRecord>) -> Caller {
+    let class = class.or(tenant.and_then(|tenant| tenant.priority)).unwrap_or_default();
+    let caller = Caller { priority: class, ..caller };
     let Some(tenant) = tenant else { return caller };
     let models = match (caller.models, &tenant.models) {
         (Some(own), Some(tenants)) => Some(own.intersection(tenants).cloned().collect()),
@@ -138,5 +148,26 @@ pub fn member(caller: Caller, tenant: Option<&TenantRecord>) -> Caller {
             budget: tenant.budget,
         }),
         ..caller
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_key_has_its_own_class_or_its_tenants() {
+        let class = |own: Option<&str>, tenants: Option<&str>| {
+            let key = json!({ "id": "k", "name": "k", "tenant": "t", "hint": "", "fingerprint": "f", "created": 0, "priority": own });
+            let tenant = json!({ "id": "t", "name": "t", "created": 0, "priority": tenants });
+            let found = Found { key: key.to_string(), tenant: Some(tenant.to_string()) };
+            caller(&found, &Fingerprint("f".to_owned()), Limits::default()).unwrap().unwrap().priority
+        };
+        assert_eq!(class(None, None), Priority::Normal);
+        assert_eq!(class(None, Some("low")), Priority::Low);
+        assert_eq!(class(Some("high"), Some("low")), Priority::High);
+        assert_eq!(class(Some("normal"), Some("low")), Priority::Normal);
     }
 }

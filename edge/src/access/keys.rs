@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{
     caller::{Caller, label},
     limits::{Limit, Limits},
+    priority::Priority,
 };
 
 /// The organization and the project of keys that name none.
@@ -34,6 +35,9 @@ pub struct KeyConfig {
     /// Requests are refused as at OpenAI when the quota is used up, until this is taken back.
     #[serde(default)]
     pub suspended: bool,
+    /// How urgent its requests are among others that wait for the same model: `high`, `normal` or `low`.
+    #[serde(default)]
+    pub priority: Priority,
 }
 
 impl KeyConfig {
@@ -46,6 +50,7 @@ impl KeyConfig {
             project: default_name(),
             rate_limits: Limits::default(),
             suspended: false,
+            priority: Priority::default(),
         }
     }
 }
@@ -126,6 +131,7 @@ impl ConfiguredKeys {
             let limits = key.rate_limits.or(limits).or(DEFAULT_LIMITS);
             Caller {
                 suspended: key.suspended,
+                priority: key.priority,
                 organization: label(&key.tenant),
                 project: label(&key.project),
                 ..Caller::new(id, key.name.clone(), key.tenant.clone(), limits)

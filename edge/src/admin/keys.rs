@@ -30,6 +30,7 @@ use crate::{
         directory::{KeyRecord, Previous},
         keys::{KeyHash, default_name},
         limits::{Budget, Limits, Usd},
+        priority::Priority,
         secret,
     },
     store::{
@@ -64,6 +65,8 @@ pub struct New {
     #[serde(default)]
     suspended: bool,
     #[serde(default)]
+    priority: Option<Priority>,
+    #[serde(default)]
     models: Option<BTreeSet<String>>,
     #[serde(default)]
     ip_ranges: Vec<IpNet>,
@@ -85,6 +88,7 @@ pub struct Change {
     project: Said<String>,
     expires: Said<u64>,
     suspended: Said<bool>,
+    priority: Said<Priority>,
     models: Said<BTreeSet<String>>,
     ip_ranges: Said<Vec<IpNet>>,
     rate_limits: Said<Limits>,
@@ -130,6 +134,7 @@ pub async fn create(
         expires: new.expires,
         revoked: None,
         suspended: new.suspended,
+        priority: new.priority,
         models: new.models,
         ip_ranges: new.ip_ranges,
         rate_limits: new.rate_limits,
@@ -207,6 +212,7 @@ pub async fn change(
         }
         change.expires.put_option(&mut key.expires);
         change.suspended.put(&mut key.suspended);
+        change.priority.put_option(&mut key.priority);
         change.models.put_option(&mut key.models);
         change.ip_ranges.put(&mut key.ip_ranges);
         change.rate_limits.put(&mut key.rate_limits);

@@ -139,7 +139,7 @@ mod tests {
     fn the_description_has_the_fields_of_the_documents() {
         let everything = r#"{
             "id": "i", "name": "n", "tenant": "t", "project": "p", "hint": "h", "fingerprint": "f",
-            "previous": { "fingerprint": "f", "until": 1 }, "created": 1, "expires": 2, "revoked": 3, "models": ["m"]
+            "previous": { "fingerprint": "f", "until": 1 }, "created": 1, "expires": 2, "revoked": 3, "models": ["m"], "priority": "low"
         }"#;
         let schemas = schemas();
         let key: KeyRecord = serde_json::from_str(everything).unwrap();

@@ -27,6 +27,7 @@ use crate::{
         caller::TENANT_SCOPE,
         directory::TenantRecord,
         limits::{Budget, Limits},
+        priority::Priority,
     },
     store::{Collection::Tenants, Put},
 };
@@ -40,6 +41,8 @@ pub struct New {
     name: Option<String>,
     #[serde(default)]
     suspended: bool,
+    #[serde(default)]
+    priority: Option<Priority>,
     #[serde(default)]
     models: Option<BTreeSet<String>>,
     #[serde(default)]
@@ -59,6 +62,7 @@ pub struct New {
 pub struct Change {
     name: Said<String>,
     suspended: Said<bool>,
+    priority: Said<Priority>,
     models: Said<BTreeSet<String>>,
     rate_limits: Said<Limits>,
     model_rate_limits: Said<BTreeMap<String, Limits>>,
@@ -77,6 +81,7 @@ pub async fn create(
         id: new.id,
         created: unix(),
         suspended: new.suspended,
+        priority: new.priority,
         models: new.models,
         rate_limits: new.rate_limits,
         model_rate_limits: new.model_rate_limits,
@@ -131,6 +136,7 @@ pub async fn change(
             change.name.put(&mut tenant.name);
         }
         change.suspended.put(&mut tenant.suspended);
+        change.priority.put_option(&mut tenant.priority);
         change.models.put_option(&mut tenant.models);
         change.rate_limits.put(&mut tenant.rate_limits);
         change.model_rate_limits.put(&mut tenant.model_rate_limits);

@@ -23,6 +23,9 @@ use crate::{
 /// A trace header longer than this many bytes is not passed on.
 const TRACE_BYTES: usize = 512;
 
+/// The name of a session is no longer than this many bytes.
+const SESSION_BYTES: usize = 256;
+
 /// When a request came, and what it is called.
 #[derive(Debug, Clone)]
 pub struct Arrival {
@@ -34,6 +37,11 @@ pub struct Arrival {
     /// W3C trace context, as it came.
     pub traceparent: String,
     pub tracestate: String,
+    /// The header `x-session-id`: what the client calls the conversation that this request is of. One that is too long or
+    /// not of visible ASCII is some other tool's, and passed over.
+    pub session: Option<String>,
+    /// The header `x-cloudach-explain: 1`: the client wants to know why its replica was picked.
+    pub explain: bool,
 }
 
 impl Arrival {
@@ -48,6 +56,23 @@ impl Arrival {
             unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             traceparent: text("traceparent"),
             tracestate: text("tracestate"),
+            session: headers.get("x-session-id").and_then(session),
+            explain: headers.get("x-cloudach-explain").is_some_and(|value| value == "1"),
+        }
+    }
+}
+
+fn session(value: &HeaderValue) -> Option<String> {
+    let is_name = (1..=SESSION_BYTES).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic);
+    value.to_str().ok().filter(|_| is_name).map(str::to_owned)
+}
+
+impl Arrival {
+    /// By what a request is given to one of the models of a route: its session, or itself where it has none.
+    pub fn routing_key(&self, tenant: &str) -> String {
+        match &self.session {
+            Some(session) => format!("{tenant} {session}"),
+            None => self.request_id.clone(),
         }
     }
 }
@@ -87,4 +112,20 @@ pub async fn stamp(State(edge): State<Edge>, mut request: Request, next: Next) -
     let mut response = error::put_into_words(response, &words);
     headers::add(&mut response, &id, at.elapsed(), &account);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_have_short_visible_names() {
+        let long = "x".repeat(SESSION_BYTES);
+        for name in ["a", "4f1c-77", long.as_str()] {
+            assert_eq!(session(&HeaderValue::from_str(name).unwrap()).as_deref(), Some(name));
+        }
+        for other in ["", "two words", "tab\t", "\u{fc}ber", &format!("{long}x")] {
+            assert_eq!(session(&HeaderValue::from_bytes(other.as_bytes()).unwrap()), None, "{other}");
+        }
+    }
 }

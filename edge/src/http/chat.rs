@@ -4,22 +4,24 @@ use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
 use cloudach_openai::{
-    chat::{self, Defaults},
+    chat::{self, Defaults, ServiceTier},
     ids,
 };
 
 use super::{
     arrival::{self, Arrival},
     body::Whole,
+    headers,
     respond::{Form, respond},
 };
 use crate::{
     Edge,
-    access::{admission::Permit, caller::Caller, limits::Cost},
+    access::{admission::Permit, caller::Caller, limits::Cost, priority::Priority},
     answer::{self, Answer, Making},
     error::ApiError,
     generations::{Shared, fits, text_prompt},
     metrics::Endpoint,
+    mirror::Copy,
     prompt, reading,
     reply::Reply,
     turn::Continuation,
@@ -35,8 +37,10 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     let bytes = body.len();
     let request = edge.work.run(bytes, move || chat::parse(&body)).await??;
-    let model = edge.catalog.generating(&request.model).await?;
-    permit.check(&model.id)?;
+    let routed = edge.catalog.generating(&request.model, &arrival.routing_key(&caller.tenant)).await?;
+    permit.check_routed(&routed)?;
+    let model = routed.model.clone();
+    let mirror = edge.mirrors.draw(&edge, &routed, &arrival.request_id).map(|mirror| (mirror, request.clone()));
     let (request, prompt) = prompt::chat(&edge.work, &model, request, bytes).await?;
     fits(prompt.text.len(), request.n)?;
     let (reading, request) = reading::chat(&edge.work, &model, request, prompt.end()).await?;
@@ -62,14 +66,22 @@ pub async fn create(
         max_tokens: request.sampling.max_tokens,
     };
     let meter = Meter::start(&edge, permit, &metered);
+    let cache_salt = edge.cache_salt(&caller, request.sampling.cache_salt.as_deref());
+    let urgency = caller.priority.min(urgency(request.service_tier));
+    let context = routed.bounded(edge.context(&arrival, &caller, urgency));
+    if let Some((mirror, request)) = mirror {
+        let (request_id, cache_salt, context) = (arrival.request_id.clone(), cache_salt.clone(), context.clone());
+        mirror.chat(&edge, Copy { request_id, request, bytes, cache_salt, context });
+    }
     let shared = Shared {
         request_id: &arrival.request_id,
         model: &model.id,
         sampling: &request.sampling,
+        cache_salt,
         reading: &reading,
         top_logprobs: request.logprobs,
         echo: false,
-        context: edge.context(&arrival, &caller),
+        context,
     };
     let head = answer::head(ids::chat_completion(arrival::random()), &request.model, arrival.unix);
     let defaults =
@@ -86,5 +98,16 @@ pub async fn create(
     let form = request.stream.map_or(Form::Whole, |_| Form::Stream("text/event-stream; charset=utf-8"));
     let making =
         Making { reply, reader: reading.reader.clone(), merge: form.merge(&edge), several_prompts: false, turn };
-    respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await
+    let answer = Answer::start(&edge, generations, making, meter).await;
+    let answer = answer.inspect_err(|error| edge.catalog.note_refusal(&model.id, error))?;
+    let response = respond(&edge, answer, form).await?;
+    Ok(headers::name_routed(response, &routed))
+}
+
+/// How urgent a client says its request is. Nobody is more urgent for their own saying so.
+fn urgency(tier: ServiceTier) -> Priority {
+    match tier {
+        ServiceTier::Flex => Priority::Low,
+        ServiceTier::Default | ServiceTier::Priority => Priority::High,
+    }
 }

@@ -39,8 +39,10 @@ pub async fn create(
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
     let mut request = edge.work.run(body.len(), move || completions::parse(&body)).await??;
-    let model = edge.catalog.generating(&request.model).await?;
-    permit.check(&model.id)?;
+    let routed = edge.catalog.generating(&request.model, &arrival.routing_key(&caller.tenant)).await?;
+    permit.check_routed(&routed)?;
+    let model = routed.model.clone();
+    let mirror = edge.mirrors.draw(&edge, &routed, &arrival.request_id);
 
     let candidates = request.candidates() as usize;
     let head = answer::head(ids::completion(arrival::random()), &request.model, arrival.unix);
@@ -79,12 +81,18 @@ pub async fn create(
         request_id: &arrival.request_id,
         model: &model.id,
         sampling: &request.sampling,
+        cache_salt: edge.cache_salt(&caller, request.sampling.cache_salt.as_deref()),
         reading: &reading,
         // Without them, which candidate is the best is not known.
         top_logprobs: request.logprobs.or(best_of.then_some(0)),
         echo: request.echo == Echo::FromEngine,
-        context: edge.context(&arrival, &caller),
+        context: routed.bounded(edge.context(&arrival, &caller, caller.priority)),
     };
+    // Token ids are one model's own.
+    if let (Some(mirror), Some(PromptInput::Text(text))) = (mirror, prompts.first()) {
+        let prompt = text_prompt(text.clone(), request.add_special_tokens);
+        mirror.generation(&edge, shared.generation(0, 0, prompt));
+    }
     let prompts = prompts.into_iter().flat_map(|prompt| std::iter::repeat_n(prompt, request.best_of as usize));
     let generations = (0..).zip(prompts).map(|(choice, prompt)| {
         let prompt = match prompt {
@@ -99,12 +107,14 @@ pub async fn create(
     let response = if best_of {
         let making =
             Making { reply: BestOf::new(reply, &request, candidates), reader, merge, several_prompts, turn: None };
-        respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await?
+        let answer = Answer::start(&edge, generations, making, meter).await;
+        respond(&edge, answer.inspect_err(|error| edge.catalog.note_refusal(&model.id, error))?, form).await?
     } else {
         let making = Making { reply, reader, merge, several_prompts, turn: None };
-        respond(&edge, Answer::start(&edge, generations, making, meter).await?, form).await?
+        let answer = Answer::start(&edge, generations, making, meter).await;
+        respond(&edge, answer.inspect_err(|error| edge.catalog.note_refusal(&model.id, error))?, form).await?
     };
-    Ok(headers::name_model(response, &request.model))
+    Ok(headers::name_routed(headers::name_model(response, &request.model), &routed))
 }
 
 /// The prompts with their tokens, all together; none where the engine counts.

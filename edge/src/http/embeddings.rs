@@ -58,7 +58,7 @@ pub async fn create(
         model: model.id.clone(),
         inputs: inputs.into_iter().map(|text| text_prompt(text, true)).collect(),
         dimensions: request.dimensions,
-        context: Some(edge.context(&arrival, &caller)),
+        context: Some(edge.context(&arrival, &caller, caller.priority)),
     };
     let embeddings = match edge.upstream.embed(embedding, &edge.catalog).await {
         Ok(embeddings) => embeddings,

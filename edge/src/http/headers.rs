@@ -9,9 +9,12 @@ use axum::{
 };
 
 use super::idempotent::Replayed;
-use crate::access::{
-    account::Account,
-    limits::{GoDuration, Level, Standing},
+use crate::{
+    access::{
+        account::Account,
+        limits::{GoDuration, Level, Standing},
+    },
+    catalog::Routed,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -20,6 +23,7 @@ const PROCESSING: HeaderName = HeaderName::from_static("openai-processing-ms");
 const ORGANIZATION: HeaderName = HeaderName::from_static("openai-organization");
 const PROJECT: HeaderName = HeaderName::from_static("openai-project");
 const MODEL: HeaderName = HeaderName::from_static("openai-model");
+const ROUTED: HeaderName = HeaderName::from_static("x-cloudach-model");
 
 /// The API version that OpenAI's answers name.
 const API_VERSION: HeaderValue = HeaderValue::from_static("2020-10-01");
@@ -70,6 +74,14 @@ pub fn add(response: &mut Response, request_id: &str, time: Duration, account: &
 pub fn name_model(mut response: Response, model: &str) -> Response {
     if let Some(model) = header_value(model) {
         response.headers_mut().insert(MODEL, model);
+    }
+    response
+}
+
+/// Names the model that a route led to.
+pub fn name_routed(mut response: Response, routed: &Routed) -> Response {
+    if let Some(model) = routed.route.as_ref().and_then(|_| header_value(&routed.model.id)) {
+        response.headers_mut().insert(ROUTED, model);
     }
     response
 }

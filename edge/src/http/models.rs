@@ -15,8 +15,8 @@ use crate::{Edge, access::caller::Caller, catalog, error::ApiError};
 
 pub async fn list(State(edge): State<Edge>, caller: Arc<Caller>) -> Result<Response, ApiError> {
     let all = edge.catalog.all()?;
-    let all = all.iter().filter(|(_, model)| caller.may_use(&model.id));
-    let body = models::list(all.map(|(name, model)| shown(name, model)));
+    let all = all.iter().filter(|(_, routed)| routed.allows(|name| caller.may_use(name)));
+    let body = models::list(all.map(|(name, routed)| shown(name, &routed.model)));
     Ok(json(body))
 }
 
@@ -27,14 +27,14 @@ pub async fn show(
 ) -> Result<Response, ApiError> {
     // An id that is not UTF-8 names nothing.
     let Path(id) = path.map_err(|_| ApiError::NoSuchModel(String::new()))?;
-    let model = edge.catalog.model(&id).map_err(|error| match error {
+    let routed = edge.catalog.shown(&id).map_err(|error| match error {
         ApiError::UnknownModel(id) => ApiError::NoSuchModel(id),
         error => error,
     })?;
-    if !caller.may_use(&model.id) {
+    if !routed.allows(|name| caller.may_use(name)) {
         return Err(ApiError::NoSuchModel(id));
     }
-    Ok(json(models::one(shown(&id, &model))))
+    Ok(json(models::one(shown(&id, &routed.model))))
 }
 
 fn shown<'a>(name: &'a str, model: &'a catalog::Model) -> Model<'a> {

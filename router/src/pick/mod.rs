@@ -1,5 +1,6 @@
 //! Chooses the replica for a request: a pure function of what is known now, which also says why.
 
+pub mod health;
 pub mod policy;
 pub mod prefix;
 

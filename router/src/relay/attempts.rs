@@ -75,7 +75,7 @@ impl Attempts {
 }
 
 /// Whether a failure may be the request's own doing. Who has no room, or stops, has come to no harm.
-fn is_loss(code: ErrorCode) -> bool {
+pub fn is_loss(code: ErrorCode) -> bool {
     match code {
         ErrorCode::ReplicaLost | ErrorCode::EngineFailed | ErrorCode::EngineOutOfMemory | ErrorCode::Internal => true,
         ErrorCode::Unspecified

@@ -8,7 +8,7 @@ use tokio::time::timeout_at;
 
 use super::{
     Relay,
-    attempts::Attempts,
+    attempts::{Attempts, is_loss},
     failure::{not_embedded, timed_out},
     pass_on_time,
 };
@@ -36,12 +36,16 @@ impl Embed for Relay {
                 Ok(Ok(response)) => match response.into_inner().outcome {
                     Some(embed_response::Outcome::Failed(failed)) => failed,
                     Some(embed_response::Outcome::Embeddings(embeddings)) => {
+                        placed.learn(None);
                         flight.finish(Outcome::Served);
                         return Ok(embeddings);
                     }
                     None => Failed::new(ErrorCode::Internal, "the replica gave an empty answer"),
                 },
             };
+            if is_loss(failed.code()) {
+                placed.lost();
+            }
             if !attempts.fail(&failed, &self.config) || !self.has_another(&request.model, &attempts) {
                 flight.finish(Outcome::Failed);
                 return Err(failed);

@@ -157,7 +157,7 @@ impl Service {
     }
 
     /// The log's lines with one of these messages.
-    pub(crate) fn logged(&self, messages: &[&str]) -> Vec<Value> {
+    pub fn logged(&self, messages: &[&str]) -> Vec<Value> {
         let log = self.log();
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter(|line| messages.iter().any(|message| line["message"] == *message)).collect()

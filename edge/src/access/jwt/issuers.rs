@@ -200,7 +200,7 @@ impl Issuers {
         if let Some(member) = member.as_ref().filter(is_same) {
             return Ok(member.caller.clone());
         }
-        let caller = Arc::new(directory::member(checked.caller.clone(), tenant.as_deref()));
+        let caller = Arc::new(directory::member(checked.caller.clone(), None, tenant.as_deref()));
         *member = Some(Member { tenant, caller: caller.clone() });
         Ok(caller)
     }

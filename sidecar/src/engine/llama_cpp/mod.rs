@@ -12,6 +12,7 @@ mod gguf;
 mod prepare;
 mod request;
 mod schema;
+mod sharing;
 mod slots;
 mod tokenize;
 
@@ -20,7 +21,7 @@ use http::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
 pub(super) use self::slots::Slot;
-use self::{slots::Slots, tokenize::Tokenizer};
+use self::{sharing::Sharing, slots::Slots, tokenize::Tokenizer};
 use super::{
     Figures, ModelInfo,
     call::{Calls, EngineError},
@@ -52,6 +53,7 @@ pub(crate) struct LlamaCpp {
     engine: EngineConfig,
     limits: Limits,
     slots: Slots,
+    sharing: Sharing,
 }
 
 impl LlamaCpp {
@@ -62,6 +64,7 @@ impl LlamaCpp {
             engine: config.engine.clone(),
             limits: config.limits.clone(),
             slots: Slots::default(),
+            sharing: Sharing::default(),
         }
     }
 
@@ -110,7 +113,9 @@ impl LlamaCpp {
         let constraint = constraint_param(request.constraint.as_ref());
         // Only who can be served waits for a slot.
         let slot = self.slot(deadline).await?;
-        let body = request::completion(&request, &ids, model.context_length)?;
+        let salt = request.sampling.as_ref().and_then(|sampling| sampling.cache_salt.as_deref()).unwrap_or_default();
+        let cache_prompt = self.sharing.admit(salt);
+        let body = request::completion(&request, &ids, model.context_length, cache_prompt)?;
         let reader = events::Reader::new(&request, tokenizer);
         let resume = Resume::of(&request);
         let headers = headers::of(&request.request_id, request.context.as_ref());

@@ -93,8 +93,14 @@ pub(super) fn check_embed(request: &EmbedRequest) -> Result<bool, Failed> {
     Ok(!request.inputs.iter().any(plain))
 }
 
-/// The body of the request, for a prompt that leaves room in the context.
-pub(super) fn completion(request: &GenerateRequest, prompt: &[u32], context_length: u32) -> Result<Vec<u8>, Failed> {
+/// The body of the request, for a prompt that leaves room in the context; `cache_prompt` says whether it may be looked for
+/// in the cache.
+pub(super) fn completion(
+    request: &GenerateRequest,
+    prompt: &[u32],
+    context_length: u32,
+    cache_prompt: bool,
+) -> Result<Vec<u8>, Failed> {
     let none = Sampling::default();
     let sampling = request.sampling.as_ref().unwrap_or(&none);
     let explicit = Explicit::from(sampling);
@@ -107,8 +113,7 @@ pub(super) fn completion(request: &GenerateRequest, prompt: &[u32], context_leng
         stream: true,
         return_progress: true,
         return_tokens: true,
-        // A prefix that is kept could be timed by another tenant.
-        cache_prompt: sampling.cache_salt.as_deref().is_none_or(str::is_empty),
+        cache_prompt,
         temperature: explicit.temperature,
         top_k: explicit.top_k,
         top_p: explicit.top_p,
@@ -160,7 +165,16 @@ mod tests {
 
     fn body(request: &GenerateRequest) -> Value {
         check(request).unwrap();
-        serde_json::from_slice(&completion(request, &[1, 2], 2048).unwrap()).unwrap()
+        serde_json::from_slice(
+            &completion(
+                request,
+                &[1, 2],
+                2048,
+                request.sampling.as_ref().is_none_or(|asked| asked.cache_salt.is_none()),
+            )
+            .unwrap(),
+        )
+        .unwrap()
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod errors;
 pub(super) mod events;
 mod logprobs;
 mod prepare;
+mod priority;
 mod request;
 mod tokenize;
 
@@ -75,7 +76,10 @@ impl Vllm {
         })
     }
 
-    pub(super) async fn generate(&self, request: GenerateRequest, model: &ModelInfo) -> Result<Generation, Failed> {
+    pub(super) async fn generate(&self, mut request: GenerateRequest, model: &ModelInfo) -> Result<Generation, Failed> {
+        if self.engine.priority {
+            request.sampling.get_or_insert_default().priority = Some(priority::within_class(&request));
+        }
         let body = request::completion(&request, model)?;
         let reader = events::Reader::new(&request, model);
         let input = Input::of(request.prompt.as_ref())?;
