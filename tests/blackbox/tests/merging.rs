@@ -8,8 +8,14 @@ use serde_json::{Value, json};
 const CHAT: &str = "/v1/chat/completions";
 
 static PLAIN: Shared = Shared::new(|| Fleet::start(Plan::default()));
-static MERGING: Shared =
-    Shared::new(|| Fleet::start(Plan { edge: json!({ "stream": { "merge": "200ms" } }), ..Plan::default() }));
+static MERGING: Shared = Shared::new(|| {
+    Fleet::start(Plan {
+        edge: json!({ "stream": { "merge": "200ms" } }),
+        // What is told when nothing can be done.
+        router: json!({ "relay": { "resume": false } }),
+        ..Plan::default()
+    })
+});
 
 static SLOW: Shared =
     Shared::new(|| Fleet::start(Plan { edge: json!({ "stream": { "merge": "4s" } }), ..Plan::default() }));
