@@ -43,7 +43,8 @@ def engine_at(port):
                 line = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if b"--port" in line and str(port).encode() in line and b"supervise" not in line:
+            # Not its watchdog, whose own death would leave the engine's children behind.
+            if b"--port" in line and str(port).encode() in line and b"__engine-watchdog" not in line:
                 found.append(int(entry.name))
     assert found, f"no engine serves {port}"
     return min(found)
