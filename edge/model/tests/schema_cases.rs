@@ -292,6 +292,16 @@ fn what_has_no_words_is_refused_with_its_place() {
     assert_eq!(translate(&unused, Dialect::Vllm).unwrap_err().path(), "/$defs/bad/$ref");
 }
 
+/// `ab` is held to the pattern's schema, but not to what the first part says of names that it does not know.
+#[test]
+fn a_pattern_says_nothing_new_of_a_property() {
+    let named = json!({"properties": {"ab": true}, "additionalProperties": {"type": "integer"}});
+    let schema = json!({"allOf": [named, {"patternProperties": {"^a": {"maximum": 9}}}]});
+    let error = translate(&schema, Dialect::Vllm).unwrap_err();
+    assert_eq!(error.keyword(), Some("patternProperties"));
+    assert!(error.to_string().contains("may be something else"), "{error}");
+}
+
 #[test]
 fn what_llama_cpp_passes_over_is_refused() {
     for (schema, keyword) in [

@@ -296,22 +296,26 @@ impl Writer {
     ) -> Result<Map<String, Value>, SchemaError> {
         let mut keywords = Map::new();
         let mut patterns = Map::new();
-        for (pattern, member) in &object.patterns {
-            let member = match *member {
+        for (pattern, also) in &object.patterns {
+            let member = match *also {
                 NOTHING => Value::Bool(false),
                 ANY => Value::Bool(true),
                 member => self.schema(member, depth, algebra)?,
             };
             for (name, property) in properties {
-                if member == Value::Bool(true) {
-                    break;
+                if member == Value::Bool(true) || !pattern.matches(name, &mut algebra.budget, path)? {
+                    continue;
+                }
+                // Readers let the pattern's schema hold for the property too: that must say nothing new of it.
+                let unsupported =
+                    |reason| Err(SchemaError::Unsupported { path: below(path, "patternProperties"), reason });
+                let meant = object.properties.get(name).unwrap_or(NOTHING);
+                if member != *property && algebra.expressions.both(meant, *also) != meant {
+                    return unsupported("a pattern takes the name of a property that may be something else");
                 }
                 // llguidance joins the two, and fails where that leads back to itself.
-                if (refers(&member) || refers(property)) && pattern.matches(name, &mut algebra.budget, path)? {
-                    return Err(SchemaError::Unsupported {
-                        path: below(path, "patternProperties"),
-                        reason: "a pattern takes the name of a property, and a `$ref` is among their schemas",
-                    });
+                if refers(&member) || refers(property) {
+                    return unsupported("a pattern takes the name of a property, and a `$ref` is among their schemas");
                 }
             }
             patterns.insert(pattern.pattern(), member);
