@@ -173,6 +173,11 @@ impl<R: Reply> Answer<R> {
         self.meter.words()
     }
 
+    /// Appends what ends an open stream that failed.
+    pub fn tell(&mut self, error: &ApiError, out: &mut Vec<u8>) {
+        self.reply.fail(&error.told(&self.meter.words()), out);
+    }
+
     /// Why the replica of the first choice that has one was picked, where the request asks for it.
     pub fn picked(&self) -> Option<&str> {
         let started = self.arrived.iter().filter_map(|(source, event)| match &event.event {

@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use cloudach_model::template::RenderError;
-use cloudach_openai::{Invalid, error_body, error_event};
+use cloudach_openai::{Invalid, Told};
 use cloudach_proto::v1::Failed;
 use table::Row;
 use tracing::warn;
@@ -132,10 +132,10 @@ pub struct Words<'a> {
 }
 
 impl ApiError {
-    /// The event that ends an open stream.
-    pub fn event(&self, words: &Words<'_>) -> Vec<u8> {
+    /// What a client gets to see of it, whose stream is open.
+    pub fn told(&self, words: &Words<'_>) -> Told {
         let row = Row::of(self, words);
-        error_event(&row.message, row.kind.as_str(), row.param.as_deref(), row.code)
+        Told { kind: row.kind.as_str(), code: row.code, param: row.param, message: row.message }
     }
 }
 
@@ -159,7 +159,7 @@ pub fn put_into_words(mut response: Response, words: &Words<'_>) -> Response {
     if row.status.is_server_error() {
         warn!(request_id = words.request_id, status = row.status.as_u16(), %error, "request failed");
     }
-    let body = error_body(&row.message, row.kind.as_str(), row.param.as_deref(), row.code);
+    let body = Told { kind: row.kind.as_str(), code: row.code, param: row.param, message: row.message }.body();
     let (mut parts, _) = response.into_parts();
     parts.status = row.status;
     parts.extensions.insert(row.reach);

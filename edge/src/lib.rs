@@ -10,6 +10,7 @@ pub mod catalog;
 mod choice;
 pub mod config;
 mod context;
+mod conversation;
 mod error;
 mod generations;
 mod http;

@@ -1,6 +1,6 @@
 //! What an answer is made of at each endpoint: one trait over the replies of `cloudach-openai`, which make the bytes.
 
-use cloudach_openai::{CallPiece, FinishReason, Invalid, Piece, TokenLogprob, Usage, chat, completions};
+use cloudach_openai::{CallPiece, FinishReason, Invalid, Piece, TokenLogprob, Told, Usage, chat, completions};
 
 /// Turns pieces of generated text into the bytes of one endpoint.
 pub trait Reply: Send + 'static {
@@ -16,6 +16,10 @@ pub trait Reply: Send + 'static {
     /// Whether the client is told what was used.
     fn shows_usage(&self) -> bool;
     fn close(&mut self, usage: &Usage, out: &mut Vec<u8>);
+    /// Ends a stream that is open with an error.
+    fn fail(&mut self, error: &Told, out: &mut Vec<u8>) {
+        error.event(out);
+    }
     /// What the endpoint says of a prompt of so many tokens that is beyond the limit, alone or with what the client asked
     /// for on top of it.
     fn too_long(limit: u64, prompt: u64, max_tokens: Option<u64>) -> Invalid;

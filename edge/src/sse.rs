@@ -41,9 +41,8 @@ pub fn respond(mut answer: Answer<impl Reply>, content_type: &'static str, keep_
             }
             let progress = answer.advance(&mut out).await;
             if let Err(error) = &progress {
-                let words = answer.words();
-                warn!(request_id = words.request_id, %error, "stream failed");
-                out.extend(error.event(&words));
+                warn!(request_id = answer.words().request_id, %error, "stream failed");
+                answer.tell(error, &mut out);
             }
             if matches!(progress, Ok(Progress::Complete)) {
                 end.is_good();

@@ -4,34 +4,38 @@ use serde::Serialize;
 
 use crate::json;
 
+/// What a client gets to see of an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Told {
+    pub message: String,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// What of the request it is about.
+    pub param: Option<String>,
+    pub code: Option<&'static str>,
+}
+
 #[derive(Serialize)]
 struct Envelope<'a> {
-    error: Body<'a>,
+    error: &'a Told,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
-    message: &'a str,
-    r#type: &'a str,
-    param: Option<&'a str>,
-    code: Option<&'a str>,
-}
+impl Told {
+    /// The body of an answer that is this error.
+    pub fn body(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write(&mut out);
+        out
+    }
 
-/// The body of an answer that is an error.
-pub fn error_body(message: &str, kind: &str, param: Option<&str>, code: Option<&str>) -> Vec<u8> {
-    let mut out = Vec::new();
-    write(&mut out, message, kind, param, code);
-    out
-}
+    /// Appends the event that ends a stream which failed after it began.
+    pub fn event(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"data: ");
+        self.write(out);
+        out.extend_from_slice(b"\n\n");
+    }
 
-/// The event that ends a stream which failed after it began.
-pub fn error_event(message: &str, kind: &str, param: Option<&str>, code: Option<&str>) -> Vec<u8> {
-    let mut out = b"data: ".to_vec();
-    write(&mut out, message, kind, param, code);
-    out.extend_from_slice(b"\n\n");
-    out
-}
-
-fn write(out: &mut Vec<u8>, message: &str, kind: &str, param: Option<&str>, code: Option<&str>) {
-    json::write(out, &Envelope { error: Body { message, r#type: kind, param, code } });
+    fn write(&self, out: &mut Vec<u8>) {
+        json::write(out, &Envelope { error: self });
+    }
 }

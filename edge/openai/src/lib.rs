@@ -30,7 +30,7 @@ mod unsupported;
 mod usage;
 
 pub use constraint::{Constraint, JsonSchema};
-pub use error::{error_body, error_event};
+pub use error::Told;
 pub use finish::FinishReason;
 pub use head::Head;
 pub use invalid::Invalid;

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
-use cloudach_openai::{Invalid, chat, completions, embeddings};
+use cloudach_openai::{Invalid, Told, chat, completions, embeddings};
 use serde_json::{Map, Value, json};
 
 /// A case gives the body `raw`, as JSON, by its `messages`, or `with` arguments added to a plain request.
@@ -142,10 +142,12 @@ fn context_overflow_has_both_counts() {
 
 #[test]
 fn envelopes_have_four_keys() {
-    let body = cloudach_openai::error_body("no \"such\" model", "invalid_request_error", None, Some("model_not_found"));
+    let told = |message: &str, kind, code| Told { message: message.to_owned(), kind, param: None, code };
+    let body = told("no \"such\" model", "invalid_request_error", Some("model_not_found")).body();
     let expected = r#"{"error":{"message":"no \"such\" model","type":"invalid_request_error","param":null,"code":"model_not_found"}}"#;
     assert_eq!(String::from_utf8(body).unwrap(), expected);
-    let event = cloudach_openai::error_event("gone\n", "server_error", None, None);
+    let mut event = Vec::new();
+    told("gone\n", "server_error", None).event(&mut event);
     assert_eq!(
         String::from_utf8(event).unwrap(),
         "data: {\"error\":{\"message\":\"gone\\n\",\"type\":\"server_error\",\"param\":null,\"code\":null}}\n\n"

@@ -90,7 +90,8 @@ fn every_error_has_the_envelope_the_types_and_the_retry_headers_of_openai() {
 fn an_error_inside_a_stream_is_the_same_error() {
     for (before, inside) in every_error().into_iter().zip(every_error()) {
         let links = Links::default();
-        let event = inside.event(&Words { links: &links, request_id: "req_1" });
+        let mut event = Vec::new();
+        inside.told(&Words { links: &links, request_id: "req_1" }).event(&mut event);
         let event = std::str::from_utf8(&event).unwrap().strip_prefix("data: ").unwrap();
         let json = event.strip_suffix("\n\n").unwrap();
         assert_eq!(serde_json::from_str::<Value>(json).unwrap(), shown(before).1);
