@@ -236,7 +236,10 @@ impl<R: Reply> Answer<R> {
                 if let Some(prompt) = started.prompt.take() {
                     choice.prompt(prompt, sink);
                 }
-                self.meter.started(number, started);
+                sink.meter.started(number, started);
+                if let Some(tokens) = sink.meter.prompt_tokens() {
+                    sink.reply.started(tokens);
+                }
             }
             Some(Event::Delta(delta)) => {
                 sink.meter.generated(number, &delta);

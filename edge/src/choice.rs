@@ -207,6 +207,9 @@ impl Choice {
             }
         }
         *stage = Stage::Finished;
+        if let Some(stop) = reader.stop_met() {
+            sink.reply.stopped_at(*number, stop);
+        }
         sink.reply.finish_choice(*number, reason, sink.out);
     }
 

@@ -36,7 +36,6 @@ pub struct Asked<'a> {
     /// Without its conversation, which is in the prompt.
     pub request: &'a ChatRequest,
     /// As the client is told. None: the engine counts.
-    #[expect(dead_code, reason = "for dialects that tell it first")]
     pub prompt_tokens: Option<u64>,
 }
 

@@ -1,6 +1,7 @@
 //! Every error a client can see: its status, its body and its headers. Nothing else in the gateway decides these; the
 //! table of all of them is in [`table`].
 
+mod dialect;
 mod retry;
 mod table;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use axum::{
 use cloudach_model::template::RenderError;
 use cloudach_openai::{Invalid, Told};
 use cloudach_proto::v1::Failed;
+pub use dialect::Dialect;
 use table::Row;
 use tracing::warn;
 
@@ -135,7 +137,7 @@ impl ApiError {
     /// What a client gets to see of it, whose stream is open.
     pub fn told(&self, words: &Words<'_>) -> Told {
         let row = Row::of(self, words);
-        Told { kind: row.kind.as_str(), code: row.code, param: row.param, message: row.message }
+        row.told()
     }
 }
 
@@ -153,18 +155,18 @@ impl IntoResponse for ApiError {
 }
 
 /// Gives a refusal its status, body and headers. Any other response stays as it is.
-pub fn put_into_words(mut response: Response, words: &Words<'_>) -> Response {
+pub fn put_into_words(mut response: Response, words: &Words<'_>, dialect: Dialect) -> Response {
     let Some(Unworded(error)) = response.extensions_mut().remove() else { return response };
     let row = Row::of(&error, words);
     if row.status.is_server_error() {
         warn!(request_id = words.request_id, status = row.status.as_u16(), %error, "request failed");
     }
-    let body = Told { kind: row.kind.as_str(), code: row.code, param: row.param, message: row.message }.body();
     let (mut parts, _) = response.into_parts();
-    parts.status = row.status;
     parts.extensions.insert(row.reach);
     parts.headers.insert(header::CONTENT_TYPE, content_type(row.reach));
     row.retry.write(&mut parts.headers);
+    let body;
+    (parts.status, body) = dialect.word(row.told(), words.request_id);
     Response::from_parts(parts, body.into())
 }
 

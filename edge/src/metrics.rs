@@ -20,6 +20,7 @@ const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 pub enum Endpoint {
     ChatCompletions,
     Completions,
+    Messages,
     Embeddings,
 }
 

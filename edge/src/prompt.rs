@@ -7,7 +7,7 @@ use std::{
 
 use cloudach_model::{
     template::{ChatTemplate, CivilTime, Conversation},
-    tokens,
+    tokens::{self, Encoding},
 };
 use cloudach_openai::chat::{ChatRequest, ToolChoice};
 use serde_json::Value;
@@ -27,6 +27,11 @@ pub struct Prompt {
 }
 
 impl Prompt {
+    /// What it may be to an engine that counts for itself.
+    pub fn estimated_tokens(&self) -> u64 {
+        tokens::count(Encoding::default(), &self.text)
+    }
+
     /// Its last characters, which open the model's turn.
     pub fn end(&self) -> &str {
         const BYTES: usize = 256;

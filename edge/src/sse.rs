@@ -1,4 +1,4 @@
-//! Writes an answer as server-sent events: its bytes as they come, a comment when it is quiet, one error event when
+//! Writes an answer as server-sent events: its bytes as they come, a sign of life when it is quiet, one error event when
 //! it breaks.
 
 use std::{convert::Infallible, time::Duration};
@@ -19,11 +19,8 @@ use crate::{
     reply::Reply,
 };
 
-/// Says that the stream lives. A comment line stands between events, where every SDK's parser skips it (checklist C11).
-const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
-
 /// The response that streams `answer`.
-pub fn respond(mut answer: Answer<impl Reply>, content_type: &'static str, keep_alive: Duration) -> Response {
+pub fn respond<R: Reply>(mut answer: Answer<R>, content_type: &'static str, keep_alive: Duration) -> Response {
     let ending = Ending::default();
     let end = ending.clone();
     let events = stream! {
@@ -34,7 +31,7 @@ pub fn respond(mut answer: Answer<impl Reply>, content_type: &'static str, keep_
             tokio::select! {
                 () = answer.wait() => {}
                 () = &mut quiet => {
-                    yield Ok::<_, Infallible>(KEEP_ALIVE);
+                    yield Ok::<_, Infallible>(Bytes::from_static(R::KEEP_ALIVE));
                     quiet.as_mut().reset(Instant::now() + keep_alive);
                     continue;
                 }

@@ -88,6 +88,15 @@ impl Reader {
         }
     }
 
+    /// The stop string at which the answer ended, if it did.
+    pub fn stop_met(&self) -> Option<&str> {
+        match self {
+            Self::Plain | Self::Calls(_) => None,
+            Self::Stops(reader) => reader.met(),
+            Self::Output(reader) => reader.stop_met(),
+        }
+    }
+
     /// The engine has ended: what was held for the sake of more is given out.
     pub fn finish(&mut self, emit: &mut impl FnMut(Event<'_>)) {
         match self {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::invalid::Invalid;
 use crate::reader::{self, Fields, Path, boolean, one_of, string};
@@ -42,9 +42,16 @@ enum Origin {
     /// With the name that the client gave it.
     ResponseFormat(String),
     StructuredOutputs,
+    /// Of another dialect, with its place in the request.
+    Elsewhere(String),
 }
 
 impl JsonSchema {
+    /// A schema of a request in another dialect, which stands at `place` there.
+    pub fn at(schema: Map<String, Value>, place: impl fmt::Display) -> Self {
+        Self { schema: Value::Object(schema), origin: Origin::Elsewhere(place.to_string()) }
+    }
+
     /// What a client is told of a schema that cannot be enforced. Clients look for the first words (compat-spec,
     /// langchain-openai).
     pub fn refused(&self, why: impl fmt::Display) -> Invalid {
@@ -55,6 +62,7 @@ impl JsonSchema {
             Origin::StructuredOutputs => {
                 Invalid::new(format!("Invalid schema for structured_outputs: {why}")).param("structured_outputs")
             }
+            Origin::Elsewhere(place) => Invalid::new(format!("{place}: Invalid schema: {why}")).param(place),
         }
     }
 }

@@ -7,6 +7,9 @@ use crate::json;
 /// What a client gets to see of an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Told {
+    /// Of HTTP, if it is told by one.
+    #[serde(skip)]
+    pub status: u16,
     pub message: String,
     #[serde(rename = "type")]
     pub kind: &'static str,

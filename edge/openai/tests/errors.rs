@@ -142,7 +142,7 @@ fn context_overflow_has_both_counts() {
 
 #[test]
 fn envelopes_have_four_keys() {
-    let told = |message: &str, kind, code| Told { message: message.to_owned(), kind, param: None, code };
+    let told = |message: &str, kind, code| Told { status: 400, message: message.to_owned(), kind, param: None, code };
     let body = told("no \"such\" model", "invalid_request_error", Some("model_not_found")).body();
     let expected = r#"{"error":{"message":"no \"such\" model","type":"invalid_request_error","param":null,"code":"model_not_found"}}"#;
     assert_eq!(String::from_utf8(body).unwrap(), expected);

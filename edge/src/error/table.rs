@@ -3,6 +3,7 @@
 //! clients match on them.
 
 use axum::http::StatusCode as Status;
+use cloudach_openai::Told;
 use cloudach_proto::v1::{ErrorCode, Failed};
 
 use super::{
@@ -166,6 +167,12 @@ impl Row {
                 failed(texts::failed(words), retry)
             }
         }
+    }
+
+    /// What of it goes into a body.
+    pub fn told(self) -> Told {
+        let status = self.status.as_u16();
+        Told { status, kind: self.kind.as_str(), code: self.code, param: self.param, message: self.message }
     }
 
     fn param(self, param: &str) -> Self {

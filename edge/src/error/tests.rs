@@ -310,7 +310,8 @@ fn every_code() -> impl Iterator<Item = ErrorCode> {
 
 fn shown(error: ApiError) -> (axum::http::Response<()>, Value) {
     let links = Links::default();
-    let response = put_into_words(error.into_response(), &Words { links: &links, request_id: "req_1" });
+    let response =
+        put_into_words(error.into_response(), &Words { links: &links, request_id: "req_1" }, Dialect::OpenAi);
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX);
     let body = futures_util::FutureExt::now_or_never(body).unwrap().unwrap();

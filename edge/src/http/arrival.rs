@@ -17,7 +17,7 @@ use crate::{
         account::Account,
         limits::{Amounts, Ask},
     },
-    error::{self, ApiError, Words},
+    error::{self, ApiError, Dialect, Words},
 };
 
 /// A trace header longer than this many bytes is not passed on.
@@ -107,10 +107,12 @@ pub async fn stamp(State(edge): State<Edge>, mut request: Request, next: Next) -
     request.extensions_mut().insert(arrival);
     request.extensions_mut().insert(account.clone());
     let words = Words { links: &edge.config.links, request_id: &id };
+    let dialect = Dialect::of(request.uri().path());
     let response = next.run(request).await;
     count_refused(&edge, &account).await;
-    let mut response = error::put_into_words(response, &words);
+    let mut response = error::put_into_words(response, &words, dialect);
     headers::add(&mut response, &id, at.elapsed(), &account);
+    headers::name_request(&mut response, dialect);
     response
 }
 

@@ -15,9 +15,11 @@ use crate::{
         limits::{GoDuration, Level, Standing},
     },
     catalog::Routed,
+    error::Dialect,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const VERSION: HeaderName = HeaderName::from_static("openai-version");
 const PROCESSING: HeaderName = HeaderName::from_static("openai-processing-ms");
 const ORGANIZATION: HeaderName = HeaderName::from_static("openai-organization");
@@ -67,6 +69,15 @@ pub fn add(response: &mut Response, request_id: &str, time: Duration, account: &
         if let Some(standing) = account.standing() {
             add_limits(headers, &standing);
         }
+    }
+}
+
+/// Gives the request's id under the name that Anthropic's clients look for.
+pub fn name_request(response: &mut Response, dialect: Dialect) {
+    if dialect == Dialect::Anthropic
+        && let Some(id) = response.headers().get(REQUEST_ID).cloned()
+    {
+        response.headers_mut().insert(ANTHROPIC_REQUEST_ID, id);
     }
 }
 

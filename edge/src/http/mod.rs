@@ -8,6 +8,7 @@ mod completions;
 mod embeddings;
 pub mod headers;
 pub mod idempotent;
+mod messages;
 mod models;
 pub mod peer;
 mod respond;
@@ -30,6 +31,8 @@ pub fn routes(edge: Edge) -> Router {
     let once = middleware::from_fn_with_state(edge.clone(), idempotent::once);
     Router::new()
         .route("/v1/chat/completions", post(chat::create).route_layer(once.clone()))
+        .route("/v1/messages", post(messages::create).route_layer(once.clone()))
+        .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/v1/completions", post(completions::create).route_layer(once.clone()))
         .route("/v1/embeddings", post(embeddings::create).route_layer(once))
         .route("/v1/models", get(models::list))

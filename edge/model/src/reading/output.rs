@@ -125,6 +125,11 @@ impl OutputReader {
         source && self.visible.rests()
     }
 
+    /// The stop string that was met.
+    pub fn stop_met(&self) -> Option<&str> {
+        self.visible.stop_met()
+    }
+
     /// Reads the next piece.
     pub fn push(&mut self, text: &str, emit: &mut impl FnMut(Event<'_>)) {
         if self.visible.has_stopped() {

@@ -13,7 +13,8 @@ pub struct StopReader {
     /// For each stop string, how many bytes of its beginning the text ends with.
     matched: Box<[usize]>,
     keep: bool,
-    stopped: bool,
+    /// The place of the stop string that was met.
+    met: Option<usize>,
     /// What was held and what was shown after it, in one piece.
     joined: String,
 }
@@ -32,19 +33,19 @@ impl StopReader {
     pub fn new(stops: &[String], keep: bool) -> Self {
         let stops: Arc<[Stop]> = stops.iter().filter(|stop| !stop.is_empty()).map(|stop| Stop::new(stop)).collect();
         let matched = vec![0; stops.len()].into();
-        Self { stops, matched, keep, stopped: false, joined: String::new() }
+        Self { stops, matched, keep, met: None, joined: String::new() }
     }
 
     /// Reads the next piece. After a stop string, everything is dropped.
     pub fn push<'a>(&'a mut self, text: &'a str) -> Shown<'a> {
-        if self.stopped {
+        if self.has_stopped() {
             return Shown { text: "", stopped: true };
         }
         let (holder, held) = self.held();
         let found = self.advance(text.as_bytes());
-        self.stopped = found.is_some();
+        self.met = found.as_ref().map(|found| found.stop);
         let (read, hidden) = match found {
-            Some(Found { end, length }) => (held + end, if self.keep { 0 } else { length }),
+            Some(Found { end, length, .. }) => (held + end, if self.keep { 0 } else { length }),
             None => (held + text.len(), self.held().1),
         };
         // Stop strings and text are whole characters, so a beginning of the one that stands in the other
@@ -60,7 +61,7 @@ impl StopReader {
             self.joined.push_str(&text[..shown - held]);
             &self.joined
         };
-        Shown { text, stopped: self.stopped }
+        Shown { text, stopped: self.met.is_some() }
     }
 
     /// The engine has ended for a reason of its own: what was held is text.
@@ -72,7 +73,12 @@ impl StopReader {
 
     /// Whether a stop string was met.
     pub fn has_stopped(&self) -> bool {
-        self.stopped
+        self.met.is_some()
+    }
+
+    /// The stop string that was met.
+    pub fn met(&self) -> Option<&str> {
+        self.met.map(|place| &*self.stops[place].text)
     }
 
     /// Whether text waits that may become a stop string.
@@ -82,7 +88,7 @@ impl StopReader {
 
     /// How many bytes are held, and the stop string that they begin.
     fn held(&self) -> (usize, usize) {
-        if self.keep || self.stopped {
+        if self.keep || self.has_stopped() {
             return (0, 0);
         }
         let longest = self.matched.iter().copied().enumerate().max_by_key(|(_, matched)| *matched);
@@ -91,15 +97,15 @@ impl StopReader {
 
     fn advance(&mut self, text: &[u8]) -> Option<Found> {
         for (position, byte) in text.iter().enumerate() {
-            let mut length = 0;
-            for (stop, matched) in self.stops.iter().zip(&mut self.matched) {
-                *matched = stop.matched(*matched, *byte);
-                if *matched == stop.text.len() {
-                    length = length.max(*matched);
+            let (mut stop, mut length) = (0, 0);
+            for (place, (known, matched)) in self.stops.iter().zip(&mut self.matched).enumerate() {
+                *matched = known.matched(*matched, *byte);
+                if *matched == known.text.len() && *matched > length {
+                    (stop, length) = (place, *matched);
                 }
             }
             if length > 0 {
-                return Some(Found { end: position + 1, length });
+                return Some(Found { end: position + 1, length, stop });
             }
         }
         None
@@ -110,6 +116,8 @@ struct Found {
     /// Where in the piece it ends.
     end: usize,
     length: usize,
+    /// Its place among the stop strings.
+    stop: usize,
 }
 
 /// A stop string as Knuth, Morris and Pratt read it.

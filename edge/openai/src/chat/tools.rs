@@ -73,6 +73,17 @@ impl From<Tool> for Value {
 }
 
 impl Tool {
+    /// A tool of a request in another dialect. `place` is where its schema stands there, for errors about it.
+    pub fn new(
+        name: String,
+        description: Option<String>,
+        parameters: Option<Map<String, Value>>,
+        strict: bool,
+        place: String,
+    ) -> Self {
+        Self { name, description, parameters, strict, place }
+    }
+
     /// What a client is told of parameters that cannot be enforced.
     pub fn refused(&self, why: impl fmt::Display) -> Invalid {
         Invalid::new(format!("Invalid schema for function '{}': {why}", self.name))

@@ -66,6 +66,11 @@ impl Visible {
         self.stopped
     }
 
+    /// The stop string that was met.
+    pub(super) fn stop_met(&self) -> Option<&str> {
+        self.stops.met()
+    }
+
     /// Whether nothing waits for what follows.
     pub(super) fn rests(&self) -> bool {
         self.space.is_empty() && !self.stops.holds()

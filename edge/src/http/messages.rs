@@ -1,0 +1,66 @@
+//! `POST /v1/messages`, which Anthropic's clients speak.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use cloudach_anthropic::{self as anthropic, MessagesRequest};
+
+use super::{
+    arrival::{self, Arrival},
+    body::Whole,
+    headers,
+    respond::{Form, respond},
+};
+use crate::{
+    Edge,
+    access::{admission::Permit, caller::Caller},
+    conversation::{self, Asked, Asking, Begun},
+    error::ApiError,
+    metrics::Endpoint,
+    prompt,
+};
+
+pub async fn create(
+    State(edge): State<Edge>,
+    arrival: Arrival,
+    caller: Arc<Caller>,
+    permit: Permit,
+    Whole(body): Whole,
+) -> Result<Response, ApiError> {
+    let bytes = body.len();
+    let MessagesRequest { chat, shows_thinking } = edge.work.run(bytes, move || anthropic::parse(&body)).await??;
+    let form = chat.stream.map_or(Form::Whole, |_| Form::Stream("text/event-stream; charset=utf-8"));
+    let reply = |asked: &Asked<'_>| {
+        let id = anthropic::message_id(arrival::random());
+        anthropic::Reply::new(id, asked.request, shows_thinking, asked.prompt_tokens)
+    };
+    let asking = Asking { endpoint: Endpoint::Messages, arrival: &arrival, caller: &caller, permit, bytes };
+    let Begun { answer, routed } = conversation::begin(&edge, asking, chat, reply).await?;
+    Ok(headers::name_routed(respond(&edge, answer, form).await?, &routed))
+}
+
+/// `POST /v1/messages/count_tokens`: what the prompt of the same conversation would be counted as. Where the engine
+/// counts, which it does only for what it generates, this is an estimate, as Anthropic says of its own.
+pub async fn count_tokens(
+    State(edge): State<Edge>,
+    arrival: Arrival,
+    caller: Arc<Caller>,
+    permit: Permit,
+    Whole(body): Whole,
+) -> Result<Response, ApiError> {
+    let bytes = body.len();
+    let chat = edge.work.run(bytes, move || anthropic::parse_for_counting(&body)).await??;
+    let routed = edge.catalog.generating(&chat.model, &arrival.routing_key(&caller.tenant)).await?;
+    permit.check_routed(&routed)?;
+    let (_, prompt) = prompt::chat(&edge.work, &routed.model, chat, bytes).await?;
+    let tokens = match prompt.tokens {
+        Some(tokens) => tokens,
+        None => edge.work.run(prompt.text.len(), move || prompt.estimated_tokens()).await?,
+    };
+    let response = ([(header::CONTENT_TYPE, "application/json")], anthropic::token_count(tokens)).into_response();
+    Ok(headers::name_routed(response, &routed))
+}
