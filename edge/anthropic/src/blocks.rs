@@ -111,9 +111,15 @@ fn text_of(path: &Path<'_>, kind: &str, fields: &mut Fields<'_>) -> Result<Strin
             let text = fields.require("source", document)?;
             Ok(title.map_or_else(|| text.clone(), |title| format!("{title}\n{text}")))
         }
+        "search_result" => {
+            fields.pass_over(&["citations"]);
+            let (title, source) = (fields.require("title", string)?, fields.require("source", string)?);
+            let content = fields.require("content", texts)?;
+            Ok(format!("{title}\n{source}\n{}", content.texts().concat()))
+        }
         "image" => Err(path.field("type").wrong("this model reads text only, and no images")),
         other => Err(path.field("type").wrong(format_args!(
-            "blocks of type '{}' are not supported here. Supported are 'text', 'document', 'thinking', \
+            "blocks of type '{}' are not supported here. Supported are 'text', 'document', 'search_result', 'thinking', \
              'redacted_thinking', 'tool_use' and 'tool_result', each where Anthropic takes it",
             shorten(other)
         ))),

@@ -22,7 +22,8 @@ const LEAST_THINKING: u32 = 1024;
 
 /// What changes no answer: where it is made and cached, and what Anthropic would leave out of a conversation that has grown
 /// too long. Coding agents send them unasked.
-const HINTS: &[&str] = &["cache_control", "inference_geo", "context_management", "diagnostics", "speed"];
+const HINTS: &[&str] =
+    &["cache_control", "inference_geo", "context_management", "diagnostics", "speed", "user_profile_id"];
 
 /// A message that was asked for, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +62,8 @@ fn read(body: &[u8], asks: Asks) -> Result<MessagesRequest, Invalid> {
     let model = fields.require("model", short_string(1, MOST_MODEL))?;
     let max_tokens = match asks {
         Asks::Answer => Some(fields.require("max_tokens", integer(1))?),
-        Asks::Count => None,
+        // Nothing is generated, and clients send the same fields all the same.
+        Asks::Count => fields.read("max_tokens", integer(1))?,
     };
     let History { mut messages, goes_on } = fields.require("messages", history::read)?;
     if let Some(content) = fields.read("system", blocks::texts)?.filter(|system| !system.texts().concat().is_empty()) {
@@ -134,8 +136,13 @@ enum Mode {
 }
 
 fn thinking(path: &Path<'_>, value: Value, max_tokens: Option<u32>) -> Result<Thinking, Invalid> {
-    const MODES: &[(&str, Mode)] =
-        &[("enabled", Mode::Enabled), ("adaptive", Mode::Adaptive), ("disabled", Mode::Disabled)];
+    const MODES: &[(&str, Mode)] = &[
+        ("enabled", Mode::Enabled),
+        ("adaptive", Mode::Adaptive),
+        // When it thinks is the model's to say.
+        ("between_tools", Mode::Adaptive),
+        ("disabled", Mode::Disabled),
+    ];
     let mut fields = Fields::of(path, value)?;
     let mode = fields.require("type", one_of(MODES))?;
     if matches!(mode, Mode::Enabled) {

@@ -116,7 +116,9 @@ pub(crate) fn write_usage(usage: &Usage, out: &mut Vec<u8>) {
     write(out, &usage.cached_tokens.min(usage.prompt_tokens));
     out.extend_from_slice(b",\"output_tokens\":");
     write(out, &usage.completion_tokens);
-    out.push(b'}');
+    out.extend_from_slice(b",\"output_tokens_details\":{\"thinking_tokens\":");
+    write(out, &usage.reasoning_tokens);
+    out.extend_from_slice(b"}}");
 }
 
 /// Appends one value: text or a number.
