@@ -1,5 +1,7 @@
 //! Messages as they are written: every cut of the text gives the same blocks, and the stream says what the whole does.
 
+#![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
+
 use cloudach_anthropic::{Reply, error_body, message_id, parse, too_long};
 use cloudach_openai::{CallPiece, FinishReason, Told, Usage};
 use proptest::prelude::*;
@@ -182,7 +184,7 @@ fn ends_have_reasons() {
     let call = Said::Call("{}".to_owned());
     assert_eq!(end(&[text("a")], FinishReason::Stop), (json!("end_turn"), json!(null)));
     assert_eq!(end(&[text("a")], FinishReason::Length), (json!("max_tokens"), json!(null)));
-    assert_eq!(end(&[call.clone()], FinishReason::Stop), (json!("tool_use"), json!(null)));
+    assert_eq!(end(std::slice::from_ref(&call), FinishReason::Stop), (json!("tool_use"), json!(null)));
     assert_eq!(end(&[call], FinishReason::Length), (json!("max_tokens"), json!(null)));
     assert_eq!(end(&[Said::Met("END".to_owned())], FinishReason::Stop), (json!("stop_sequence"), json!("END")));
 }
