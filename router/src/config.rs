@@ -47,7 +47,8 @@ pub enum Source {
 pub struct Queue {
     /// The most requests that wait for one model. Each keeps its prompt in memory.
     pub most: usize,
-    /// The longest that a request waits. One that would wait longer, as things go, is refused at once.
+    /// How long a request may be going to wait. One that would wait longer, as things go, is refused at once; one that
+    /// waits already is refused when it has waited for twice as long.
     #[serde(with = "humantime_serde")]
     pub wait: Duration,
     /// The longest that a request waits for a model that is loaded or woken for it.

@@ -26,6 +26,10 @@ use crate::{
 /// The least that a client is told to wait.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
 
+/// Who was let in by what the queue does on the average is not sent away for its being a little slower now, after having
+/// waited in vain: the longest wait is so many times the one that is promised.
+const PATIENCE: u32 = 2;
+
 /// A queue for each model of the catalogue.
 #[derive(Debug)]
 pub struct Queues {
@@ -72,7 +76,7 @@ impl Queues {
             Coming::Placed(placed) => return Ok(placed),
             Coming::Waits(leaving, granted) => (leaving, granted),
         };
-        let until = deadline.min(Instant::now() + self.config.wait);
+        let until = deadline.min(Instant::now() + self.config.wait * PATIENCE);
         match timeout_at(until, granted).await {
             Ok(Ok(placed)) => Ok(placed),
             Ok(Err(_)) | Err(_) => Err(overloaded(queue.expected_wait().unwrap_or(self.config.wait))),
