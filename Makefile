@@ -55,6 +55,7 @@ admin: build-debug
 chart: build-debug
 	tests/chart/run.sh
 	tests/images/check.py
+	.cache/chart/venv/bin/python tests/install/check.py
 
 fuzz-admin: build-debug
 	tests/admin/run.sh 600
