@@ -54,6 +54,7 @@ admin: build-debug
 # The Helm chart, the images' Dockerfile and the other ways to install, as far as they can be checked without a cluster.
 chart: build-debug
 	tests/chart/run.sh
+	tests/chart/rehearse.sh
 	tests/images/check.py
 	.cache/chart/venv/bin/python tests/install/check.py
 

@@ -187,6 +187,7 @@ def configurations(by, workloads, expect):
     """The files of the services fit what is around them."""
     routers = [(name, manifest) for (kind, name), manifest in by.items() if kind == "StatefulSet" and name.endswith("-router")]
     [(router, manifest)] = routers
+    [models] = [yaml.safe_load(its["data"]["catalogue.yaml"])["models"] for its in by.values() if "catalogue.yaml" in its.get("data", {})]
     known = [f"{router}-{n}.{manifest['spec']['serviceName']}:7001" for n in range(manifest["spec"]["replicas"])]
     for (_, owner), workload in workloads.items():
         pod = pod_of(workload)
@@ -211,6 +212,7 @@ def configurations(by, workloads, expect):
                 expect(container["name"] == "router" or config["routers"] == known, f"{owner} knows {config.get('routers')}, there are {known}")
                 stops = seconds(config["drain"]["settle"]) + seconds(config["drain"]["grace"])
                 if container["name"] == "sidecar":
+                    expect("model" not in config or config["model"] in models, f"{owner}: {config.get('model')} is not in the catalogue")
                     stops += seconds(config["engine"].get("stop_grace", "10s"))
                     wide = config["engine"]["url"]
                     expect(wide.startswith(("unix:/run/cloudach/", "http://127.0.0.1:")), f"{owner}: the engine listens at {wide}")

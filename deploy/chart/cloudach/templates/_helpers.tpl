@@ -83,6 +83,17 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- range $name, $pool := .Values.pools }}{{ if ($pool.config).managed }}true{{ end }}{{ end -}}
 {{- end }}
 
+{{/* The catalogue, with the models of pools that it does not name. */}}
+{{- define "cloudach.catalogue" -}}
+{{- $catalogue := deepCopy .Values.catalogue -}}
+{{- range $name, $pool := .Values.pools -}}
+{{- with $pool.config.model -}}
+{{- if not (hasKey $catalogue.models .) }}{{ $_ := set $catalogue.models . dict }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $catalogue -}}
+{{- end }}
+
 {{- define "cloudach.edgeConfig" -}}
 {{- $config := deepCopy .Values.edge.config -}}
 {{- $store := $config.store | default dict -}}
