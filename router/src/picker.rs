@@ -186,6 +186,7 @@ impl Picker {
             waiting: load.waiting,
             kv_cache_usage: load.kv_cache_usage,
             cached_tokens: if policy == Policy::Prefix { replica.read.cached_tokens(&wanted.blocks) } else { 0 },
+            adapter: replica.residency(&wanted.model),
             rank: wanted.session.map_or(0, |session| xxh3_64_with_seed(replica.name.as_bytes(), session)),
             has_room: self.has_room(replica, &wanted.model),
         }
