@@ -109,16 +109,41 @@ pub struct Placement {
     pub lease: Option<Lease>,
 }
 
-/// A lease in Redis: who holds it orders.
+/// A lease, in Redis or in Kubernetes: who holds it orders.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lease {
     /// One server: `redis://user:password@host:6379/0`, `rediss://` with TLS, or `redis+unix:///path`; or where that
-    /// stands: `{env: NAME}`, `{file: PATH}`.
-    pub url: Secret,
+    /// stands: `{env: NAME}`, `{file: PATH}`. Absent: in Kubernetes.
+    pub url: Option<Secret>,
+    /// In place of Redis: a Lease object of Kubernetes. `{}` does in a pod whose service account may get, create and update
+    /// `leases` of `coordination.k8s.io`.
+    pub kubernetes: Option<Kubernetes>,
     /// How long nothing is ordered, at most, after the router that orders was killed. It is renewed four times within this.
     #[serde(default = "Lease::default_time", with = "humantime_serde")]
     pub time: Duration,
+}
+
+/// A Lease object, and the API server that has it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kubernetes {
+    /// The object's name: the same for all routers of a fleet, and for no other fleet of the namespace.
+    pub name: String,
+    /// Its namespace. Absent: the pod's own.
+    pub namespace: Option<String>,
+    /// The API server: `https://HOST:PORT`. Absent: the cluster's own.
+    pub url: Option<String>,
+    /// The token of a service account, read anew for each connection. Absent: the pod's own.
+    pub token_file: Option<PathBuf>,
+    /// The certificates, in PEM, that the API server's own is checked against, read as often. Absent: the pod's own.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Default for Kubernetes {
+    fn default() -> Self {
+        Self { name: "cloudach-placement".to_owned(), namespace: None, url: None, token_file: None, ca_file: None }
+    }
 }
 
 impl Lease {
