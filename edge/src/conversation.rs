@@ -9,13 +9,15 @@ use crate::{
     Edge,
     access::{admission::Permit, caller::Caller, limits::Cost, priority::Priority},
     answer::{Answer, Making},
-    catalog::Routed,
+    catalog::{Model, Routed},
     error::ApiError,
+    fallback::Unanswered,
     generations::{Shared, fits, text_prompt},
     http::arrival::Arrival,
     metrics::Endpoint,
-    mirror::Copy,
-    prompt, reading,
+    mirror::{Copy, Mirror},
+    prompt::{self, Prompt},
+    reading::{self, Reading},
     reply::Reply,
     turn::Continuation,
     usage::{Meter, Metered},
@@ -46,7 +48,17 @@ pub struct Begun<R> {
     pub routed: Routed,
 }
 
-/// Starts the answer to `request`: finds the model, renders and counts, reserves, and waits for the engine's first word.
+/// A request that is ready for one model.
+struct Ready {
+    /// Without its conversation, which is in the prompt.
+    request: ChatRequest,
+    prompt: Prompt,
+    reading: Reading,
+    cost: Cost,
+}
+
+/// Starts the answer to `request`: finds the model, renders and counts, reserves, and waits for the engine's first word. Where a
+/// model has no place for it, the next one of its route is asked in the same way.
 ///
 /// # Errors
 /// Why there is no answer.
@@ -54,16 +66,51 @@ pub async fn begin<R: Reply>(
     edge: &Edge,
     asking: Asking<'_>,
     request: ChatRequest,
-    reply: impl FnOnce(&Asked<'_>) -> R,
+    reply: impl Fn(&Asked<'_>) -> R,
 ) -> Result<Begun<R>, ApiError> {
     let Asking { endpoint, arrival, caller, mut permit, bytes } = asking;
-    let routed = edge.catalog.generating(&request.model, &arrival.routing_key(&caller.tenant)).await?;
+    let key = arrival.routing_key(&caller.tenant);
+    let mut routed = edge.catalog.generating(&request.model, &key).await?;
     permit.check_routed(&routed)?;
-    let model = routed.model.clone();
-    let mirror = edge.mirrors.draw(edge, &routed, &arrival.request_id).map(|mirror| (mirror, request.clone()));
-    let (request, prompt) = prompt::chat(&edge.work, &model, request, bytes).await?;
+    let mut mirror = edge.mirrors.draw(edge, &routed, &arrival.request_id).map(|mirror| (mirror, request.clone()));
+    let kept = routed.falls_back().then(|| request.clone());
+    let mut spent = Duration::ZERO;
+    let mut tried = vec![routed.model.id.clone()];
+    let mut ready = prepare::<R>(edge, &routed.model, request, bytes).await?;
+    permit.charge_routed(edge, &arrival.request_id, &routed, &ready.cost).await?;
+    loop {
+        let asked = Starting { endpoint, arrival, caller, routed: &routed, ready, spent };
+        let unanswered = match asked.start(edge, permit, mirror.take(), bytes, &reply).await {
+            Ok(answer) => return Ok(Begun { answer, routed }),
+            Err(unanswered) => unanswered,
+        };
+        edge.catalog.note_refusal(&routed.model.id, unanswered.error());
+        let Some(request) = kept.as_ref().filter(|_| unanswered.may_fall_back()) else { return Err(unanswered.into()) };
+        // One that cannot be asked this (its context is too short, its engine has no such schema) is passed over.
+        let next = loop {
+            let Some(next) = edge.catalog.after(&routed, &key, &tried) else { return Err(unanswered.into()) };
+            tried.push(next.model.id.clone());
+            if let Ok(ready) = prepare::<R>(edge, &next.model, request.clone(), bytes).await {
+                break (next, ready);
+            }
+        };
+        permit = unanswered.hand_over(&routed.model.id, &next.0.model.id);
+        (routed, ready) = next;
+        spent = arrival.at.elapsed();
+        permit.move_to(edge, &arrival.request_id, &routed.model, &ready.cost).await?;
+    }
+}
+
+/// Renders and counts the request as this model is asked.
+async fn prepare<R: Reply>(
+    edge: &Edge,
+    model: &Arc<Model>,
+    request: ChatRequest,
+    bytes: usize,
+) -> Result<Ready, ApiError> {
+    let (request, prompt) = prompt::chat(&edge.work, model, request, bytes).await?;
     fits(prompt.text.len(), request.n)?;
-    let (reading, request) = reading::chat(&edge.work, &model, request, prompt.end()).await?;
+    let (reading, request) = reading::chat(&edge.work, model, request, prompt.end()).await?;
     let cost = Cost {
         prompt_tokens: prompt.tokens,
         prompt_bytes: prompt.text.len(),
@@ -73,51 +120,79 @@ pub async fn begin<R: Reply>(
     if let Some(limit) = model.context_exceeded_by(cost.max_tokens) {
         return Err(R::too_long(limit, cost.prompt(), cost.max_tokens.map(u64::from)).into());
     }
-    permit.charge(edge, &arrival.request_id, &model, &cost).await?;
+    Ok(Ready { request, prompt, reading, cost })
+}
 
-    let metered = Metered {
-        endpoint,
-        caller,
-        arrival,
-        model: &model,
-        prompt_tokens: prompt.tokens,
-        choices: request.n as usize,
-        choices_per_prompt: request.n as usize,
-        max_tokens: request.sampling.max_tokens,
-    };
-    let meter = Meter::start(edge, permit, &metered);
-    let cache_salt = edge.cache_salt(caller, request.sampling.cache_salt.as_deref());
-    let urgency = caller.priority.min(urgency(request.service_tier));
-    let context = routed.bounded(edge.context(arrival, caller, urgency));
-    if let Some((mirror, request)) = mirror {
-        let (request_id, cache_salt, context) = (arrival.request_id.clone(), cache_salt.clone(), context.clone());
-        mirror.chat(edge, Copy { request_id, request, bytes, cache_salt, context });
+/// A request on its way to one model.
+struct Starting<'a> {
+    endpoint: Endpoint,
+    arrival: &'a Arrival,
+    caller: &'a Arc<Caller>,
+    routed: &'a Routed,
+    ready: Ready,
+    /// Of the time that it may take, with models that had no place for it.
+    spent: Duration,
+}
+
+impl Starting<'_> {
+    async fn start<R: Reply>(
+        self,
+        edge: &Edge,
+        permit: Permit,
+        mirror: Option<(Mirror, ChatRequest)>,
+        bytes: usize,
+        reply: impl Fn(&Asked<'_>) -> R,
+    ) -> Result<Answer<R>, Unanswered<R>> {
+        let Self { endpoint, arrival, caller, routed, ready, spent } = self;
+        let Ready { request, prompt, reading, .. } = ready;
+        let model = &routed.model;
+        let metered = Metered {
+            endpoint,
+            caller,
+            arrival,
+            model,
+            prompt_tokens: prompt.tokens,
+            choices: request.n as usize,
+            choices_per_prompt: request.n as usize,
+            max_tokens: request.sampling.max_tokens,
+        };
+        let meter = Meter::start(edge, permit, &metered);
+        let cache_salt = edge.cache_salt(caller, request.sampling.cache_salt.as_deref());
+        let urgency = caller.priority.min(urgency(request.service_tier));
+        let mut context = routed.bounded(edge.context(arrival, caller, urgency));
+        let spent = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
+        context.timeout_ms = context.timeout_ms.saturating_sub(spent).max(1);
+        if let Some((mirror, request)) = mirror {
+            let (request_id, cache_salt, context) = (arrival.request_id.clone(), cache_salt.clone(), context.clone());
+            mirror.chat(edge, Copy { request_id, request, bytes, cache_salt, context });
+        }
+        let shared = Shared {
+            request_id: &arrival.request_id,
+            model: &model.id,
+            sampling: &request.sampling,
+            cache_salt,
+            reading: &reading,
+            top_logprobs: request.logprobs,
+            echo: false,
+            context,
+        };
+        let reply = reply(&Asked { request: &request, prompt_tokens: prompt.tokens });
+        let turn = reading.turn.as_deref().map(|turn| {
+            let request = Shared { reading: &turn.then, ..shared.clone() }.generation(
+                0,
+                0,
+                text_prompt(prompt.text.clone(), false),
+            );
+            Continuation { at: turn.at.clone(), request, reader: turn.then.reader.clone() }
+        });
+        let prompts = std::iter::repeat_n(prompt.text, request.n as usize);
+        let generations =
+            (0..).zip(prompts).map(|(choice, text)| shared.generation(choice, choice, text_prompt(text, false)));
+        // Whole answers show theirs at the end in any case.
+        let merge = request.stream.map_or(Duration::ZERO, |_| edge.config.stream.merge);
+        let making = Making { reply, reader: reading.reader.clone(), merge, several_prompts: false, turn };
+        Answer::start(edge, generations, making, meter).await
     }
-    let shared = Shared {
-        request_id: &arrival.request_id,
-        model: &model.id,
-        sampling: &request.sampling,
-        cache_salt,
-        reading: &reading,
-        top_logprobs: request.logprobs,
-        echo: false,
-        context,
-    };
-    let reply = reply(&Asked { request: &request, prompt_tokens: prompt.tokens });
-    let turn = reading.turn.as_deref().map(|turn| {
-        let request =
-            Shared { reading: &turn.then, ..shared.clone() }.generation(0, 0, text_prompt(prompt.text.clone(), false));
-        Continuation { at: turn.at.clone(), request, reader: turn.then.reader.clone() }
-    });
-    let prompts = std::iter::repeat_n(prompt.text, request.n as usize);
-    let generations =
-        (0..).zip(prompts).map(|(choice, text)| shared.generation(choice, choice, text_prompt(text, false)));
-    // Whole answers show theirs at the end in any case.
-    let merge = request.stream.map_or(Duration::ZERO, |_| edge.config.stream.merge);
-    let making = Making { reply, reader: reading.reader.clone(), merge, several_prompts: false, turn };
-    let answer = Answer::start(edge, generations, making, meter).await;
-    let answer = answer.inspect_err(|error| edge.catalog.note_refusal(&model.id, error))?;
-    Ok(Begun { answer, routed })
 }
 
 /// How urgent a client says its request is. Nobody is more urgent for their own saying so.

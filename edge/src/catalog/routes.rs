@@ -77,6 +77,11 @@ impl Routed {
         }
     }
 
+    /// Whether there are others that may be asked in its place.
+    pub fn falls_back(&self) -> bool {
+        self.route.as_ref().is_some_and(|route| !route.0.fallbacks.is_empty())
+    }
+
     /// What a caller who may not ask for it is told that it is.
     pub fn name(&self) -> &str {
         self.route.as_ref().map_or(&self.model.id, |route| route.name())

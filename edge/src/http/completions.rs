@@ -108,11 +108,13 @@ pub async fn create(
         let making =
             Making { reply: BestOf::new(reply, &request, candidates), reader, merge, several_prompts, turn: None };
         let answer = Answer::start(&edge, generations, making, meter).await;
-        respond(&edge, answer.inspect_err(|error| edge.catalog.note_refusal(&model.id, error))?, form).await?
+        respond(&edge, answer.inspect_err(|unanswered| edge.catalog.note_refusal(&model.id, unanswered.error()))?, form)
+            .await?
     } else {
         let making = Making { reply, reader, merge, several_prompts, turn: None };
         let answer = Answer::start(&edge, generations, making, meter).await;
-        respond(&edge, answer.inspect_err(|error| edge.catalog.note_refusal(&model.id, error))?, form).await?
+        respond(&edge, answer.inspect_err(|unanswered| edge.catalog.note_refusal(&model.id, unanswered.error()))?, form)
+            .await?
     };
     Ok(headers::name_routed(headers::name_model(response, &request.model), &routed))
 }
