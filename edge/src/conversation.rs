@@ -11,7 +11,7 @@ use crate::{
     answer::{Answer, Making},
     catalog::{Model, Routed},
     error::ApiError,
-    fallback::Unanswered,
+    fallback::{self, Begun, Question, Unanswered},
     generations::{Shared, fits, text_prompt},
     http::arrival::Arrival,
     metrics::Endpoint,
@@ -41,22 +41,6 @@ pub struct Asked<'a> {
     pub prompt_tokens: Option<u64>,
 }
 
-/// An answer whose engine has started.
-pub struct Begun<R> {
-    pub answer: Answer<R>,
-    /// Which model it is of.
-    pub routed: Routed,
-}
-
-/// A request that is ready for one model.
-struct Ready {
-    /// Without its conversation, which is in the prompt.
-    request: ChatRequest,
-    prompt: Prompt,
-    reading: Reading,
-    cost: Cost,
-}
-
 /// Starts the answer to `request`: finds the model, renders and counts, reserves, and waits for the engine's first word. Where a
 /// model has no place for it, the next one of its route is asked in the same way.
 ///
@@ -66,88 +50,76 @@ pub async fn begin<R: Reply>(
     edge: &Edge,
     asking: Asking<'_>,
     request: ChatRequest,
-    reply: impl Fn(&Asked<'_>) -> R,
+    reply: impl Fn(&Asked<'_>) -> R + Send + Sync,
 ) -> Result<Begun<R>, ApiError> {
-    let Asking { endpoint, arrival, caller, mut permit, bytes } = asking;
-    let key = arrival.routing_key(&caller.tenant);
-    let mut routed = edge.catalog.generating(&request.model, &key).await?;
+    let Asking { endpoint, arrival, caller, permit, bytes } = asking;
+    let routed = edge.catalog.generating(&request.model, &arrival.routing_key(&caller.tenant)).await?;
     permit.check_routed(&routed)?;
-    let mut mirror = edge.mirrors.draw(edge, &routed, &arrival.request_id).map(|mirror| (mirror, request.clone()));
-    let kept = routed.falls_back().then(|| request.clone());
-    let mut spent = Duration::ZERO;
-    let mut tried = vec![routed.model.id.clone()];
-    let mut ready = prepare::<R>(edge, &routed.model, request, bytes).await?;
-    permit.charge_routed(edge, &arrival.request_id, &routed, &ready.cost).await?;
-    loop {
-        let asked = Starting { endpoint, arrival, caller, routed: &routed, ready, spent };
-        let unanswered = match asked.start(edge, permit, mirror.take(), bytes, &reply).await {
-            Ok(answer) => return Ok(Begun { answer, routed }),
-            Err(unanswered) => unanswered,
-        };
-        edge.catalog.note_refusal(&routed.model.id, unanswered.error());
-        let Some(request) = kept.as_ref().filter(|_| unanswered.may_fall_back()) else { return Err(unanswered.into()) };
-        // One that cannot be asked this (its context is too short, its engine has no such schema) is passed over.
-        let next = loop {
-            let Some(next) = edge.catalog.after(&routed, &key, &tried) else { return Err(unanswered.into()) };
-            tried.push(next.model.id.clone());
-            if let Ok(ready) = prepare::<R>(edge, &next.model, request.clone(), bytes).await {
-                break (next, ready);
-            }
-        };
-        permit = unanswered.hand_over(&routed.model.id, &next.0.model.id);
-        (routed, ready) = next;
-        spent = arrival.at.elapsed();
-        permit.move_to(edge, &arrival.request_id, &routed.model, &ready.cost).await?;
-    }
+    let mirror = edge.mirrors.draw(edge, &routed, &arrival.request_id).map(|mirror| (mirror, request.clone()));
+    let conversation = Conversation { edge, endpoint, arrival, caller, bytes, mirror, reply };
+    fallback::begin(conversation, request, permit, routed).await
 }
 
-/// Renders and counts the request as this model is asked.
-async fn prepare<R: Reply>(
-    edge: &Edge,
-    model: &Arc<Model>,
-    request: ChatRequest,
-    bytes: usize,
-) -> Result<Ready, ApiError> {
-    let (request, prompt) = prompt::chat(&edge.work, model, request, bytes).await?;
-    fits(prompt.text.len(), request.n)?;
-    let (reading, request) = reading::chat(&edge.work, model, request, prompt.end()).await?;
-    let cost = Cost {
-        prompt_tokens: prompt.tokens,
-        prompt_bytes: prompt.text.len(),
-        max_tokens: request.sampling.max_tokens,
-        choices: request.n as usize,
-    };
-    if let Some(limit) = model.context_exceeded_by(cost.max_tokens) {
-        return Err(R::too_long(limit, cost.prompt(), cost.max_tokens.map(u64::from)).into());
-    }
-    Ok(Ready { request, prompt, reading, cost })
-}
-
-/// A request on its way to one model.
-struct Starting<'a> {
+/// A conversation that models can be asked to go on with.
+struct Conversation<'a, F> {
+    edge: &'a Edge,
     endpoint: Endpoint,
     arrival: &'a Arrival,
     caller: &'a Arc<Caller>,
-    routed: &'a Routed,
-    ready: Ready,
-    /// Of the time that it may take, with models that had no place for it.
-    spent: Duration,
+    bytes: usize,
+    /// What is asked of another model as well, once.
+    mirror: Option<(Mirror, ChatRequest)>,
+    reply: F,
 }
 
-impl Starting<'_> {
-    async fn start<R: Reply>(
-        self,
-        edge: &Edge,
+/// The same, ready for one model.
+struct Ready {
+    /// Without its conversation, which is in the prompt.
+    request: ChatRequest,
+    prompt: Prompt,
+    reading: Reading,
+    cost: Cost,
+}
+
+impl<R: Reply, F: Fn(&Asked<'_>) -> R + Send + Sync> Question for Conversation<'_, F> {
+    type Request = ChatRequest;
+    type Ready = Ready;
+    type Reply = R;
+
+    fn asked(&self) -> (&Edge, &Arrival, &Caller) {
+        (self.edge, self.arrival, self.caller)
+    }
+
+    async fn prepare(&self, model: &Arc<Model>, request: ChatRequest) -> Result<Ready, ApiError> {
+        let work = &self.edge.work;
+        let (request, prompt) = prompt::chat(work, model, request, self.bytes).await?;
+        fits(prompt.text.len(), request.n)?;
+        let (reading, request) = reading::chat(work, model, request, prompt.end()).await?;
+        let cost = Cost {
+            prompt_tokens: prompt.tokens,
+            prompt_bytes: prompt.text.len(),
+            max_tokens: request.sampling.max_tokens,
+            choices: request.n as usize,
+        };
+        Ok(Ready { request, prompt, reading, cost })
+    }
+
+    fn cost(ready: &Ready) -> &Cost {
+        &ready.cost
+    }
+
+    async fn start(
+        &mut self,
         permit: Permit,
-        mirror: Option<(Mirror, ChatRequest)>,
-        bytes: usize,
-        reply: impl Fn(&Asked<'_>) -> R,
+        routed: &Routed,
+        ready: Ready,
+        spent: Duration,
     ) -> Result<Answer<R>, Unanswered<R>> {
-        let Self { endpoint, arrival, caller, routed, ready, spent } = self;
+        let (edge, arrival, caller) = (self.edge, self.arrival, self.caller);
         let Ready { request, prompt, reading, .. } = ready;
         let model = &routed.model;
         let metered = Metered {
-            endpoint,
+            endpoint: self.endpoint,
             caller,
             arrival,
             model,
@@ -159,12 +131,10 @@ impl Starting<'_> {
         let meter = Meter::start(edge, permit, &metered);
         let cache_salt = edge.cache_salt(caller, request.sampling.cache_salt.as_deref());
         let urgency = caller.priority.min(urgency(request.service_tier));
-        let mut context = routed.bounded(edge.context(arrival, caller, urgency));
-        let spent = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
-        context.timeout_ms = context.timeout_ms.saturating_sub(spent).max(1);
-        if let Some((mirror, request)) = mirror {
+        let context = routed.bounded(edge.context(arrival, caller, urgency), spent);
+        if let Some((mirror, request)) = self.mirror.take() {
             let (request_id, cache_salt, context) = (arrival.request_id.clone(), cache_salt.clone(), context.clone());
-            mirror.chat(edge, Copy { request_id, request, bytes, cache_salt, context });
+            mirror.chat(edge, Copy { request_id, request, bytes: self.bytes, cache_salt, context });
         }
         let shared = Shared {
             request_id: &arrival.request_id,
@@ -176,13 +146,10 @@ impl Starting<'_> {
             echo: false,
             context,
         };
-        let reply = reply(&Asked { request: &request, prompt_tokens: prompt.tokens });
+        let reply = (self.reply)(&Asked { request: &request, prompt_tokens: prompt.tokens });
         let turn = reading.turn.as_deref().map(|turn| {
-            let request = Shared { reading: &turn.then, ..shared.clone() }.generation(
-                0,
-                0,
-                text_prompt(prompt.text.clone(), false),
-            );
+            let prompt = text_prompt(prompt.text.clone(), false);
+            let request = Shared { reading: &turn.then, ..shared.clone() }.generation(0, 0, prompt);
             Continuation { at: turn.at.clone(), request, reader: turn.then.reader.clone() }
         });
         let prompts = std::iter::repeat_n(prompt.text, request.n as usize);

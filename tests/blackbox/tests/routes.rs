@@ -160,8 +160,15 @@ fn who_has_waited_in_vain_goes_on_to_the_next_model() {
     let client = fleet.client();
     let first = client.send(CHAT, &to("a", ENDLESS));
     eventually(PATIENCE, "it runs", || fleet.engines[0].running() == 1);
-    assert_eq!(model(&client.post(CHAT, &to("safe", "hi")), "safe"), "b");
-    assert_eq!(fallbacks(&fleet, "a"), Some(1.0));
+    // Token ids are one model's own.
+    let of_ids = with(completion("hi"), json!({ "model": "safe", "prompt": [1, 2, 3] }));
+    assert_eq!((client.post(COMPLETIONS, &of_ids).head.status, fallbacks(&fleet, "a")), (503, None));
+    // For a while it is passed over at once.
+    eventually(PATIENCE, "it is asked again", || {
+        let answer = client.post(COMPLETIONS, &with(completion("hi"), json!({ "model": "safe" })));
+        assert_eq!(answer.json()["choices"][0]["text"], "b");
+        fallbacks(&fleet, "a") == Some(1.0)
+    });
     // The next model has no place, either: the client is told when to come again.
     fleet.sidecars[1].kill();
     let refused = || {
