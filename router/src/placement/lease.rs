@@ -130,7 +130,7 @@ impl Keeper {
 
 /// A name of this process that no other one has.
 pub fn own_name() -> String {
-    let host = std::env::var("HOSTNAME").unwrap_or_default();
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "router".to_owned());
     let host: String = host.chars().filter(|&letter| letter.is_ascii_graphic()).take(100).collect();
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let drawn = getrandom::u64().unwrap_or_default();
