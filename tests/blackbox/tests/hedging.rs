@@ -1,5 +1,7 @@
 //! A replica that takes a request and says nothing: a second one is asked, where that is wanted, and the first to speak answers.
 
+#![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
+
 use std::{ops::Deref, time::Duration};
 
 use cloudach_blackbox::{Answer, Connection, Fleet, Plan, Replica, chat, eventually, with};
