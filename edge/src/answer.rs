@@ -17,6 +17,7 @@ use crate::{
     Edge,
     choice::{Choice, Sink},
     error::{ApiError, Words},
+    fallback::Unanswered,
     metrics::Outcome,
     reading::schema_refused,
     reply::Reply,
@@ -78,7 +79,7 @@ impl<R: Reply> Answer<R> {
         generations: impl Iterator<Item = GenerateRequest>,
         making: Making<R>,
         meter: Meter,
-    ) -> Result<Self, ApiError> {
+    ) -> Result<Self, Unanswered<R>> {
         let mut answer = Self {
             events: SelectAll::new(),
             arrived: VecDeque::new(),
@@ -93,22 +94,40 @@ impl<R: Reply> Answer<R> {
             kill: edge.running.kill.clone().cancelled_owned().boxed().fuse(),
         };
         let turn = making.turn.map(Arc::new);
-        for (choice, generation) in (0..).zip(generations) {
-            let abort = answer.generate(Source { choice, part: 0 }, generation)?;
-            answer.unfinished += 1;
-            answer.choices.push(Choice::new(choice, making.reader.clone(), turn.as_ref(), abort));
+        match answer.begin(generations, &making.reader, making.several_prompts, turn.as_ref()).await {
+            Ok(()) => Ok(answer),
+            Err(error) => Err(Unanswered::new(error, answer)),
         }
-        answer.hear_first_word().await?;
-        if making.several_prompts {
+    }
+
+    async fn begin(
+        &mut self,
+        generations: impl Iterator<Item = GenerateRequest>,
+        reader: &Reader,
+        several_prompts: bool,
+        turn: Option<&Arc<Continuation>>,
+    ) -> Result<(), ApiError> {
+        for (choice, generation) in (0..).zip(generations) {
+            let abort = self.generate(Source { choice, part: 0 }, generation)?;
+            self.unfinished += 1;
+            self.choices.push(Choice::new(choice, reader.clone(), turn, abort));
+        }
+        self.hear_first_word().await?;
+        if several_prompts {
             let until = Instant::now() + FIRST_WORDS_WITHIN;
-            while answer.choices.iter().any(|choice| !choice.is_heard_of()) {
-                match timeout_at(until, answer.hear_first_word()).await {
+            while self.choices.iter().any(|choice| !choice.is_heard_of()) {
+                match timeout_at(until, self.hear_first_word()).await {
                     Ok(heard) => heard?,
                     Err(_) => break,
                 }
             }
         }
-        Ok(answer)
+        Ok(())
+    }
+
+    /// Follows the request.
+    pub fn meter(&mut self) -> &mut Meter {
+        &mut self.meter
     }
 
     fn generate(&mut self, source: Source, generation: GenerateRequest) -> Result<AbortHandle, ApiError> {

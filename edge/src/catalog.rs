@@ -151,7 +151,7 @@ impl Catalog {
         let Some(route) = self.route(name) else {
             return generates(self.known(name).await?).map(Routed::to);
         };
-        if let Some(model) = self.of_route(&route, key) {
+        if let Some(model) = self.of_route(&route, key, &[]) {
             return Ok(Routed { model, route: Some(route) });
         }
         let first = route.order(key).next().ok_or_else(|| ApiError::UnknownModel(name.to_owned()))?;
@@ -159,12 +159,23 @@ impl Catalog {
         Ok(Routed { model, route: Some(route) })
     }
 
-    /// The first model of a route that is served and has room, or else the first that is served.
-    fn of_route(&self, route: &Route, key: &str) -> Option<Arc<Model>> {
+    /// The next model that a request is for when those that were `tried` had no place for it.
+    pub fn after(&self, routed: &Routed, key: &str, tried: &[String]) -> Option<Routed> {
+        let route = routed.route.as_ref().filter(|_| routed.falls_back())?;
+        let model = self.of_route(route, key, tried)?;
+        Some(Routed { model, route: Some(route.clone()) })
+    }
+
+    /// The first model of a route that is served and has room, or else the first that is served; none of those that were
+    /// `tried`.
+    fn of_route(&self, route: &Route, key: &str, tried: &[String]) -> Option<Arc<Model>> {
         let now = Instant::now();
         let served = |id: &str| self.serves.iter().any(|serves| serves.load().contains(id));
         let has_room = |id: &str| self.crowded.lock().get(id).is_none_or(|until| now >= *until);
         let able = |id: &str| {
+            if tried.iter().any(|tried| tried == id) {
+                return None;
+            }
             let model = self.model(id).ok().filter(|model| model.told.capabilities.is_some() && served(id))?;
             generates(model).ok()
         };

@@ -9,13 +9,15 @@ use crate::{
     Edge,
     access::{admission::Permit, caller::Caller, limits::Cost, priority::Priority},
     answer::{Answer, Making},
-    catalog::Routed,
+    catalog::{Model, Routed},
     error::ApiError,
+    fallback::{self, Begun, Question, Unanswered},
     generations::{Shared, fits, text_prompt},
     http::arrival::Arrival,
     metrics::Endpoint,
-    mirror::Copy,
-    prompt, reading,
+    mirror::{Copy, Mirror},
+    prompt::{self, Prompt},
+    reading::{self, Reading},
     reply::Reply,
     turn::Continuation,
     usage::{Meter, Metered},
@@ -39,14 +41,8 @@ pub struct Asked<'a> {
     pub prompt_tokens: Option<u64>,
 }
 
-/// An answer whose engine has started.
-pub struct Begun<R> {
-    pub answer: Answer<R>,
-    /// Which model it is of.
-    pub routed: Routed,
-}
-
-/// Starts the answer to `request`: finds the model, renders and counts, reserves, and waits for the engine's first word.
+/// Starts the answer to `request`: finds the model, renders and counts, reserves, and waits for the engine's first word. Where a
+/// model has no place for it, the next one of its route is asked in the same way.
 ///
 /// # Errors
 /// Why there is no answer.
@@ -54,70 +50,116 @@ pub async fn begin<R: Reply>(
     edge: &Edge,
     asking: Asking<'_>,
     request: ChatRequest,
-    reply: impl FnOnce(&Asked<'_>) -> R,
+    reply: impl Fn(&Asked<'_>) -> R + Send + Sync,
 ) -> Result<Begun<R>, ApiError> {
-    let Asking { endpoint, arrival, caller, mut permit, bytes } = asking;
+    let Asking { endpoint, arrival, caller, permit, bytes } = asking;
     let routed = edge.catalog.generating(&request.model, &arrival.routing_key(&caller.tenant)).await?;
     permit.check_routed(&routed)?;
-    let model = routed.model.clone();
     let mirror = edge.mirrors.draw(edge, &routed, &arrival.request_id).map(|mirror| (mirror, request.clone()));
-    let (request, prompt) = prompt::chat(&edge.work, &model, request, bytes).await?;
-    fits(prompt.text.len(), request.n)?;
-    let (reading, request) = reading::chat(&edge.work, &model, request, prompt.end()).await?;
-    let cost = Cost {
-        prompt_tokens: prompt.tokens,
-        prompt_bytes: prompt.text.len(),
-        max_tokens: request.sampling.max_tokens,
-        choices: request.n as usize,
-    };
-    if let Some(limit) = model.context_exceeded_by(cost.max_tokens) {
-        return Err(R::too_long(limit, cost.prompt(), cost.max_tokens.map(u64::from)).into());
-    }
-    permit.charge(edge, &arrival.request_id, &model, &cost).await?;
+    let conversation = Conversation { edge, endpoint, arrival, caller, bytes, mirror, reply };
+    fallback::begin(conversation, request, permit, routed).await
+}
 
-    let metered = Metered {
-        endpoint,
-        caller,
-        arrival,
-        model: &model,
-        prompt_tokens: prompt.tokens,
-        choices: request.n as usize,
-        choices_per_prompt: request.n as usize,
-        max_tokens: request.sampling.max_tokens,
-    };
-    let meter = Meter::start(edge, permit, &metered);
-    let cache_salt = edge.cache_salt(caller, request.sampling.cache_salt.as_deref());
-    let urgency = caller.priority.min(urgency(request.service_tier));
-    let context = routed.bounded(edge.context(arrival, caller, urgency));
-    if let Some((mirror, request)) = mirror {
-        let (request_id, cache_salt, context) = (arrival.request_id.clone(), cache_salt.clone(), context.clone());
-        mirror.chat(edge, Copy { request_id, request, bytes, cache_salt, context });
+/// A conversation that models can be asked to go on with.
+struct Conversation<'a, F> {
+    edge: &'a Edge,
+    endpoint: Endpoint,
+    arrival: &'a Arrival,
+    caller: &'a Arc<Caller>,
+    bytes: usize,
+    /// What is asked of another model as well, once.
+    mirror: Option<(Mirror, ChatRequest)>,
+    reply: F,
+}
+
+/// The same, ready for one model.
+struct Ready {
+    /// Without its conversation, which is in the prompt.
+    request: ChatRequest,
+    prompt: Prompt,
+    reading: Reading,
+    cost: Cost,
+}
+
+impl<R: Reply, F: Fn(&Asked<'_>) -> R + Send + Sync> Question for Conversation<'_, F> {
+    type Request = ChatRequest;
+    type Ready = Ready;
+    type Reply = R;
+
+    fn asked(&self) -> (&Edge, &Arrival, &Caller) {
+        (self.edge, self.arrival, self.caller)
     }
-    let shared = Shared {
-        request_id: &arrival.request_id,
-        model: &model.id,
-        sampling: &request.sampling,
-        cache_salt,
-        reading: &reading,
-        top_logprobs: request.logprobs,
-        echo: false,
-        context,
-    };
-    let reply = reply(&Asked { request: &request, prompt_tokens: prompt.tokens });
-    let turn = reading.turn.as_deref().map(|turn| {
-        let request =
-            Shared { reading: &turn.then, ..shared.clone() }.generation(0, 0, text_prompt(prompt.text.clone(), false));
-        Continuation { at: turn.at.clone(), request, reader: turn.then.reader.clone() }
-    });
-    let prompts = std::iter::repeat_n(prompt.text, request.n as usize);
-    let generations =
-        (0..).zip(prompts).map(|(choice, text)| shared.generation(choice, choice, text_prompt(text, false)));
-    // Whole answers show theirs at the end in any case.
-    let merge = request.stream.map_or(Duration::ZERO, |_| edge.config.stream.merge);
-    let making = Making { reply, reader: reading.reader.clone(), merge, several_prompts: false, turn };
-    let answer = Answer::start(edge, generations, making, meter).await;
-    let answer = answer.inspect_err(|error| edge.catalog.note_refusal(&model.id, error))?;
-    Ok(Begun { answer, routed })
+
+    async fn prepare(&self, model: &Arc<Model>, request: ChatRequest) -> Result<Ready, ApiError> {
+        let work = &self.edge.work;
+        let (request, prompt) = prompt::chat(work, model, request, self.bytes).await?;
+        fits(prompt.text.len(), request.n)?;
+        let (reading, request) = reading::chat(work, model, request, prompt.end()).await?;
+        let cost = Cost {
+            prompt_tokens: prompt.tokens,
+            prompt_bytes: prompt.text.len(),
+            max_tokens: request.sampling.max_tokens,
+            choices: request.n as usize,
+        };
+        Ok(Ready { request, prompt, reading, cost })
+    }
+
+    fn cost(ready: &Ready) -> &Cost {
+        &ready.cost
+    }
+
+    async fn start(
+        &mut self,
+        permit: Permit,
+        routed: &Routed,
+        ready: Ready,
+        spent: Duration,
+    ) -> Result<Answer<R>, Unanswered<R>> {
+        let (edge, arrival, caller) = (self.edge, self.arrival, self.caller);
+        let Ready { request, prompt, reading, .. } = ready;
+        let model = &routed.model;
+        let metered = Metered {
+            endpoint: self.endpoint,
+            caller,
+            arrival,
+            model,
+            prompt_tokens: prompt.tokens,
+            choices: request.n as usize,
+            choices_per_prompt: request.n as usize,
+            max_tokens: request.sampling.max_tokens,
+        };
+        let meter = Meter::start(edge, permit, &metered);
+        let cache_salt = edge.cache_salt(caller, request.sampling.cache_salt.as_deref());
+        let urgency = caller.priority.min(urgency(request.service_tier));
+        let context = routed.bounded(edge.context(arrival, caller, urgency), spent);
+        if let Some((mirror, request)) = self.mirror.take() {
+            let (request_id, cache_salt, context) = (arrival.request_id.clone(), cache_salt.clone(), context.clone());
+            mirror.chat(edge, Copy { request_id, request, bytes: self.bytes, cache_salt, context });
+        }
+        let shared = Shared {
+            request_id: &arrival.request_id,
+            model: &model.id,
+            sampling: &request.sampling,
+            cache_salt,
+            reading: &reading,
+            top_logprobs: request.logprobs,
+            echo: false,
+            context,
+        };
+        let reply = (self.reply)(&Asked { request: &request, prompt_tokens: prompt.tokens });
+        let turn = reading.turn.as_deref().map(|turn| {
+            let prompt = text_prompt(prompt.text.clone(), false);
+            let request = Shared { reading: &turn.then, ..shared.clone() }.generation(0, 0, prompt);
+            Continuation { at: turn.at.clone(), request, reader: turn.then.reader.clone() }
+        });
+        let prompts = std::iter::repeat_n(prompt.text, request.n as usize);
+        let generations =
+            (0..).zip(prompts).map(|(choice, text)| shared.generation(choice, choice, text_prompt(text, false)));
+        // Whole answers show theirs at the end in any case.
+        let merge = request.stream.map_or(Duration::ZERO, |_| edge.config.stream.merge);
+        let making = Making { reply, reader: reading.reader.clone(), merge, several_prompts: false, turn };
+        Answer::start(edge, generations, making, meter).await
+    }
 }
 
 /// How urgent a client says its request is. Nobody is more urgent for their own saying so.

@@ -12,6 +12,7 @@ pub mod config;
 mod context;
 mod conversation;
 mod error;
+mod fallback;
 mod generations;
 mod http;
 pub mod idempotency;

@@ -68,6 +68,7 @@ pub struct Metrics {
     pub issuers: IssuerMetrics,
     pub tokens: TokenMetrics,
     pub mirrors: MirrorMetrics,
+    pub fallbacks: FallbackMetrics,
 }
 
 /// What becomes of a copy of a request.
@@ -100,6 +101,27 @@ impl MirrorMetrics {
     /// Counts one.
     pub fn count(&self, model: &str, outcome: Mirrored) {
         self.0.get_or_create(&MirrorLabels { model: model.to_owned(), outcome }).inc();
+    }
+}
+
+/// Requests that their model had no place for, and that were asked of the next one of their route.
+#[derive(Debug, Clone, Default)]
+pub struct FallbackMetrics(Family<ModelLabel, Counter>);
+
+impl FallbackMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register(
+            "fallbacks",
+            "Requests that went on to the next model of their route, by the one that had no place for them",
+            metrics.0.clone(),
+        );
+        metrics
+    }
+
+    /// Counts one.
+    pub fn count(&self, model: &str) {
+        self.0.get_or_create(&ModelLabel { model: model.to_owned() }).inc();
     }
 }
 
@@ -353,6 +375,7 @@ impl Metrics {
             issuers: IssuerMetrics::register(&mut registry),
             tokens: TokenMetrics::register(&mut registry),
             mirrors: MirrorMetrics::register(&mut registry),
+            fallbacks: FallbackMetrics::register(&mut registry),
             requests: Family::default(),
             prompt_tokens: Family::default(),
             completion_tokens: Family::default(),

@@ -53,6 +53,8 @@ pub struct Meter {
     permit: Permit,
     /// Taken when the request is over.
     expected: Option<Expected>,
+    /// Another one follows the request from now on.
+    handed_over: bool,
 }
 
 #[derive(Debug, Default)]
@@ -128,7 +130,19 @@ impl Meter {
             counted: false,
             permit,
             expected: Some(edge.keeper.expect()),
+            handed_over: false,
         }
+    }
+
+    /// The request goes on, and another meter is started for it: this one records nothing.
+    pub fn hand_over(&mut self) -> Permit {
+        self.handed_over = true;
+        self.permit.take()
+    }
+
+    /// The request's id.
+    pub fn request_id(&self) -> &str {
+        &self.record.request_id
     }
 
     /// What an error that ends the stream is filled in with.
@@ -282,9 +296,12 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        let (metrics, reservation) = (self.edge.metrics.clone(), self.permit.take_reservation());
+        let (metrics, reserved) = (self.edge.metrics.clone(), self.permit.take_reserved());
         let expected = self.expected.take();
         metrics.open.dec();
+        if self.handed_over {
+            return;
+        }
         self.record.duration = self.arrived.elapsed();
         if !self.counted {
             self.count_engine();
@@ -295,11 +312,11 @@ impl Drop for Meter {
                 let prices = self.prices;
                 self.edge.running.background.spawn_blocking(move || {
                     record.show(counting, count());
-                    record.close(&metrics, prices, reservation, expected);
+                    record.close(&metrics, prices, reserved, expected);
                 });
                 return;
             }
         }
-        self.record.clone().close(&metrics, self.prices, reservation, expected);
+        self.record.clone().close(&metrics, self.prices, reserved, expected);
     }
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use cloudach_service::{address::Address, secret::Secret, stop::Drain};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
 
 use crate::{catalogue::Catalogue, placement::plan::Rules};
 
@@ -78,6 +78,8 @@ pub struct Relay {
     pub resume_within: Duration,
     /// When a replica that fails is left out.
     pub eject: Eject,
+    /// Whether a request that has waited long for its first token is asked of a second replica. Absent: never.
+    pub hedge: Option<Hedge>,
     /// The longest a request may take when its caller set no deadline.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
@@ -107,16 +109,41 @@ pub struct Placement {
     pub lease: Option<Lease>,
 }
 
-/// A lease in Redis: who holds it orders.
+/// A lease, in Redis or in Kubernetes: who holds it orders.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lease {
     /// One server: `redis://user:password@host:6379/0`, `rediss://` with TLS, or `redis+unix:///path`; or where that
-    /// stands: `{env: NAME}`, `{file: PATH}`.
-    pub url: Secret,
+    /// stands: `{env: NAME}`, `{file: PATH}`. Absent: in Kubernetes.
+    pub url: Option<Secret>,
+    /// In place of Redis: a Lease object of Kubernetes. `{}` does in a pod whose service account may get, create and update
+    /// `leases` of `coordination.k8s.io`.
+    pub kubernetes: Option<Kubernetes>,
     /// How long nothing is ordered, at most, after the router that orders was killed. It is renewed four times within this.
     #[serde(default = "Lease::default_time", with = "humantime_serde")]
     pub time: Duration,
+}
+
+/// A Lease object, and the API server that has it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kubernetes {
+    /// The object's name: the same for all routers of a fleet, and for no other fleet of the namespace.
+    pub name: String,
+    /// Its namespace. Absent: the pod's own.
+    pub namespace: Option<String>,
+    /// The API server: `https://HOST:PORT`. Absent: the cluster's own.
+    pub url: Option<String>,
+    /// The token of a service account, read anew for each connection. Absent: the pod's own.
+    pub token_file: Option<PathBuf>,
+    /// The certificates, in PEM, that the API server's own is checked against, read as often. Absent: the pod's own.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Default for Kubernetes {
+    fn default() -> Self {
+        Self { name: "cloudach-placement".to_owned(), namespace: None, url: None, token_file: None, ca_file: None }
+    }
 }
 
 impl Lease {
@@ -152,8 +179,63 @@ impl Default for Relay {
             resume: true,
             resume_within: Duration::from_secs(30),
             eject: Eject::default(),
+            hedge: None,
             timeout: Duration::from_secs(60 * 60),
         }
+    }
+}
+
+/// When a request is asked of a second replica, besides the one that has it and says nothing: the first that speaks answers, and
+/// the other one is cancelled. Once for each request.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hedge {
+    /// After so long at the first replica without a token: a time, or `p95`, which is what 95 of 100 requests of the model
+    /// have lately needed at this router. Before 64 have been measured, that is never.
+    #[serde(deserialize_with = "after")]
+    pub after: After,
+    /// With `p95`: never sooner than this. A model that is quick is not to be asked twice for a hiccup.
+    #[serde(default = "Hedge::default_least", with = "humantime_serde")]
+    pub least: Duration,
+    /// The most requests that may have been asked twice at once, as a share of the model's that this router has open; one
+    /// always may. Above 0 and up to 1. Where all replicas are slow, more would make them slower.
+    #[serde(default = "Hedge::default_share", deserialize_with = "share")]
+    pub share: f64,
+}
+
+/// How long a first token is waited for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum After {
+    Time(Duration),
+    P95,
+}
+
+impl Hedge {
+    fn default_least() -> Duration {
+        Duration::from_millis(500)
+    }
+
+    fn default_share() -> f64 {
+        0.05
+    }
+}
+
+fn after<'de, D: Deserializer<'de>>(deserializer: D) -> Result<After, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text == "p95" {
+        return Ok(After::P95);
+    }
+    match humantime::parse_duration(&text) {
+        Ok(time) if !time.is_zero() => Ok(After::Time(time)),
+        _ => Err(D::Error::custom(format!("`{text}` is neither a time above 0, as `2s`, nor `p95`"))),
+    }
+}
+
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let share = f64::deserialize(deserializer)?;
+    match share > 0.0 && share <= 1.0 {
+        true => Ok(share),
+        false => Err(D::Error::custom("a share is above 0 and up to 1")),
     }
 }
 
@@ -174,5 +256,27 @@ pub struct Eject {
 impl Default for Eject {
     fn default() -> Self {
         Self { failures: 5, base: Duration::from_secs(10), most: Duration::from_secs(5 * 60) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloudach_service::config;
+
+    use super::*;
+
+    #[test]
+    fn hedges_are_read() {
+        let read = |hedge: &str| config::parse::<Relay>(&format!("hedge: {hedge}")).map(|relay| relay.hedge);
+        let (least, share) = (Hedge::default_least(), Hedge::default_share());
+        assert_eq!(read("null"), Ok(None));
+        assert_eq!(read("{after: p95}"), Ok(Some(Hedge { after: After::P95, least, share })));
+        let time = After::Time(Duration::from_secs(2));
+        assert_eq!(read("{after: 2s, share: 0.5}"), Ok(Some(Hedge { after: time, least, share: 0.5 })));
+        for wrong in
+            ["{}", "{after: p99}", "{after: 0s}", "{after: 2}", "{after: 2s, share: 0}", "{after: 2s, share: 2}"]
+        {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 }

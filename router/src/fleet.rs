@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tonic::Status;
 
 use crate::{
-    pick::{health::Health, prefix::Read},
+    pick::{adapter::Residency, health::Health, prefix::Read},
     placement::{course::Seen, situation::Gpu},
 };
 
@@ -37,6 +37,8 @@ pub struct Replica {
     models: Mutex<HashMap<String, ModelState>>,
     /// What it last said of how busy it is.
     load: Mutex<Load>,
+    /// The adapters that it has ready, and how many it can have so.
+    resident: Mutex<(Vec<String>, usize)>,
     /// Requests that this router has there, or has decided to send there.
     in_flight: AtomicU32,
     /// What it has read.
@@ -55,6 +57,7 @@ impl Replica {
             commands,
             models: Mutex::default(),
             load: Mutex::default(),
+            resident: Mutex::default(),
             in_flight: AtomicU32::new(0),
             read: Read::default(),
             health: Mutex::default(),
@@ -90,13 +93,25 @@ impl Replica {
     }
 
     /// Takes its report of how busy it is.
-    pub fn report(&self, load: Load) {
+    pub fn report(&self, mut load: Load) {
+        let mut adapters = std::mem::take(&mut load.resident_adapters);
+        adapters.truncate(MOST_ADAPTERS);
+        *self.resident.lock() = (adapters, load.adapter_slots as usize);
         *self.load.lock() = load;
     }
 
     /// How busy it said it was.
     pub fn load(&self) -> Load {
-        *self.load.lock()
+        self.load.lock().clone()
+    }
+
+    /// Where it has this adapter; none: it is no adapter of its model, or it does not say.
+    pub fn residency(&self, name: &str) -> Option<Residency> {
+        if !self.models.lock().values().any(|state| state.adapters.iter().any(|adapter| adapter == name)) {
+            return None;
+        }
+        let (adapters, slots) = &*self.resident.lock();
+        Residency::of(adapters, *slots, name)
     }
 
     /// A request is sent there.

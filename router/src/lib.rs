@@ -43,7 +43,7 @@ use crate::{
         leader::{Leader, LeaderError},
     },
     queue::Queues,
-    relay::Relay,
+    relay::{Relay, hedges::Hedges},
     watch::Watch,
 };
 
@@ -90,6 +90,8 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
     running.background.spawn(running.kill.clone().run_until_cancelled_owned(async move { serving.serve().await }));
     let conducting = placement.clone().conduct(fleet.clone(), leader.begin(&running));
     running.background.spawn(running.kill.clone().run_until_cancelled_owned(conducting));
+    let models = names.models().map(|(model, _)| model);
+    let hedges = Hedges::new(models, config.relay.hedge, metrics.clone());
     let relay = Relay {
         names: names.clone(),
         fleet: fleet.clone(),
@@ -98,6 +100,7 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
         metrics,
         picker,
         queues,
+        hedges,
     };
     let stopping =
         Stopping { drain: running.drain.clone(), hand_over: running.hand_over.clone(), kill: running.kill.clone() };

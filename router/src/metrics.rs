@@ -33,6 +33,26 @@ struct OutcomeLabel {
     outcome: Outcome,
 }
 
+/// What came of a request that has waited long for its first token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Hedged {
+    /// The second replica spoke first.
+    Won,
+    /// The first one did after all.
+    Lost,
+    /// The second one failed or refused.
+    Failed,
+    /// The request ended before either spoke.
+    Abandoned,
+    /// It was asked of no second one: too many were, or none had room.
+    Withheld,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HedgedLabel {
+    outcome: Hedged,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ActionLabel {
     action: &'static str,
@@ -44,6 +64,7 @@ pub struct Metrics {
     requests: Family<OutcomeLabel, Counter>,
     retries: Counter,
     resumptions: Counter,
+    hedges: Family<HedgedLabel, Counter>,
     commands: Family<ActionLabel, Counter>,
     commands_failed: Family<ActionLabel, Counter>,
     open: Arc<AtomicU64>,
@@ -66,6 +87,11 @@ impl Metrics {
             metrics.resumptions.clone(),
         );
         registry.register(
+            "hedges",
+            "Requests that waited long for their first token, by what came of asking a second replica",
+            metrics.hedges.clone(),
+        );
+        registry.register(
             "placement_commands",
             "Commands to sidecars, by what was to be done",
             metrics.commands.clone(),
@@ -84,6 +110,11 @@ impl Metrics {
     pub fn start(&self) -> Flight {
         self.open.fetch_add(1, Ordering::Relaxed);
         Flight { metrics: self.clone(), outcome: std::cell::Cell::new(Outcome::Abandoned) }
+    }
+
+    /// A request has waited long for its first token.
+    pub fn hedged(&self, outcome: Hedged) {
+        self.hedges.get_or_create(&HedgedLabel { outcome }).inc();
     }
 
     /// A sidecar is told to do something.

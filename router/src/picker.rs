@@ -136,6 +136,14 @@ impl Picker {
         self.pick(wanted, |replica| (well(replica) || !some_are) && self.has_room(replica, &wanted.model))
     }
 
+    /// A place where the request need not wait, at one of the replicas that `may` be asked and are well.
+    pub fn spare(&self, wanted: &Wanted, may: impl Fn(&Arc<Replica>) -> bool) -> Option<Placed> {
+        let now = Instant::now();
+        self.pick(wanted, |replica| {
+            may(replica) && replica.health.lock().takes(now) && self.has_room(replica, &wanted.model)
+        })
+    }
+
     /// A place at one of the replicas that `may` be asked, with room or without.
     pub fn pick(&self, wanted: &Wanted, may: impl Fn(&Arc<Replica>) -> bool) -> Option<Placed> {
         let ready = self.fleet.ready(&wanted.model);
@@ -178,6 +186,7 @@ impl Picker {
             waiting: load.waiting,
             kv_cache_usage: load.kv_cache_usage,
             cached_tokens: if policy == Policy::Prefix { replica.read.cached_tokens(&wanted.blocks) } else { 0 },
+            adapter: replica.residency(&wanted.model),
             rank: wanted.session.map_or(0, |session| xxh3_64_with_seed(replica.name.as_bytes(), session)),
             has_room: self.has_room(replica, &wanted.model),
         }

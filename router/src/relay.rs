@@ -5,38 +5,36 @@
 mod attempts;
 mod embed;
 mod failure;
+pub mod hedges;
+mod race;
+mod start;
 
 use std::{sync::Arc, time::Duration};
 
 use async_stream::stream;
 use cloudach_proto::{
     passed::Passed,
-    session::{
-        client::Events,
-        server::{EventStream, Generate},
-    },
+    session::server::{EventStream, Generate},
     v1::{ErrorCode, Failed, GenerateEvent, GenerateRequest, RequestContext, Waiting, generate_event::Event},
 };
 use futures_util::StreamExt;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
-use tracing::{debug, warn};
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::warn;
 
-use self::attempts::Attempts;
+use self::{
+    attempts::Attempts,
+    hedges::Hedges,
+    race::{Race, Turn},
+};
 use crate::{
     catalogue::Names,
     config,
     fleet::{Fleet, Replica},
     metrics::{Metrics, Outcome},
-    picker::{Picker, Placed, Wanted},
+    picker::Picker,
     placement::conduct::Placement,
     queue::Queues,
 };
-
-/// What a client is told to wait for when no replica of its model is ready.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// How long an answer waits for another replica before its own may be asked again.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How often a caller is told that its request still waits. Longer than who waits for room in a queue does.
 const TOLD_EVERY: Duration = Duration::from_secs(15);
@@ -51,6 +49,7 @@ pub struct Relay {
     pub metrics: Metrics,
     pub picker: Arc<Picker>,
     pub queues: Arc<Queues>,
+    pub hedges: Hedges,
 }
 
 impl Generate for Relay {
@@ -70,6 +69,7 @@ impl Generate for Relay {
             let mut attempts = Attempts::default();
             let mut passed = Passed::of(request.resumed.as_ref());
             let wanted = Arc::new(self.picker.wanted(&request));
+            let open = self.hedges.open(&request.model);
             loop {
                 let started = {
                     let starting = self.start(&request, &wanted, deadline, &mut attempts);
@@ -81,8 +81,9 @@ impl Generate for Relay {
                         }
                     }
                 };
-                let (placed, mut events) = match started {
-                    Ok(started) => started,
+                let explains = request.context.as_ref().is_some_and(|context| context.explain);
+                let mut race = match started {
+                    Ok(runner) => Race::new(runner, self.patience(&open, &passed), explains),
                     Err(failed) => {
                         flight.finish(Outcome::Failed);
                         yield exhausted(failed).into();
@@ -90,23 +91,34 @@ impl Generate for Relay {
                     }
                 };
                 let failed = loop {
-                    let mut event = tokio::select! {
-                        event = events.next() => event.unwrap_or_else(|| failure::lost().into()),
-                        () = &mut expired => failure::timed_out().into(),
+                    let turn = tokio::select! {
+                        turn = race.turn(&open) => turn,
+                        () = &mut expired => Turn::Event(failure::timed_out().into()),
+                    };
+                    let mut event = match turn {
+                        Turn::Event(event) => event,
+                        Turn::Slow => {
+                            self.hedge(&request, &wanted, deadline, &mut attempts, &open, &mut race);
+                            continue;
+                        }
+                        Turn::Fell(runner, failed) => {
+                            self.fell(&request, &runner.placed, &failed, &mut attempts);
+                            continue;
+                        }
                     };
                     match event.event {
                         Some(Event::Failed(failed)) => break failed,
                         Some(Event::Finished(ref finished)) => {
-                            placed.learn(finished.usage.as_ref());
+                            race.placed().learn(finished.usage.as_ref());
                             flight.finish(Outcome::Served);
                             yield event;
                             return;
                         }
                         Some(Event::Started(ref mut started)) => {
                             passed.prompt(started.prompt_tokens);
-                            attempts.runs();
-                            if request.context.as_ref().is_some_and(|context| context.explain) {
-                                started.picked = placed.why.to_string();
+                            attempts.runs(&race.placed().replica);
+                            if explains {
+                                started.picked = race.why();
                             }
                         }
                         Some(Event::Delta(ref delta)) => passed.delta(delta),
@@ -114,11 +126,11 @@ impl Generate for Relay {
                     }
                     yield event;
                 };
+                // First, so that the replica is free of it.
+                let placed = race.end();
                 if attempts::is_loss(failed.code()) {
                     placed.lost();
                 }
-                // First, so that the replica is free of it.
-                drop(events);
                 if failed.retryable && let Some(finished) = passed.end(&request) {
                     flight.finish(Outcome::Served);
                     yield finished.into();
@@ -161,86 +173,6 @@ impl Relay {
         }
     }
 
-    /// Opens the request on the best replica that takes it.
-    async fn start(
-        &self,
-        request: &GenerateRequest,
-        wanted: &Arc<Wanted>,
-        deadline: Instant,
-        attempts: &mut Attempts,
-    ) -> Result<(Placed, Events), Failed> {
-        loop {
-            let placed = match attempts.is_first() && request.resumed.is_none() {
-                true => self.place(wanted, deadline, attempts).await?,
-                false => self.place_again(request, wanted, deadline, attempts).await?,
-            };
-            let mut request = request.clone();
-            pass_on_time(&mut request.context, deadline);
-            match placed.replica.peer.generate(request) {
-                Ok(events) => return Ok((placed, events)),
-                Err(refused) => {
-                    debug!(replica = placed.replica.name, %refused, "replica takes no request");
-                    let failed = failure::refusal(refused);
-                    if !failed.retryable {
-                        return Err(failed);
-                    }
-                    attempts.refuse(failed);
-                }
-            }
-        }
-    }
-
-    /// The first place of a request: it waits where there is no room.
-    async fn place(&self, wanted: &Arc<Wanted>, deadline: Instant, attempts: &mut Attempts) -> Result<Placed, Failed> {
-        self.be_ready(&wanted.model, deadline).await?;
-        let placed = self.queues.place(wanted, deadline).await?;
-        attempts.start(&placed.replica);
-        Ok(placed)
-    }
-
-    /// Waits for a replica of the model, if one is brought about.
-    async fn be_ready(&self, model: &str, deadline: Instant) -> Result<(), Failed> {
-        let mut changes = self.fleet.changes();
-        let until = deadline.min(Instant::now() + self.queues.longest_wake());
-        while self.fleet.ready_count(model) == 0 {
-            if !self.placement.brings(model, &self.fleet) || timeout_at(until, changes.changed()).await.is_err() {
-                return Err(self.unavailable(model));
-            }
-        }
-        Ok(())
-    }
-
-    /// A further place: it has waited before. An answer that the caller has a part of waits for a replica, and when nobody
-    /// else comes, those that failed it may try again.
-    async fn place_again(
-        &self,
-        request: &GenerateRequest,
-        wanted: &Wanted,
-        deadline: Instant,
-        attempts: &mut Attempts,
-    ) -> Result<Placed, Failed> {
-        let patience = if request.resumed.is_some() { self.config.resume_within } else { Duration::ZERO };
-        let until = deadline.min(Instant::now() + patience);
-        let mut changes = self.fleet.changes();
-        loop {
-            if let Some(placed) = self.picker.pick(wanted, |replica| attempts.may_ask(replica)) {
-                attempts.start(&placed.replica);
-                return Ok(placed);
-            }
-            let now = Instant::now();
-            if now >= until {
-                return Err(attempts.take_failure().unwrap_or_else(|| self.unavailable(&request.model)));
-            }
-            if timeout_at(until.min(now + AGAIN_AFTER), changes.changed()).await.is_err() {
-                attempts.forgive();
-            }
-        }
-    }
-
-    fn has_another(&self, model: &str, attempts: &Attempts) -> bool {
-        self.fleet.ready(model).iter().any(|replica| attempts.may_ask(replica))
-    }
-
     /// Whether another replica is to answer, or to go on with the answer.
     fn goes_on(&self, request: &GenerateRequest, failed: &Failed, attempts: &mut Attempts, passed: &Passed) -> bool {
         let may = attempts.fail(failed, &self.config);
@@ -270,14 +202,6 @@ impl Relay {
             "replica failed: {what}"
         );
         if begun { self.metrics.resumed() } else { self.metrics.retried() }
-    }
-
-    fn unavailable(&self, model: &str) -> Failed {
-        let why = self.fleet.why_not_ready(model);
-        Failed {
-            retry_after_ms: millis(RETRY_AFTER),
-            ..Failed::retryable(ErrorCode::ModelUnavailable, format!("no replica of `{model}` is ready: {why}"))
-        }
     }
 
     fn deadline(&self, context: Option<&RequestContext>) -> Instant {

@@ -20,8 +20,8 @@ const MOST_WEIGHT: u32 = 1_000_000;
 pub struct Route {
     /// How many requests of all their weights together go to each model. Those of a session stay with one.
     pub split: BTreeMap<String, u32>,
-    /// Asked in this order when no replica of the model that was chosen is ready, or its queue has refused a request just
-    /// now.
+    /// Asked in this order, with the same request, when no replica of the model that was chosen is ready, or its queue has
+    /// refused it, or another one just now.
     #[serde(default)]
     pub fallbacks: Vec<String>,
     /// Some requests are asked of another model as well. Absent: none.

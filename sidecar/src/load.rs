@@ -8,7 +8,8 @@ impl Sidecar {
     /// The load as routers are told it.
     pub(crate) fn load(&self) -> Load {
         let open = u32::try_from(*self.flights.open().borrow()).unwrap_or(u32::MAX);
-        load(open, self.engine.queued(), *self.figures.borrow())
+        let (resident_adapters, adapter_slots) = self.engine.resident();
+        Load { resident_adapters, adapter_slots, ..load(open, self.engine.queued(), *self.figures.borrow()) }
     }
 }
 
@@ -22,6 +23,7 @@ fn load(open: u32, queued: u32, figures: Figures) -> Load {
         running: inside - waiting,
         waiting: waiting.saturating_add(queued.min(open)),
         kv_cache_usage: figures.kv_cache_usage,
+        ..Load::default()
     }
 }
 

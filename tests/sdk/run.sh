@@ -2,6 +2,8 @@
 # Starts one gateway and runs the tests with other people's clients, Python and Node side by side: OpenAI's own, and
 # the frameworks LangChain and Vercel's AI SDK.
 #
+# Clients that want another openai-python than the newest have an environment of their own (tests/sdk/frameworks).
+#
 #   tests/sdk/run.sh fake        everything, in front of fake engines that fail on demand
 #   tests/sdk/run.sh llama_cpp   what holds for any model, in front of a real one
 #
@@ -14,20 +16,23 @@ cd "$(dirname "$0")/../.."
 bin=${CLOUDACH_BIN:-target/debug}
 run=.run/sdk-$mode
 venv=.cache/sdk
+frameworks=.cache/sdk-frameworks
 
 say() { printf '[sdk %s] %s\n' "$mode" "$*"; }
 
 case $mode in
 fake)
     chat=sdk-chat embedding=sdk-embedding config=gateway.yaml
-    python_tests=tests/sdk/python node_tests='*.test.mjs'
+    python_tests=tests/sdk/python framework_tests=tests/sdk/frameworks node_tests='*.test.mjs'
     ;;
 llama_cpp)
     chat=smollm2-135m embedding=smollm2-135m-embedding config=llama_cpp.yaml
-    python_tests=$(echo tests/sdk/python/test_any_model*.py) node_tests='any_model*.test.mjs'
+    python_tests=$(echo tests/sdk/python/test_any_model*.py)
+    framework_tests=$(echo tests/sdk/frameworks/test_any_model*.py)
+    node_tests='any_model*.test.mjs'
     ;;
 *)
-    sed -n '2,9s/^# \{0,1\}//p' tests/sdk/run.sh
+    sed -n '2,11s/^# \{0,1\}//p' tests/sdk/run.sh
     exit 2
     ;;
 esac
@@ -49,6 +54,16 @@ if [ "$(cat "$venv/installed.txt" 2>/dev/null)" != "$wanted" ]; then
     printf '%s\n' "$wanted" >"$venv/wanted.txt"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$venv/wanted.txt"
     mv "$venv/wanted.txt" "$venv/installed.txt"
+fi
+wanted="# $PWD
+$(cat tests/sdk/frameworks/requirements.txt)"
+if [ "$(cat "$frameworks/installed.txt" 2>/dev/null)" != "$wanted" ]; then
+    say "installing the Python frameworks (400 MB) ..."
+    python3 -m venv --clear "$frameworks"
+    # Over a hundred packages: uv installs them in seconds.
+    "$frameworks/bin/python" -m pip install --quiet --disable-pip-version-check uv==0.13.9
+    "$frameworks/bin/uv" pip install --quiet --python "$frameworks/bin/python" -r tests/sdk/frameworks/requirements.txt
+    printf '%s\n' "$wanted" >"$frameworks/installed.txt"
 fi
 PATH=$node_bin$PATH
 export PATH
@@ -104,7 +119,10 @@ CLOUDACH_MODEL=$chat
 CLOUDACH_EMBEDDING_MODEL=$embedding
 # LangChain may be set up to tell its maker's service of all that it does; not of these tests.
 LANGSMITH_TRACING_V2=false
+# And LiteLLM asks the internet for prices.
+LITELLM_LOCAL_MODEL_COST_MAP=True
 export CLOUDACH_BASE_URL CLOUDACH_API_KEY CLOUDACH_MODEL CLOUDACH_EMBEDDING_MODEL LANGSMITH_TRACING_V2
+export LITELLM_LOCAL_MODEL_COST_MAP
 # shellcheck disable=SC2086 # a pattern of file names
 (cd tests/sdk/node && exec node --test --test-timeout=60000 $node_tests) >"$run/node.out" 2>&1 &
 node_run=$!
@@ -112,6 +130,8 @@ started="$started $node_run"
 failed=
 # shellcheck disable=SC2086 # names of files
 "$venv/bin/python" -m pytest $python_tests -c tests/sdk/python/pytest.ini || failed=Python
+# shellcheck disable=SC2086 # names of files
+"$frameworks/bin/python" -m pytest $framework_tests -c tests/sdk/frameworks/pytest.ini || failed="$failed frameworks"
 wait $node_run || failed="$failed Node.js"
 # All there is to say of tests that did not pass. A pattern that matches no file passes otherwise.
 grep -vE '^( *✔|▶|ℹ (suites|cancelled|todo))' "$run/node.out" || true

@@ -9,7 +9,7 @@ use super::{
     account::Account,
     caller::Caller,
     limiter::Reservation,
-    limits::{Amounts, Ask, Cost, Measure},
+    limits::{Amounts, Ask, Cost, Measure, Scope},
 };
 use crate::{
     Edge,
@@ -47,7 +47,23 @@ pub struct Permit {
     place: Place,
     caller: Arc<Caller>,
     account: Account,
-    reservation: Option<Reservation>,
+    reserved: Reserved,
+}
+
+/// What is held for a request. Dropped, all of it is given back.
+#[derive(Debug, Default)]
+pub struct Reserved {
+    /// In all limits that it belongs to; or, where it may go on to another model, in those of its caller.
+    whole: Option<Reservation>,
+    /// In those that the caller has for the model alone, where it may.
+    of_model: Option<Reservation>,
+}
+
+impl Reserved {
+    /// The request is over and has used so much.
+    pub fn settle(self, used: Amounts) {
+        self.whole.into_iter().chain(self.of_model).for_each(|reservation| reservation.settle(used));
+    }
 }
 
 impl Permit {
@@ -76,16 +92,64 @@ impl Permit {
     /// # Errors
     /// A limit is reached.
     pub async fn charge(&mut self, edge: &Edge, request_id: &str, model: &Model, cost: &Cost) -> Result<(), ApiError> {
+        self.reserved.whole =
+            Some(self.reserve(edge, request_id.to_owned(), self.caller.scopes(Some(&model.id)), model, cost).await?);
+        Ok(())
+    }
+
+    /// The same for a request that may go on to another model. What the caller's limits for this model alone hold is held
+    /// apart, in a second round trip if there are any, so that it can be given back then.
+    ///
+    /// # Errors
+    /// A limit is reached.
+    pub async fn charge_routed(
+        &mut self,
+        edge: &Edge,
+        request_id: &str,
+        routed: &Routed,
+        cost: &Cost,
+    ) -> Result<(), ApiError> {
+        let model = &routed.model;
+        if !routed.falls_back() || self.caller.scopes_of_model(&model.id).is_empty() {
+            return self.charge(edge, request_id, model, cost).await;
+        }
+        self.reserved.whole =
+            Some(self.reserve(edge, request_id.to_owned(), self.caller.scopes(None), model, cost).await?);
+        self.move_to(edge, request_id, model, cost).await
+    }
+
+    /// The request is asked of this model: what was held in limits of the model before is given back, and as much is
+    /// held in those of this one. It is the same request: its caller's limits have counted it.
+    ///
+    /// # Errors
+    /// A limit for the model is reached.
+    pub async fn move_to(&mut self, edge: &Edge, request_id: &str, model: &Model, cost: &Cost) -> Result<(), ApiError> {
+        self.reserved.of_model = None;
+        let scopes = self.caller.scopes_of_model(&model.id);
+        if !scopes.is_empty() {
+            let lease = format!("{request_id}-{}", model.id);
+            self.reserved.of_model = Some(self.reserve(edge, lease, scopes, model, cost).await?);
+        }
+        Ok(())
+    }
+
+    async fn reserve(
+        &self,
+        edge: &Edge,
+        lease: String,
+        scopes: Vec<Scope>,
+        model: &Model,
+        cost: &Cost,
+    ) -> Result<Reservation, ApiError> {
         let amounts = Amounts { tokens: cost.tokens(), cost: model.prices.estimate(cost) };
-        let ask = Ask { tenant: self.caller.tenant.clone(), scopes: self.caller.scopes(Some(&model.id)), amounts };
+        let ask = Ask { tenant: self.caller.tenant.clone(), scopes, amounts };
         self.account.note_counted();
-        let (standing, reserved) = edge.limiter.reserve(request_id.to_owned(), ask).await;
-        self.account.note_standing(standing);
+        let (standing, reserved) = edge.limiter.reserve(lease, ask).await;
+        // Of a request that is held in two, the tightest of both.
+        let before = self.reserved.whole.as_ref().and_then(|_| self.account.standing()).unwrap_or_default();
+        self.account.note_standing(before.tightest(standing));
         match reserved {
-            Ok(reservation) => {
-                self.reservation = Some(reservation);
-                Ok(())
-            }
+            Ok(reservation) => Ok(reservation),
             Err(exceeded) if exceeded.measure == Measure::Budget => Err(ApiError::Suspended),
             Err(exceeded) => {
                 let organization = self.caller.organization_name().to_owned();
@@ -99,9 +163,15 @@ impl Permit {
         self.place.clone()
     }
 
-    /// The reservation, to be settled when the request's usage is known.
-    pub fn take_reservation(&mut self) -> Option<Reservation> {
-        self.reservation.take()
+    /// What is held, to be settled when the request's usage is known.
+    pub fn take_reserved(&mut self) -> Reserved {
+        std::mem::take(&mut self.reserved)
+    }
+
+    /// All of it, to be held by another.
+    pub fn take(&mut self) -> Self {
+        let (place, caller, account) = (self.place.clone(), self.caller.clone(), self.account.clone());
+        Self { place, caller, account, reserved: self.take_reserved() }
     }
 }
 
@@ -117,6 +187,6 @@ impl FromRequestParts<Edge> for Permit {
         // What surrounds the handler may have taken it.
         let place = parts.extensions.get::<Place>().cloned().map_or_else(|| edge.admission.place(), Ok)?;
         account.note_admitted();
-        Ok(Self { place, caller, account, reservation: None })
+        Ok(Self { place, caller, account, reserved: Reserved::default() })
     }
 }

@@ -110,6 +110,13 @@ impl Caller {
         self.ip_ranges.iter().any(|range| range.contains(&address))
     }
 
+    /// What a request for this model is counted in, of all that it is counted in, for the model's sake.
+    pub fn scopes_of_model(&self, model: &str) -> Vec<Scope> {
+        let of_caller = self.scopes(None);
+        let is_own = |scope: &Scope| !of_caller.iter().any(|other| other.name == scope.name);
+        self.scopes(Some(model)).into_iter().filter(is_own).collect()
+    }
+
     /// What a request for this model is counted in. Without a model: one that is wrong.
     pub fn scopes(&self, model: Option<&str>) -> Vec<Scope> {
         let mut scopes = Vec::with_capacity(4);

@@ -1,6 +1,6 @@
 //! Names that stand for several models: which of them a request is for. No I/O.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use cloudach_proto::v1::{self, RequestContext};
 use sha2::{Digest, Sha256};
@@ -77,16 +77,22 @@ impl Routed {
         }
     }
 
+    /// Whether there are others that may be asked in its place.
+    pub fn falls_back(&self) -> bool {
+        self.route.as_ref().is_some_and(|route| !route.0.fallbacks.is_empty())
+    }
+
     /// What a caller who may not ask for it is told that it is.
     pub fn name(&self) -> &str {
         self.route.as_ref().map_or(&self.model.id, |route| route.name())
     }
 
-    /// The same context, with no more time than the model and the route have.
-    pub fn bounded(&self, mut context: RequestContext) -> RequestContext {
+    /// The same context, with no more time than the model and the route have, less what is `spent` of it.
+    pub fn bounded(&self, mut context: RequestContext, spent: Duration) -> RequestContext {
         let route = self.route.as_ref().map(|route| route.0.timeout_ms);
         let bounds = route.into_iter().chain([self.model.told.timeout_ms]).filter(|&timeout| timeout > 0);
-        context.timeout_ms = bounds.fold(context.timeout_ms, u64::min);
+        let spent = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
+        context.timeout_ms = bounds.fold(context.timeout_ms, u64::min).saturating_sub(spent).max(1);
         context
     }
 }

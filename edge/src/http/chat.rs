@@ -18,8 +18,9 @@ use crate::{
     Edge,
     access::{admission::Permit, caller::Caller},
     answer,
-    conversation::{self, Asked, Asking, Begun},
+    conversation::{self, Asked, Asking},
     error::ApiError,
+    fallback::Begun,
     metrics::Endpoint,
 };
 

@@ -1,11 +1,11 @@
 //! `POST /v1/completions`
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
 use cloudach_openai::{
     PromptInput,
-    completions::{self, Echo},
+    completions::{self, CompletionRequest, Echo},
     ids,
 };
 
@@ -20,10 +20,12 @@ use crate::{
     access::{admission::Permit, caller::Caller, limits::Cost},
     answer::{self, Answer, Making},
     best_of::BestOf,
-    catalog::Counting,
+    catalog::{Counting, Model, Routed},
     error::ApiError,
+    fallback::{self, Begun, Question, Unanswered},
     generations::{Shared, fits, text_prompt, token_prompt},
     metrics::Endpoint,
+    mirror::Mirror,
     reading::Reading,
     reply::Reply,
     tokens,
@@ -35,86 +37,150 @@ pub async fn create(
     State(edge): State<Edge>,
     arrival: Arrival,
     caller: Arc<Caller>,
-    mut permit: Permit,
+    permit: Permit,
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
-    let mut request = edge.work.run(body.len(), move || completions::parse(&body)).await??;
+    let request = edge.work.run(body.len(), move || completions::parse(&body)).await??;
     let routed = edge.catalog.generating(&request.model, &arrival.routing_key(&caller.tenant)).await?;
     permit.check_routed(&routed)?;
-    let model = routed.model.clone();
     let mirror = edge.mirrors.draw(&edge, &routed, &arrival.request_id);
 
-    let candidates = request.candidates() as usize;
-    let head = answer::head(ids::completion(arrival::random()), &request.model, arrival.unix);
-    let reply = completions::Reply::new(&head, &request);
+    let name = request.model.clone();
     let best_of = request.best_of > request.n;
-    let reading = match request.constraint.take() {
-        Some(constraint) => {
-            let (sampling, dialect) = (request.sampling.clone(), model.schema_dialect());
-            edge.work.run_long(move || Reading::of_prompt(&sampling, Some(constraint), dialect)).await??
-        }
-        None => Reading::of_prompt(&request.sampling, None, model.schema_dialect())?,
-    };
-    let prompts = std::mem::take(&mut request.prompts);
-    let prompt_bytes = tokens::bytes(&prompts);
-    fits(prompt_bytes, request.best_of)?;
-    let (prompts, prompt_tokens) = count(&edge.work, model.counting, prompts).await?;
-    let cost = Cost { prompt_tokens, prompt_bytes, max_tokens: request.sampling.max_tokens, choices: candidates };
-    if let Some(limit) = model.context_exceeded_by(cost.max_tokens) {
-        return Err(
-            <completions::Reply as Reply>::too_long(limit, cost.prompt(), cost.max_tokens.map(u64::from)).into()
-        );
-    }
-    permit.charge(&edge, &arrival.request_id, &model, &cost).await?;
-    let metered = Metered {
-        endpoint: Endpoint::Completions,
-        caller: &caller,
-        arrival: &arrival,
-        model: &model,
-        prompt_tokens,
-        choices: candidates,
-        choices_per_prompt: request.best_of as usize,
-        max_tokens: request.sampling.max_tokens,
-    };
-    let meter = Meter::start(&edge, permit, &metered);
-    let shared = Shared {
-        request_id: &arrival.request_id,
-        model: &model.id,
-        sampling: &request.sampling,
-        cache_salt: edge.cache_salt(&caller, request.sampling.cache_salt.as_deref()),
-        reading: &reading,
-        // Without them, which candidate is the best is not known.
-        top_logprobs: request.logprobs.or(best_of.then_some(0)),
-        echo: request.echo == Echo::FromEngine,
-        context: routed.bounded(edge.context(&arrival, &caller, caller.priority)),
-    };
-    // Token ids are one model's own.
-    if let (Some(mirror), Some(PromptInput::Text(text))) = (mirror, prompts.first()) {
-        let prompt = text_prompt(text.clone(), request.add_special_tokens);
-        mirror.generation(&edge, shared.generation(0, 0, prompt));
-    }
-    let prompts = prompts.into_iter().flat_map(|prompt| std::iter::repeat_n(prompt, request.best_of as usize));
-    let generations = (0..).zip(prompts).map(|(choice, prompt)| {
-        let prompt = match prompt {
-            PromptInput::Text(text) => text_prompt(text, request.add_special_tokens),
-            PromptInput::Tokens(ids) => token_prompt(ids),
-        };
-        shared.generation(choice, choice % request.best_of, prompt)
-    });
     let form = request.stream.map_or(Form::Whole, |_| Form::Stream("text/event-stream"));
-    let (reader, merge, several_prompts) =
-        (reading.reader.clone(), form.merge(&edge), candidates > request.best_of as usize);
-    let response = if best_of {
-        let making =
-            Making { reply: BestOf::new(reply, &request, candidates), reader, merge, several_prompts, turn: None };
-        let answer = Answer::start(&edge, generations, making, meter).await;
-        respond(&edge, answer.inspect_err(|error| edge.catalog.note_refusal(&model.id, error))?, form).await?
-    } else {
-        let making = Making { reply, reader, merge, several_prompts, turn: None };
-        let answer = Answer::start(&edge, generations, making, meter).await;
-        respond(&edge, answer.inspect_err(|error| edge.catalog.note_refusal(&model.id, error))?, form).await?
+    let merge = form.merge(&edge);
+    let reply = |request: &CompletionRequest| {
+        let head = answer::head(ids::completion(arrival::random()), &request.model, arrival.unix);
+        completions::Reply::new(&head, request)
     };
-    Ok(headers::name_routed(headers::name_model(response, &request.model), &routed))
+    let (response, routed) = if best_of {
+        let reply = |request: &CompletionRequest, candidates| BestOf::new(reply(request), request, candidates);
+        let completing = Completing { edge: &edge, arrival: &arrival, caller: &caller, mirror, merge, reply };
+        let Begun { answer, routed } = fallback::begin(completing, request, permit, routed).await?;
+        (respond(&edge, answer, form).await?, routed)
+    } else {
+        let reply = |request: &CompletionRequest, _| reply(request);
+        let completing = Completing { edge: &edge, arrival: &arrival, caller: &caller, mirror, merge, reply };
+        let Begun { answer, routed } = fallback::begin(completing, request, permit, routed).await?;
+        (respond(&edge, answer, form).await?, routed)
+    };
+    Ok(headers::name_routed(headers::name_model(response, &name), &routed))
+}
+
+/// Prompts that models can be asked to go on with.
+struct Completing<'a, F> {
+    edge: &'a Edge,
+    arrival: &'a Arrival,
+    caller: &'a Arc<Caller>,
+    /// Who is asked as well, once.
+    mirror: Option<Mirror>,
+    merge: Duration,
+    /// Made for a request, with so many candidates in all.
+    reply: F,
+}
+
+/// The same, ready for one model.
+struct Ready<R> {
+    /// Without its prompts.
+    request: CompletionRequest,
+    prompts: Vec<PromptInput>,
+    reply: R,
+    reading: Reading,
+    cost: Cost,
+}
+
+impl<R: Reply, F: Fn(&CompletionRequest, usize) -> R + Send + Sync> Question for Completing<'_, F> {
+    type Request = CompletionRequest;
+    type Ready = Ready<R>;
+    type Reply = R;
+
+    fn asked(&self) -> (&Edge, &Arrival, &Caller) {
+        (self.edge, self.arrival, self.caller)
+    }
+
+    /// Token ids are one model's own.
+    fn may_go_on(request: &CompletionRequest) -> bool {
+        request.prompts.iter().all(|prompt| matches!(prompt, PromptInput::Text(_)))
+    }
+
+    async fn prepare(&self, model: &Arc<Model>, mut request: CompletionRequest) -> Result<Ready<R>, ApiError> {
+        let work = &self.edge.work;
+        let reading = match request.constraint.take() {
+            Some(constraint) => {
+                let (sampling, dialect) = (request.sampling.clone(), model.schema_dialect());
+                work.run_long(move || Reading::of_prompt(&sampling, Some(constraint), dialect)).await??
+            }
+            None => Reading::of_prompt(&request.sampling, None, model.schema_dialect())?,
+        };
+        let choices = request.candidates() as usize;
+        let reply = (self.reply)(&request, choices);
+        let prompts = std::mem::take(&mut request.prompts);
+        let prompt_bytes = tokens::bytes(&prompts);
+        fits(prompt_bytes, request.best_of)?;
+        let (prompts, prompt_tokens) = count(work, model.counting, prompts).await?;
+        let cost = Cost { prompt_tokens, prompt_bytes, max_tokens: request.sampling.max_tokens, choices };
+        Ok(Ready { request, prompts, reply, reading, cost })
+    }
+
+    fn cost(ready: &Ready<R>) -> &Cost {
+        &ready.cost
+    }
+
+    async fn start(
+        &mut self,
+        permit: Permit,
+        routed: &Routed,
+        ready: Ready<R>,
+        spent: Duration,
+    ) -> Result<Answer<R>, Unanswered<R>> {
+        let (edge, arrival, caller) = (self.edge, self.arrival, self.caller);
+        let Ready { request, prompts, reply, reading, cost } = ready;
+        let (model, candidates) = (&routed.model, cost.choices);
+        let metered = Metered {
+            endpoint: Endpoint::Completions,
+            caller,
+            arrival,
+            model,
+            prompt_tokens: cost.prompt_tokens,
+            choices: candidates,
+            choices_per_prompt: request.best_of as usize,
+            max_tokens: request.sampling.max_tokens,
+        };
+        let meter = Meter::start(edge, permit, &metered);
+        // Without them, which candidate is the best is not known.
+        let at_least = (request.best_of > request.n).then_some(0);
+        let shared = Shared {
+            request_id: &arrival.request_id,
+            model: &model.id,
+            sampling: &request.sampling,
+            cache_salt: edge.cache_salt(caller, request.sampling.cache_salt.as_deref()),
+            reading: &reading,
+            top_logprobs: request.logprobs.or(at_least),
+            echo: request.echo == Echo::FromEngine,
+            context: routed.bounded(edge.context(arrival, caller, caller.priority), spent),
+        };
+        // Token ids are one model's own.
+        if let (Some(mirror), Some(PromptInput::Text(text))) = (self.mirror.take(), prompts.first()) {
+            let prompt = text_prompt(text.clone(), request.add_special_tokens);
+            mirror.generation(edge, shared.generation(0, 0, prompt));
+        }
+        let making = Making {
+            reply,
+            reader: reading.reader.clone(),
+            merge: self.merge,
+            several_prompts: candidates > request.best_of as usize,
+            turn: None,
+        };
+        let prompts = prompts.into_iter().flat_map(|prompt| std::iter::repeat_n(prompt, request.best_of as usize));
+        let generations = (0..).zip(prompts).map(|(choice, prompt)| {
+            let prompt = match prompt {
+                PromptInput::Text(text) => text_prompt(text, request.add_special_tokens),
+                PromptInput::Tokens(ids) => token_prompt(ids),
+            };
+            shared.generation(choice, choice % request.best_of, prompt)
+        });
+        Answer::start(edge, generations, making, meter).await
+    }
 }
 
 /// The prompts with their tokens, all together; none where the engine counts.

@@ -18,8 +18,9 @@ use super::{
 use crate::{
     Edge,
     access::{admission::Permit, caller::Caller},
-    conversation::{self, Asked, Asking, Begun},
+    conversation::{self, Asked, Asking},
     error::ApiError,
+    fallback::Begun,
     metrics::Endpoint,
     prompt,
 };

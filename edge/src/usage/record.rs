@@ -8,7 +8,7 @@ use tracing::info;
 use super::{entry::Entry, keeper::Expected};
 use crate::{
     access::{
-        limiter::Reservation,
+        admission::Reserved,
         limits::{Amounts, Usd},
     },
     catalog::Counting,
@@ -45,18 +45,10 @@ pub struct Record {
 
 impl Record {
     /// The request is over: it is counted and kept, and its key's limits are charged with what it used.
-    pub fn close(
-        mut self,
-        metrics: &Metrics,
-        prices: Prices,
-        reservation: Option<Reservation>,
-        expected: Option<Expected>,
-    ) {
+    pub fn close(mut self, metrics: &Metrics, prices: Prices, reserved: Reserved, expected: Option<Expected>) {
         self.cost = prices.of_usage(&self.shown);
-        if let Some(reservation) = reservation {
-            let tokens = self.shown.prompt_tokens + self.shown.completion_tokens;
-            reservation.settle(Amounts { tokens, cost: self.cost });
-        }
+        let tokens = self.shown.prompt_tokens + self.shown.completion_tokens;
+        reserved.settle(Amounts { tokens, cost: self.cost });
         self.write();
         metrics.ended(&self);
         if let Some(expected) = expected {

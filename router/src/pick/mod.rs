@@ -1,11 +1,13 @@
 //! Chooses the replica for a request: a pure function of what is known now, which also says why.
 
+pub mod adapter;
 pub mod health;
 pub mod policy;
 pub mod prefix;
 
 use std::fmt;
 
+use self::adapter::Residency;
 pub use self::policy::Policy;
 
 /// What is known of a replica that could take the request.
@@ -20,6 +22,8 @@ pub struct Candidate {
     pub kv_cache_usage: f32,
     /// Tokens of the prompt that it need not read again, as far as this router knows.
     pub cached_tokens: u32,
+    /// Where it has the adapter that is asked for, if one is and it says so.
+    pub adapter: Option<Residency>,
     /// Decides where a session stays: the same on every router, whatever else is there.
     pub rank: u64,
     /// It takes one more without letting it wait.
@@ -59,7 +63,8 @@ impl Candidate {
         let in_line = self.in_line();
         let running = self.busy_with().saturating_sub(in_line);
         let over = (self.kv_cache_usage - NEARLY_FULL).max(0.0) / (1.0 - NEARLY_FULL);
-        to_read + running as f32 * RUNNING + in_line as f32 * WAITING + over.min(1.0) * FULL_CACHE
+        let adapter = self.adapter.map_or(0.0, Residency::cost);
+        to_read + adapter + running as f32 * RUNNING + in_line as f32 * WAITING + over.min(1.0) * FULL_CACHE
     }
 }
 
@@ -90,15 +95,18 @@ pub struct Why {
     /// Tokens of the prompt that it need not read again.
     pub cached_tokens: u32,
     pub prompt_tokens: u32,
+    /// Where it has the adapter that is asked for.
+    pub adapter: Option<Residency>,
     /// The one that the policy alone would have chosen has no room.
     pub yielded: bool,
 }
 
 impl fmt::Display for Why {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { policy, candidates, busy_with, cached_tokens, prompt_tokens, yielded } = self;
+        let Self { policy, candidates, busy_with, cached_tokens, prompt_tokens, adapter, yielded } = self;
         write!(out, "policy={policy} candidates={candidates} busy={busy_with}")?;
-        write!(out, " cached={cached_tokens}/{prompt_tokens} yielded={yielded}")
+        write!(out, " cached={cached_tokens}/{prompt_tokens} yielded={yielded}")?;
+        adapter.map_or(Ok(()), |adapter| write!(out, " adapter={adapter}"))
     }
 }
 
@@ -113,6 +121,7 @@ pub fn pick(ask: Ask<'_>) -> Option<Choice> {
         busy_with: candidate.busy_with(),
         cached_tokens: candidate.cached_tokens,
         prompt_tokens: ask.prompt_tokens,
+        adapter: candidate.adapter,
         yielded: with_room.is_some() && ask.best(false) != with_room,
     };
     Some(Choice { index, why })
@@ -131,6 +140,7 @@ mod tests {
             waiting: 0,
             kv_cache_usage: 0.0,
             cached_tokens: 0,
+            adapter: None,
             rank: 0,
             has_room: true,
         }
@@ -172,6 +182,30 @@ mod tests {
     }
 
     #[test]
+    fn an_adapter_is_asked_where_it_lies_unless_that_costs_more() {
+        use Residency::{Absent, Crowded, Resident};
+        let with = |adapter, busy| Candidate { adapter: Some(adapter), running: busy, in_flight: busy, ..idle() };
+        for (policy, candidates, expected) in [
+            (Policy::Prefix, [with(Absent, 0), with(Resident, 0)], 1),
+            (Policy::Prefix, [with(Crowded, 0), with(Absent, 0)], 1),
+            (Policy::Prefix, [with(Absent, 0), with(Resident, 5)], 1),
+            (Policy::Prefix, [with(Absent, 0), with(Resident, 6)], 0),
+            (Policy::Prefix, [with(Crowded, 0), with(Resident, 20)], 1),
+            (Policy::Prefix, [with(Crowded, 0), with(Resident, 30)], 0),
+            // A prompt that was read elsewhere is worth more than a copy.
+            (Policy::Prefix, [Candidate { cached_tokens: 900, ..with(Absent, 0) }, with(Resident, 0)], 0),
+            (Policy::LeastLoaded, [with(Absent, 1), with(Resident, 1)], 1),
+            (Policy::LeastLoaded, [with(Absent, 0), with(Resident, 1)], 0),
+            // One that does not say is not held to be without it.
+            (Policy::Prefix, [with(Absent, 0), idle()], 1),
+        ] {
+            for turn in 0..2 {
+                assert_eq!(chosen(policy, 1000, turn, &candidates), Some(expected), "{policy} {candidates:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_session_stays_and_yields_only_to_a_full_replica() {
         let ranked = |rank, in_flight, has_room| Candidate { rank, in_flight, has_room, ..idle() };
         for turn in 0..5 {
@@ -186,6 +220,9 @@ mod tests {
     fn why_can_be_read() {
         let choice = pick(Ask { policy: Policy::Prefix, prompt_tokens: 10, turn: 0, candidates: &[idle()] }).unwrap();
         assert_eq!(choice.why.to_string(), "policy=prefix candidates=1 busy=0 cached=0/10 yielded=false");
+        let adapter = Candidate { adapter: Some(Residency::Absent), ..idle() };
+        let choice = pick(Ask { policy: Policy::Prefix, prompt_tokens: 10, turn: 0, candidates: &[adapter] }).unwrap();
+        assert!(choice.why.to_string().ends_with(" yielded=false adapter=absent"), "{}", choice.why);
     }
 
     fn any_candidate() -> impl Strategy<Value = Candidate> {
@@ -196,6 +233,7 @@ mod tests {
                 waiting,
                 kv_cache_usage,
                 cached_tokens,
+                adapter: None,
                 rank,
                 has_room,
             },

@@ -13,7 +13,7 @@ pub enum Policy {
     /// What the prompt costs to read there, less what is still in its cache, and what the others cost that it works on.
     #[default]
     Prefix,
-    /// The fewest requests, then the emptiest KV cache.
+    /// The fewest requests, then the adapter in place, then the emptiest KV cache.
     LeastLoaded,
     /// The less loaded of two that are drawn.
     PowerOfTwo,
@@ -73,7 +73,10 @@ impl Ask<'_> {
 }
 
 fn less_loaded(a: &Candidate, b: &Candidate) -> Ordering {
-    a.busy_with().cmp(&b.busy_with()).then(a.kv_cache_usage.total_cmp(&b.kv_cache_usage))
+    a.busy_with()
+        .cmp(&b.busy_with())
+        .then(a.adapter.cmp(&b.adapter))
+        .then(a.kv_cache_usage.total_cmp(&b.kv_cache_usage))
 }
 
 fn remainder(draw: u64, count: usize) -> Option<usize> {

@@ -5,7 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use cloudach_service::{secret::SecretError, stop::Running};
 use tokio::sync::watch;
 
-use super::lease::Lease;
+use super::lease::{
+    Keeper, Lease,
+    kubernetes::{Kubernetes, KubernetesError},
+    own_name,
+    redis::Redis,
+};
 use crate::config;
 
 /// How this router comes to be the one that orders.
@@ -27,6 +32,10 @@ pub enum LeaderError {
     Secret(#[from] SecretError),
     #[error("`placement.lease.url` is no URL of a Redis server: write redis://, rediss:// or redis+unix://")]
     Url,
+    #[error(transparent)]
+    Kubernetes(#[from] KubernetesError),
+    #[error("`placement.lease` is either in Redis, with `url`, or in Kubernetes, with `kubernetes`")]
+    Where,
     #[error("`placement.lease.time` is less than a second")]
     Time,
 }
@@ -41,10 +50,16 @@ impl Leader {
         if lease.time.as_secs() == 0 {
             return Err(LeaderError::Time);
         }
-        // What is wrong with it is not repeated: it may hold a password.
-        Lease::at(&lease.url.reveal()?, lease.time)
-            .map(|lease| Self::Leased(Box::new(lease)))
-            .map_err(|_| LeaderError::Url)
+        let (me, time) = (own_name(), lease.time);
+        let keeper = match (&lease.url, &lease.kubernetes) {
+            // What is wrong with it is not repeated: it may hold a password.
+            (Some(url), None) => {
+                Keeper::Redis(Box::new(Redis::at(&url.reveal()?, me, time).map_err(|_| LeaderError::Url)?))
+            }
+            (None, Some(kubernetes)) => Keeper::Kubernetes(Box::new(Kubernetes::of(kubernetes, me, time)?)),
+            (None, None) | (Some(_), Some(_)) => return Err(LeaderError::Where),
+        };
+        Ok(Self::Leased(Box::new(Lease::new(keeper, time))))
     }
 
     /// The only router. Its epoch is the time at its start, so that it rises with every start.

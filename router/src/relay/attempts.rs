@@ -15,6 +15,8 @@ pub struct Attempts {
     losses: u32,
     /// How often it was started on a replica.
     starts: u32,
+    /// It was asked of two at once.
+    hedged: bool,
     /// The last failure, told to the caller when nobody is left to try.
     failed: Option<Failed>,
 }
@@ -36,11 +38,17 @@ impl Attempts {
         self.starts += 1;
     }
 
-    /// The replica that was asked last works on it: those that had no room before may have it when it fails.
-    pub fn runs(&mut self) {
-        if self.avoided.len() > 1 {
-            self.avoided.drain(..self.avoided.len() - 1);
-        }
+    /// This replica works on it: those that had no room before may have it when it fails.
+    pub fn runs(&mut self, replica: &Arc<Replica>) {
+        self.avoided.retain(|avoided| Arc::ptr_eq(avoided, replica));
+    }
+
+    /// Whether it may be asked of a second replica at once, and that is noted. Were both lost by it, it would have harmed
+    /// no more than it may.
+    pub fn hedge(&mut self, config: &config::Relay) -> bool {
+        let may = !self.hedged && self.losses + 2 <= config.losses && self.starts < config.attempts;
+        self.hedged |= may;
+        may
     }
 
     /// The replica that was asked last took nothing.

@@ -106,7 +106,7 @@ impl Told {
     }
 
     fn renew(&mut self, load: Load) -> Load {
-        *self = Self { load, at: Instant::now() };
+        *self = Self { load: load.clone(), at: Instant::now() };
         load
     }
 }

@@ -81,6 +81,14 @@ impl Engine {
         }
     }
 
+    /// The adapters that are ready for the engine's batch, and how many can be. 0: it does not say.
+    pub(crate) fn resident(&self) -> (Vec<String>, u32) {
+        match self {
+            Self::Vllm(engine) => engine.resident(),
+            Self::LlamaCpp(_) => (Vec::new(), 0),
+        }
+    }
+
     /// Starts a generation; returns once the engine has accepted it.
     pub(crate) async fn generate(&self, mut request: GenerateRequest, model: &ModelInfo) -> Result<Generation, Failed> {
         sampling::check(&request)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloudach_blackbox::{Answer, Client, Engine, Fleet, Plan, Redis, Replica, eventually, running, with};
+use cloudach_blackbox::{Answer, Client, Engine, Fleet, Plan, Redis, Replica, chat, eventually, running, with};
 use serde_json::{Value, json};
 
 /// How long a model may take to be there, on a machine that is busy compiling.
@@ -173,6 +173,34 @@ fn an_adapter_is_a_model_of_its_own() {
     let listed = client.get("/v1/models").json();
     let ids: Vec<_> = listed["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["one", "polite"]);
+}
+
+#[test]
+fn an_adapter_is_asked_where_it_lies() {
+    let adapters = json!({ "kind": "/models/kind", "polite": "/models/polite", "terse": "/models/terse" });
+    let one = model(json!({ "memory_mib": 4000, "min": 2, "max": 2, "adapters": adapters }));
+    // Not by what was read before.
+    let fleet = fleet(2, json!({ "one": with(one, json!({ "policy": "least_loaded" })) }), json!({}));
+    let client = fleet.client();
+    eventually(SOON, "all is loaded", || decided(&fleet).len() == 8);
+    let picked = |model: &str| {
+        let body = with(chat("hi"), json!({ "model": model })).to_string();
+        let headers = [("content-type", "application/json"), ("x-cloudach-explain", "1")];
+        let answer = client.ask(&client.request("POST", "/v1/chat/completions", &headers, body.as_bytes()));
+        answer.head.get("x-cloudach-pick").unwrap_or_default().to_owned()
+    };
+    // Each engine has a place for one adapter, and says so once a second.
+    for adapter in ["polite", "kind"] {
+        eventually(SOON, "it lies somewhere", || picked(adapter).ends_with(" adapter=resident"));
+        for _ in 0..6 {
+            let why = picked(adapter);
+            assert!(
+                why.starts_with("policy=least_loaded candidates=2 ") && why.ends_with(" adapter=resident"),
+                "{why}"
+            );
+        }
+    }
+    assert!(!picked("one").contains("adapter"));
 }
 
 #[test]

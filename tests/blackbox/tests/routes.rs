@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use cloudach_blackbox::{Answer, Fleet, Plan, Replica, Shared, chat, completion, error_of, eventually, with};
+use cloudach_blackbox::{
+    Answer, Client, Fleet, Plan, Replica, Shared, admin_api, chat, completion, error_of, eventually, with,
+};
 use cloudach_fake_engine::Script;
 use serde_json::{Value, json};
 
@@ -125,19 +127,90 @@ fn another_model_answers_while_one_has_no_room() {
     let second = client.send(CHAT, &to("a", ENDLESS));
     let waiting = || fleet.routers[0].metric("cloudach_router_requests_waiting");
     eventually(PATIENCE, "it waits", || waiting() == Some(1.0));
-    // Who finds that out is told to try again, and comes to the other model then.
-    let refused = client.post(CHAT, &to("safe", "hi"));
-    assert_eq!((refused.head.status, refused.head.get("x-should-retry")), (503, Some("true")));
-    let mut answer = None;
-    eventually(PATIENCE, "the other one answers", || {
-        let asked = client.post(CHAT, &to("safe", "hi"));
-        let answers = asked.head.status == 200;
-        answer = Some(asked);
-        answers
-    });
-    assert_eq!(model(&answer.unwrap(), "safe"), "b");
+    // Who finds that out is answered by the other model, which is prompted in its own way; and so are those after it.
+    for _ in 0..3 {
+        assert_eq!(model(&client.post(CHAT, &to("safe", "hi")), "safe"), "b");
+        assert!(prompt(&fleet, 1).contains("OWN hi"), "{}", prompt(&fleet, 1));
+    }
+    assert_eq!(ended(&fleet, "a", "Failed"), None, "it is one request, of the model that has answered");
+    assert_eq!(ended(&fleet, "b", "Served"), Some(3.0));
+    let refused = client.post(CHAT, &to("a", "hi"));
+    assert_eq!((refused.head.status, refused.head.get("x-should-retry")), (503, Some("true")), "it is no route");
     drop((first, second));
     eventually(PATIENCE, "there is room again", || model(&client.post(CHAT, &to("safe", "hi")), "safe") == "a");
+}
+
+/// Chats that have ended.
+fn ended(fleet: &Fleet, model: &str, outcome: &str) -> Option<f64> {
+    let labels = format!("endpoint=\"ChatCompletions\",model=\"{model}\",outcome=\"{outcome}\"");
+    fleet.edges[0].metric(&format!("cloudach_edge_requests_total{{{labels}}}"))
+}
+
+fn fallbacks(fleet: &Fleet, from: &str) -> Option<f64> {
+    fleet.edges[0].metric(&format!("cloudach_edge_fallbacks_total{{model=\"{from}\"}}"))
+}
+
+#[test]
+fn who_has_waited_in_vain_goes_on_to_the_next_model() {
+    let fleet = Fleet::start(Plan {
+        models: with(plan().models, json!({ "a": { "max_concurrent": 1 } })),
+        router: with(plan().router, json!({ "queue": { "wait": "300ms" } })),
+        ..plan()
+    });
+    let client = fleet.client();
+    let first = client.send(CHAT, &to("a", ENDLESS));
+    eventually(PATIENCE, "it runs", || fleet.engines[0].running() == 1);
+    // Token ids are one model's own.
+    let of_ids = with(completion("hi"), json!({ "model": "safe", "prompt": [1, 2, 3] }));
+    assert_eq!((client.post(COMPLETIONS, &of_ids).head.status, fallbacks(&fleet, "a")), (503, None));
+    // For a while it is passed over at once.
+    eventually(PATIENCE, "it is asked again", || {
+        let answer = client.post(COMPLETIONS, &with(completion("hi"), json!({ "model": "safe" })));
+        assert_eq!(answer.json()["choices"][0]["text"], "b");
+        fallbacks(&fleet, "a") == Some(1.0)
+    });
+    // The next model has no place, either: the client is told when to come again.
+    fleet.sidecars[1].kill();
+    let refused = || {
+        let answer = client.post(CHAT, &to("safe", "hi"));
+        (answer.head.status, answer.head.get("retry-after").is_some())
+    };
+    eventually(PATIENCE, "both are known to have none", || refused() == (503, true));
+    drop(first);
+    eventually(PATIENCE, "there is room again", || client.post(CHAT, &to("safe", "hi")).head.status == 200);
+}
+
+#[test]
+fn a_request_that_goes_on_is_charged_once() {
+    let key = json!({
+        "name": "limited", "rate_limits": { "requests_per_day": 6 },
+        "model_rate_limits": { "a": { "concurrent_requests": 3 }, "b": { "concurrent_requests": 1 } },
+    });
+    let fleet = Fleet::start(Plan {
+        models: json!({ "a": { "max_concurrent": 1 } }),
+        router: with(plan().router, json!({ "queue": { "most": 1, "wait": "60s" } })),
+        edge: json!({ "admin_api": admin_api() }),
+        ..plan()
+    });
+    let made = fleet.admin_of(0).post("/admin/v1/keys", &key).json();
+    let client = Client { key: made["key"].as_str().unwrap().to_owned(), ..fleet.client() };
+    let first = client.send(CHAT, &to("a", ENDLESS));
+    eventually(PATIENCE, "it runs", || fleet.engines[0].running() == 1);
+    let second = client.send(CHAT, &to("a", ENDLESS));
+    let waiting = || fleet.routers[0].metric("cloudach_router_requests_waiting");
+    eventually(PATIENCE, "it waits", || waiting() == Some(1.0));
+    let moved = client.stream(CHAT, &with(to("safe", ENDLESS), json!({ "stream": true })));
+    assert_eq!((moved.head().status, moved.head().get("x-cloudach-model")), (200, Some("b")));
+    assert_eq!(fallbacks(&fleet, "a"), Some(1.0));
+    // Its place among the first model's is free again, and it has one among those of the second.
+    let status = |name: &str| client.post(CHAT, &to(name, "hi")).head.status;
+    assert_eq!((status("a"), status("safe")), (503, 429));
+    assert_eq!(status("shadow"), 200, "the sixth request of the day");
+    assert_eq!(status("shadow"), 429, "and the seventh");
+    drop((first, second, moved));
+    let all =
+        || [("a", "Abandoned"), ("a", "Failed"), ("b", "Abandoned")].map(|(model, how)| ended(&fleet, model, how));
+    eventually(PATIENCE, "all are recorded", || all() == [Some(2.0), Some(1.0), Some(1.0)]);
 }
 
 #[test]

@@ -88,6 +88,8 @@ struct Arguments {
     dev_mode: bool,
     #[arg(long)]
     enable_lora: bool,
+    #[arg(long, default_value_t = 1)]
+    max_loras: u32,
     /// Notices a client's leaving no sooner than the real llama.cpp does.
     #[arg(long)]
     deaf: bool,
@@ -171,6 +173,7 @@ fn script(arguments: Arguments) -> Result<Script, Box<dyn std::error::Error>> {
         dev_mode: arguments.dev_mode,
         deaf: arguments.deaf,
         lora: arguments.enable_lora,
+        max_loras: arguments.max_loras,
         // Nobody can ask this process for them.
         record: 0,
         ..base

@@ -57,6 +57,8 @@ pub struct Script {
     pub chat_template: String,
     /// Accepts adapters (vLLM's `--enable-lora`).
     pub lora: bool,
+    /// How many adapters are ready for its batch at once (vLLM's `--max-loras`). `/metrics` tells it, and never which run.
+    pub max_loras: u32,
     /// How many request bodies are kept for `FakeEngine::requests`; older ones are forgotten.
     pub record: usize,
 }
@@ -124,6 +126,7 @@ impl Default for Script {
             special_tokens: ["<|im_start|>", "<|im_end|>"].map(str::to_owned).into(),
             chat_template: CHAT_TEMPLATE.to_owned(),
             lora: false,
+            max_loras: 1,
             record: 1000,
         }
     }

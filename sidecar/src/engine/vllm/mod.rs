@@ -3,6 +3,7 @@
 //!
 //! Both of its front ends, Python and Rust, are understood.
 
+mod adapters;
 pub(super) mod death;
 mod errors;
 pub(super) mod events;
@@ -16,8 +17,10 @@ use std::time::Duration;
 
 use cloudach_proto::v1::{EmbedRequest, Embeddings, ErrorCode, Failed, GenerateRequest};
 use http::StatusCode;
+use parking_lot::Mutex;
 use serde_json::json;
 
+use self::adapters::Slots;
 use super::{
     Figures, ModelInfo,
     call::{Calls, EngineError},
@@ -54,6 +57,7 @@ pub(crate) struct Vllm {
     served_name: Option<String>,
     engine: EngineConfig,
     limits: Limits,
+    adapters: Mutex<Slots>,
 }
 
 impl Vllm {
@@ -63,12 +67,14 @@ impl Vllm {
             served_name: config.served_name.clone(),
             engine: config.engine.clone(),
             limits: config.limits.clone(),
+            adapters: Mutex::default(),
         }
     }
 
     pub(super) async fn figures(&self) -> Result<Figures, EngineError> {
         let answer = self.calls.get("/metrics").await?.success()?;
         let page = String::from_utf8_lossy(&answer.body);
+        self.adapters.lock().note(&page);
         Ok(Figures {
             running: count(&page, "vllm:num_requests_running"),
             waiting: count(&page, "vllm:num_requests_waiting"),
@@ -81,6 +87,7 @@ impl Vllm {
             request.sampling.get_or_insert_default().priority = Some(priority::within_class(&request));
         }
         let body = request::completion(&request, model)?;
+        self.adapters.lock().asked(&request.model);
         let reader = events::Reader::new(&request, model);
         let input = Input::of(request.prompt.as_ref())?;
         vocabulary::check(input, model.vocabulary)?;
@@ -184,11 +191,20 @@ impl Vllm {
     }
 
     pub(super) async fn load_adapter(&self, name: &str, path: &str) -> Result<(), EngineError> {
-        self.order("/v1/load_lora_adapter", &json!({ "lora_name": name, "lora_path": path })).await
+        self.order("/v1/load_lora_adapter", &json!({ "lora_name": name, "lora_path": path })).await?;
+        self.adapters.lock().loaded(name);
+        Ok(())
     }
 
     pub(super) async fn unload_adapter(&self, name: &str) -> Result<(), EngineError> {
-        self.order("/v1/unload_lora_adapter", &json!({ "lora_name": name })).await
+        self.order("/v1/unload_lora_adapter", &json!({ "lora_name": name })).await?;
+        self.adapters.lock().gone(name);
+        Ok(())
+    }
+
+    /// The adapters that are ready for its batch, and how many can be. 0: it has not said.
+    pub(super) fn resident(&self) -> (Vec<String>, u32) {
+        self.adapters.lock().told()
     }
 
     async fn order(&self, path: &'static str, body: &serde_json::Value) -> Result<(), EngineError> {

@@ -52,6 +52,7 @@ impl Vllm {
     /// through: the first of them stalls, and everything in the batch with it.
     pub(in crate::engine) async fn prepare(&self) -> Result<ModelInfo, EngineError> {
         let model = self.served_model().await?;
+        self.adapters.lock().forget();
         let capabilities = self.warm_up(&model.id).await?;
         let root = model.root.as_deref().map(Path::new).filter(|root| root.is_absolute() && root.is_dir());
         let folder = self.engine.model_dir.as_deref().or(root);

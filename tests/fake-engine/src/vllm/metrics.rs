@@ -53,6 +53,14 @@ pub(super) fn page(script: &Script, shared: &Shared) -> Whole {
         (",sleep_state=\"discard_all\"", flag(sleep.is_some_and(|level| level > 1))),
     ];
     family("gauge", "engine_sleep_state", &states);
+    if script.lora {
+        let slots = format!(
+            "vllm:lora_requests_info{{max_lora=\"{}\",running_lora_adapters=\"\",waiting_lora_adapters=\"\"}} 1.7e+09\n",
+            script.max_loras
+        );
+        page.push_str("# TYPE vllm:lora_requests_info gauge\n");
+        page.push_str(&slots);
+    }
     Whole::text(page)
 }
 

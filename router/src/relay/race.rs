@@ -1,0 +1,179 @@
+//! A request at one replica, or for a while at two: the first to speak answers, the other one is cancelled.
+
+use std::{fmt::Write as _, future::pending, time::Duration};
+
+use cloudach_proto::{
+    session::client::Events,
+    v1::{Failed, GenerateEvent, generate_event::Event},
+};
+use futures_util::StreamExt;
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    failure,
+    hedges::{Open, Second},
+};
+use crate::{metrics::Hedged, picker::Placed};
+
+/// A request at one replica.
+#[derive(Debug)]
+pub struct Runner {
+    pub placed: Placed,
+    events: Events,
+    begun: Instant,
+    /// Its first word, until it is clear that it is the one to answer.
+    started: Option<GenerateEvent>,
+}
+
+/// What has happened.
+#[derive(Debug)]
+pub enum Turn {
+    /// The caller is to have this.
+    Event(GenerateEvent),
+    /// The first replica has said nothing for long. Asked once.
+    Slow,
+    /// One of two has failed, and the other goes on.
+    Fell(Box<Runner>, Failed),
+}
+
+/// A request at one replica or two.
+#[derive(Debug)]
+pub struct Race {
+    leader: Runner,
+    second: Option<Box<(Runner, Second)>>,
+    /// When the second one was asked, after so long; and who won.
+    raced: Option<(Duration, bool)>,
+    slow_at: Option<Instant>,
+    /// Nobody has spoken yet.
+    silent: bool,
+    /// The caller hears nothing before it is clear who answers.
+    explains: bool,
+    /// What comes next, before anything else.
+    next: Option<GenerateEvent>,
+}
+
+impl Runner {
+    pub fn new(placed: Placed, events: Events) -> Self {
+        Self { placed, events, begun: Instant::now(), started: None }
+    }
+
+    async fn event(&mut self) -> GenerateEvent {
+        self.events.next().await.unwrap_or_else(|| failure::lost().into())
+    }
+}
+
+impl Race {
+    /// With one replica, which may take so long for its first token. Who wants to know why a replica was picked
+    /// hears of it once it is clear which one answers.
+    pub fn new(leader: Runner, patience: Option<Duration>, explains: bool) -> Self {
+        let slow_at = patience.map(|patience| leader.begun + patience);
+        let explains = explains && slow_at.is_some();
+        Self { leader, second: None, raced: None, slow_at, silent: true, explains, next: None }
+    }
+
+    /// The replica that answers, as far as is known.
+    pub fn placed(&self) -> &Placed {
+        &self.leader.placed
+    }
+
+    /// For people: why it is this one.
+    pub fn why(&self) -> String {
+        let mut why = self.leader.placed.why.to_string();
+        if let Some((after, won)) = self.raced {
+            let outcome = if won { "won" } else { "lost" };
+            let _ = write!(why, " hedge={outcome} after={}ms", after.as_millis());
+        }
+        why
+    }
+
+    /// Ends it: all replicas are free of the request when this returns.
+    pub fn end(self) -> Placed {
+        self.leader.placed
+    }
+
+    /// A second replica is asked.
+    pub fn join(&mut self, runner: Runner, second: Second) {
+        self.raced = Some((runner.begun - self.leader.begun, false));
+        self.second = Some(Box::new((runner, second)));
+    }
+
+    /// What happens next. Nothing is lost when this is dropped before.
+    pub async fn turn(&mut self, open: &Open) -> Turn {
+        if let Some(event) = self.next.take() {
+            return Turn::Event(event);
+        }
+        if !self.silent {
+            return Turn::Event(self.leader.event().await);
+        }
+        loop {
+            let slow_at = self.slow_at;
+            let slow = async { if let Some(at) = slow_at { sleep_until(at).await } else { pending().await } };
+            let second = async {
+                match &mut self.second {
+                    Some(second) => second.0.event().await,
+                    None => pending().await,
+                }
+            };
+            let (event, is_second) = tokio::select! {
+                event = self.leader.event() => (event, false),
+                event = second => (event, true),
+                () = slow => {
+                    self.slow_at = None;
+                    return Turn::Slow;
+                }
+            };
+            match event.event {
+                Some(Event::Failed(failed)) if self.second.is_some() => return self.fall(is_second, failed),
+                Some(Event::Started(_)) if is_second || self.explains => {
+                    let runner =
+                        self.second.as_mut().filter(|_| is_second).map_or(&mut self.leader, |second| &mut second.0);
+                    runner.started = Some(event);
+                }
+                Some(Event::Delta(_) | Event::Finished(_)) => return self.speak(is_second, event, open),
+                Some(Event::Started(_) | Event::Waiting(_) | Event::Failed(_)) | None => return Turn::Event(event),
+            }
+        }
+    }
+
+    /// One of two is out.
+    fn fall(&mut self, is_second: bool, failed: Failed) -> Turn {
+        let Some(second) = self.second.take() else { return Turn::Event(failed.into()) };
+        let (runner, hedge) = *second;
+        if is_second {
+            self.raced = None;
+            hedge.came_to(Hedged::Failed);
+            return Turn::Fell(Box::new(runner), failed);
+        }
+        hedge.came_to(Hedged::Won);
+        self.raced = self.raced.map(|(after, _)| (after, true));
+        let fallen = std::mem::replace(&mut self.leader, runner);
+        // Should the caller have heard of the other one, it hears of this one too.
+        if !self.explains {
+            self.next = self.leader.started.take();
+        }
+        Turn::Fell(Box::new(fallen), failed)
+    }
+
+    /// One of them speaks: it is the one that answers.
+    fn speak(&mut self, is_second: bool, event: GenerateEvent, open: &Open) -> Turn {
+        self.silent = false;
+        open.measured(self.leader.begun.elapsed());
+        if let Some(second) = self.second.take() {
+            let (runner, hedge) = *second;
+            open.measured(runner.begun.elapsed());
+            if is_second {
+                self.raced = self.raced.map(|(after, _)| (after, true));
+                // The one that is slower is cancelled here.
+                self.leader = runner;
+            }
+            hedge.came_to(if is_second { Hedged::Won } else { Hedged::Lost });
+        }
+        match self.leader.started.take() {
+            Some(started) => {
+                self.next = Some(event);
+                Turn::Event(started)
+            }
+            None => Turn::Event(event),
+        }
+    }
+}

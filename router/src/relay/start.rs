@@ -1,0 +1,176 @@
+//! Where a request goes: to a replica, to another one after that, or to a second one besides.
+
+use std::{sync::Arc, time::Duration};
+
+use cloudach_proto::{
+    passed::Passed,
+    v1::{ErrorCode, Failed, GenerateRequest},
+};
+use tokio::time::{Instant, timeout_at};
+use tracing::{debug, info, warn};
+
+use super::{
+    Relay,
+    attempts::{Attempts, is_loss},
+    failure,
+    hedges::Open,
+    millis, pass_on_time,
+    race::{Race, Runner},
+};
+use crate::{
+    metrics::Hedged,
+    picker::{Placed, Wanted},
+};
+
+/// What a client is told to wait for when no replica of its model is ready.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// How long an answer waits for another replica before its own may be asked again.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+impl Relay {
+    /// Opens the request on the best replica that takes it.
+    pub(super) async fn start(
+        &self,
+        request: &GenerateRequest,
+        wanted: &Arc<Wanted>,
+        deadline: Instant,
+        attempts: &mut Attempts,
+    ) -> Result<Runner, Failed> {
+        loop {
+            let placed = match attempts.is_first() && request.resumed.is_none() {
+                true => self.place(wanted, deadline, attempts).await?,
+                false => self.place_again(request, wanted, deadline, attempts).await?,
+            };
+            match opened(request, placed, deadline) {
+                Err(failed) if failed.retryable => attempts.refuse(failed),
+                opened => return opened,
+            }
+        }
+    }
+
+    /// The first place of a request: it waits where there is no room.
+    async fn place(&self, wanted: &Arc<Wanted>, deadline: Instant, attempts: &mut Attempts) -> Result<Placed, Failed> {
+        self.be_ready(&wanted.model, deadline).await?;
+        let placed = self.queues.place(wanted, deadline).await?;
+        attempts.start(&placed.replica);
+        Ok(placed)
+    }
+
+    /// Waits for a replica of the model, if one is brought about.
+    async fn be_ready(&self, model: &str, deadline: Instant) -> Result<(), Failed> {
+        let mut changes = self.fleet.changes();
+        let until = deadline.min(Instant::now() + self.queues.longest_wake());
+        while self.fleet.ready_count(model) == 0 {
+            if !self.placement.brings(model, &self.fleet) || timeout_at(until, changes.changed()).await.is_err() {
+                return Err(self.unavailable(model));
+            }
+        }
+        Ok(())
+    }
+
+    /// A further place: it has waited before. An answer that the caller has a part of waits for a replica, and when nobody
+    /// else comes, those that failed it may try again.
+    async fn place_again(
+        &self,
+        request: &GenerateRequest,
+        wanted: &Wanted,
+        deadline: Instant,
+        attempts: &mut Attempts,
+    ) -> Result<Placed, Failed> {
+        let patience = if request.resumed.is_some() { self.config.resume_within } else { Duration::ZERO };
+        let until = deadline.min(Instant::now() + patience);
+        let mut changes = self.fleet.changes();
+        loop {
+            if let Some(placed) = self.picker.pick(wanted, |replica| attempts.may_ask(replica)) {
+                attempts.start(&placed.replica);
+                return Ok(placed);
+            }
+            let now = Instant::now();
+            if now >= until {
+                return Err(attempts.take_failure().unwrap_or_else(|| self.unavailable(&request.model)));
+            }
+            if timeout_at(until.min(now + AGAIN_AFTER), changes.changed()).await.is_err() {
+                attempts.forgive();
+            }
+        }
+    }
+
+    pub(super) fn has_another(&self, model: &str, attempts: &Attempts) -> bool {
+        self.fleet.ready(model).iter().any(|replica| attempts.may_ask(replica))
+    }
+
+    /// How long the first token is waited for before another replica is asked. An answer that has begun has but one.
+    pub(super) fn patience(&self, open: &Open, passed: &Passed) -> Option<Duration> {
+        if passed.is_begun() { None } else { open.patience() }
+    }
+
+    /// Asks a second replica, if one has room and the request may have it.
+    pub(super) fn hedge(
+        &self,
+        request: &GenerateRequest,
+        wanted: &Wanted,
+        deadline: Instant,
+        attempts: &mut Attempts,
+        open: &Open,
+        race: &mut Race,
+    ) {
+        if !attempts.hedge(&self.config) {
+            return;
+        }
+        let Some(second) = open.second() else { return open.withheld() };
+        let Some(placed) = self.picker.spare(wanted, |replica| attempts.may_ask(replica)) else {
+            second.came_to(Hedged::Withheld);
+            return;
+        };
+        attempts.start(&placed.replica);
+        info!(
+            request = request.request_id,
+            replica = race.placed().replica.name,
+            second = placed.replica.name,
+            "no token yet: a second replica is asked"
+        );
+        match opened(request, placed, deadline) {
+            Ok(runner) => race.join(runner, second),
+            Err(failed) => {
+                second.came_to(Hedged::Failed);
+                attempts.refuse(failed);
+            }
+        }
+    }
+
+    /// One of two replicas failed, and the other one goes on.
+    pub(super) fn fell(&self, request: &GenerateRequest, placed: &Placed, failed: &Failed, attempts: &mut Attempts) {
+        if is_loss(failed.code()) {
+            placed.lost();
+        }
+        attempts.fail(failed, &self.config);
+        warn!(
+            request = request.request_id,
+            replica = placed.replica.name,
+            error = failed.message,
+            "replica failed: the other one that was asked goes on"
+        );
+    }
+
+    pub(super) fn unavailable(&self, model: &str) -> Failed {
+        let why = self.fleet.why_not_ready(model);
+        Failed {
+            retry_after_ms: millis(RETRY_AFTER),
+            ..Failed::retryable(ErrorCode::ModelUnavailable, format!("no replica of `{model}` is ready: {why}"))
+        }
+    }
+}
+
+/// Opens the request at this replica.
+fn opened(request: &GenerateRequest, placed: Placed, deadline: Instant) -> Result<Runner, Failed> {
+    let mut request = request.clone();
+    pass_on_time(&mut request.context, deadline);
+    match placed.replica.peer.generate(request) {
+        Ok(events) => Ok(Runner::new(placed, events)),
+        Err(refused) => {
+            debug!(replica = placed.replica.name, %refused, "replica takes no request");
+            Err(failure::refusal(refused))
+        }
+    }
+}

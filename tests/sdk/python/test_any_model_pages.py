@@ -1,0 +1,46 @@
+"""Every program of docs/clients runs as it stands, and says something."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from gateway import CHAT
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+PAGES = ROOT / "docs/clients"
+
+# By the environment that a page names: what runs its programs, and where.
+RUN = {
+    "python": ([sys.executable, "-"], ROOT),
+    "frameworks": ([ROOT / ".cache/sdk-frameworks/bin/python", "-"], ROOT),
+    # Modules are found from where it runs.
+    "node": (["node", "--input-type=module", "-"], ROOT / "tests/sdk/node"),
+}
+PART = re.compile(r"<!-- environment: (\w+) -->|```(?:python|js)\n(.*?)```", re.DOTALL)
+
+
+def programs():
+    for page in sorted(PAGES.glob("*.md")):
+        environment = None
+        for number, (named, program) in enumerate(PART.findall(page.read_text())):
+            environment = named or environment
+            if program:
+                yield pytest.param(environment, program, id=f"{page.stem}-{number}")
+
+
+def test_each_page_is_listed_and_has_a_program():
+    listed = set(re.findall(r"\]\((\w[\w-]*\.md)\)", (PAGES / "README.md").read_text()))
+    assert listed == {page.name for page in PAGES.glob("*.md")} - {"README.md"}
+    assert {name.id.rsplit("-", 1)[0] + ".md" for name in programs()} == listed
+
+
+@pytest.mark.skipif(CHAT == "sdk-chat", reason="once is enough, and a real model is what they are for")
+@pytest.mark.parametrize("environment, program", list(programs()))
+def test_a_page(environment, program):
+    command, place = RUN[environment]
+    ran = subprocess.run(command, input=program, cwd=place, capture_output=True, text=True, timeout=55)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip()
