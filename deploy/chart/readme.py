@@ -4,7 +4,7 @@
     deploy/chart/readme.py           write it
     deploy/chart/readme.py --check   exit with 1 where it is stale, or a value has no comment
 
-A value's comment stands above it, or above the one that it is in.
+A value's comment stands above it.
 """
 
 import re
@@ -41,12 +41,8 @@ def table(text):
 
 
 def uncommented(text):
-    """Values that neither have a comment nor stand in a folder that has one."""
-    said = {path for path, _, comment in values(text) if comment}
-    for path, _, _ in values(text):
-        parents = {path.rsplit(".", n)[0] for n in range(path.count(".") + 1)}
-        if not said & parents:
-            yield path
+    """Values without a comment."""
+    return [path for path, default, comment in values(text) if default is not None and not comment]
 
 
 def main():
