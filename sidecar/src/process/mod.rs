@@ -8,7 +8,7 @@ use cloudach_service::{address::Address, backoff::Backoff};
 use parking_lot::Mutex;
 use tokio::{
     io::AsyncWriteExt,
-    process::{Child, ChildStdin},
+    process::ChildStdin,
     sync::{Notify, watch},
     time::{Instant, sleep, timeout},
 };
@@ -16,7 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use self::last_lines::LastLines;
-use crate::{config::EngineConfig, sidecar::Sidecar, supervise};
+use crate::{
+    config::EngineConfig,
+    sidecar::Sidecar,
+    supervise::{self, Watchdog},
+};
 
 /// Before an engine that died is started again. One that ran for five minutes was well.
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60), Duration::from_secs(5 * 60));
@@ -162,8 +166,8 @@ impl EngineProcess {
     async fn run_once(&self, sidecar: &Sidecar, stop: impl Future<Output = ()>) -> Ending {
         self.status.send_replace(Status::Starting);
         self.remove_stale_socket();
-        let mut child = match self.start() {
-            Ok(child) => child,
+        let mut watchdog = match self.start() {
+            Ok(watchdog) => watchdog,
             Err(reason) => return Ending::Died(reason),
         };
         info!(replica = sidecar.replica, command = ?self.command.lock(), "engine started");
@@ -171,18 +175,22 @@ impl EngineProcess {
         self.status.send_replace(Status::Running);
 
         let lines = LastLines::default();
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (stdin, stdout, stderr) = watchdog.pipes();
         let mut reading = std::pin::pin!(async {
             tokio::join!(lines.read(stdout, &sidecar.replica), lines.read(stderr, &sidecar.replica));
         });
         let mut read = false;
-        let mut ending = std::pin::pin!(self.ending(child, stdin, stop));
-        let ending = loop {
-            tokio::select! {
-                ending = &mut ending => break ending,
-                () = &mut reading, if !read => read = true,
+        let ending = {
+            let mut ending = std::pin::pin!(self.ending(&mut watchdog, stdin, stop));
+            loop {
+                tokio::select! {
+                    ending = &mut ending => break ending,
+                    () = &mut reading, if !read => read = true,
+                }
             }
         };
+        // What the engine left holds its memory, and its outputs open.
+        watchdog.sweep(&sidecar.replica).await;
         if !read {
             let _ = timeout(LAST_LINES_WITHIN, reading).await;
         }
@@ -195,21 +203,26 @@ impl EngineProcess {
         }
     }
 
-    fn start(&self) -> Result<Child, String> {
-        let mut command = supervise::watchdog(&self.command.lock(), self.grace);
-        command.envs(&self.env).spawn().map_err(|error| format!("the engine's watchdog cannot be started: {error}"))
+    fn start(&self) -> Result<Watchdog, String> {
+        let started = supervise::start(&self.command.lock(), &self.env, self.grace);
+        started.map_err(|error| format!("the engine's watchdog cannot be started: {error}"))
     }
 
     /// Waits for the end, or brings it about.
-    async fn ending(&self, mut child: Child, stdin: Option<ChildStdin>, stop: impl Future<Output = ()>) -> Ending {
+    async fn ending(
+        &self,
+        watchdog: &mut Watchdog,
+        stdin: Option<ChildStdin>,
+        stop: impl Future<Output = ()>,
+    ) -> Ending {
         tokio::select! {
-            ended = child.wait() => Ending::Died(how(ended)),
+            ended = watchdog.wait() => Ending::Died(how(ended)),
             () = stop => {
-                self.end(&mut child, stdin).await;
+                self.end(watchdog, stdin).await;
                 Ending::Wished
             }
             reason = self.given_up() => {
-                self.end(&mut child, stdin).await;
+                self.end(watchdog, stdin).await;
                 Ending::Died(reason)
             }
         }
@@ -226,15 +239,15 @@ impl EngineProcess {
     }
 
     /// Lets the watchdog end the engine, and waits until it has.
-    async fn end(&self, child: &mut Child, stdin: Option<ChildStdin>) {
+    async fn end(&self, watchdog: &mut Watchdog, stdin: Option<ChildStdin>) {
         if let Some(mut stdin) = stdin {
             let _ = stdin.write_all(supervise::END).await;
-            match timeout(self.grace + WATCHDOG_GRACE, child.wait()).await {
+            match timeout(self.grace + WATCHDOG_GRACE, watchdog.wait()).await {
                 Ok(_) => return,
                 Err(_) => warn!("the engine does not end; it is killed"),
             }
         }
-        let _ = child.kill().await;
+        watchdog.kill().await;
     }
 
     /// vLLM leaves its socket's file behind, and fails when it finds it.

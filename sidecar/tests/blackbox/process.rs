@@ -50,6 +50,11 @@ impl Process {
     }
 
     async fn start_as(what: &str, dialect: &str, command: &[&str], more: &str) -> Self {
+        Self::start_by("exec \"$@\"", what, dialect, command, more).await
+    }
+
+    /// One whose process was a shell with the script `by` before.
+    async fn start_by(by: &str, what: &str, dialect: &str, command: &[&str], more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name).display().to_string();
         let router = Router::start(Address::Unix(folder.path().join("router.sock"))).await;
@@ -65,11 +70,12 @@ impl Process {
             folder.path().display(),
         );
         fs::write(folder.path().join("sidecar.yaml"), config).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_cloudach-sidecar"))
-            .arg("--config")
+        let child = Command::new("sh")
+            .args(["-c", by, "sh", env!("CARGO_BIN_EXE_cloudach-sidecar"), "--config"])
             .arg(folder.path().join("sidecar.yaml"))
             .stdin(Stdio::null())
             .env("CLOUDACH_LOG", "error")
+            .env("FOLDER", folder.path())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
@@ -105,6 +111,14 @@ impl Process {
     pub(crate) async fn number_in(&self, name: &str) -> u32 {
         let path = self.folder.path().join(name);
         eventually(SOON, || fs::read_to_string(&path).ok()?.trim().parse().ok()).await.expect("the engine starts")
+    }
+
+    /// The process that stands between the sidecar and its engine.
+    fn watchdog(&self) -> u32 {
+        children_of(self.pid())
+            .into_iter()
+            .find(|pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("watchdog")))
+            .expect("the sidecar has a watchdog")
     }
 
     async fn ended(&mut self, within: Duration) {
@@ -148,6 +162,37 @@ async fn a_killed_sidecar_takes_the_engine_and_its_children_along() {
     for pid in family {
         gone(pid, GONE_WITHIN).await;
     }
+}
+
+/// Of what the first engine left, the second one notes what still runs.
+const WHO_IS_LEFT: &str = "for name in engine child stray; do if [ -e $FOLDER/$name ] && kill -0 $(cat $FOLDER/$name); \
+                           then echo $name >> $FOLDER/left; fi; done; [ -e $FOLDER/stray ] && touch $FOLDER/again";
+
+#[tokio::test]
+async fn a_killed_watchdog_leaves_nobody_to_the_next_engine() {
+    let helper = "sleep 600 & echo $! > $FOLDER/helper; exec \"$@\"";
+    let script = format!("{WHO_IS_LEFT}; {FAMILY}");
+    let mut process = Process::start_by(helper, "model: the-model", "vllm", &["sh", "-c", &script], "").await;
+    let mut attachment = process.attachment().await;
+    let family =
+        [process.number_in("engine").await, process.number_in("child").await, process.number_in("stray").await];
+    kill(process.watchdog());
+    for pid in family {
+        gone(pid, GONE_WITHIN).await;
+    }
+    let state = attachment.until_phase(ModelPhase::Failed).await;
+    assert!(state.detail.contains("watchdog"), "{}", state.detail);
+    let again = process.folder.path().join("again");
+    eventually(SOON, || again.exists().then_some(())).await.expect("another engine is started");
+    let left = fs::read_to_string(process.folder.path().join("left")).unwrap_or_default();
+    assert_eq!(left, "", "the next engine finds them");
+    // What the sidecar's process had before it was the sidecar's is nobody's leftover.
+    let helper = process.number_in("helper").await;
+    assert!(exists(helper));
+    process.signal("-TERM");
+    process.ended(SOON).await;
+    assert!(exists(helper));
+    kill(helper);
 }
 
 #[tokio::test]
@@ -260,6 +305,21 @@ fn a_program_without_the_watchdog_says_so() {
 /// Waits until the process is gone; a zombie that nobody collects is gone too.
 pub(crate) async fn gone(pid: u32, within: Duration) {
     eventually(within, || (!exists(pid)).then_some(())).await.unwrap_or_else(|| panic!("{pid} still runs"));
+}
+
+fn kill(pid: u32) {
+    let killed = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
+    assert!(killed.success());
+}
+
+/// The processes whose parent this one is.
+fn children_of(parent: u32) -> Vec<u32> {
+    let is_child = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.split(' ').nth(1) == Some(&parent.to_string()))
+    };
+    let processes = fs::read_dir("/proc").unwrap();
+    processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(|pid| is_child(*pid)).collect()
 }
 
 pub(crate) fn exists(pid: u32) -> bool {
