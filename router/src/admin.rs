@@ -26,6 +26,10 @@ struct ShownReplica {
     model: String,
     phase: String,
     detail: String,
+    /// How often its engine has died since the sidecar began.
+    deaths: u32,
+    /// Why it did the last time. None: it has not.
+    last_death: Option<String>,
     adapters: Vec<String>,
     requests: u32,
     /// What was ordered and has not ended.
@@ -73,6 +77,7 @@ fn replicas(fleet: &Fleet, placement: &Placement) -> Shown {
 
 fn shown(replica: &Replica, placement: &Placement) -> ShownReplica {
     let seen = replica.seen();
+    let deaths = replica.deaths();
     let phase = seen.phase.as_str_name().trim_start_matches("MODEL_PHASE_").to_lowercase();
     ShownReplica {
         name: replica.name.clone(),
@@ -81,6 +86,8 @@ fn shown(replica: &Replica, placement: &Placement) -> ShownReplica {
         gpus: seen.gpus.into_iter().map(|gpu| ShownGpu { id: gpu.id, memory_mib: gpu.memory_mib }).collect(),
         phase: if seen.leaving { "leaving".to_owned() } else { phase },
         detail: replica.detail(),
+        deaths: deaths.map_or(0, |(deaths, _)| deaths),
+        last_death: deaths.map(|(_, cause)| cause.as_str_name().trim_start_matches("DEATH_CAUSE_").to_lowercase()),
         model: seen.model,
         adapters: seen.adapters.into_iter().collect(),
         requests: seen.requests,

@@ -11,7 +11,10 @@ use std::{
 use arc_swap::ArcSwap;
 use cloudach_proto::{
     session::client::Peer,
-    v1::{Capabilities, ChatTemplate, Hello, Load, ModelPhase, ModelState, ModelTraits, RouterCommand, SchemaWords},
+    v1::{
+        Capabilities, ChatTemplate, DeathCause, Hello, Load, ModelPhase, ModelState, ModelTraits, RouterCommand,
+        SchemaWords,
+    },
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
@@ -69,6 +72,13 @@ impl Replica {
     /// For people: what it says of the state that its model is in.
     pub fn detail(&self) -> String {
         self.models.lock().values().next().map(|state| state.detail.clone()).unwrap_or_default()
+    }
+
+    /// How often its engine has died, and why it did the last time.
+    pub fn deaths(&self) -> Option<(u32, DeathCause)> {
+        let models = self.models.lock();
+        let state = models.values().next().filter(|state| state.deaths > 0)?;
+        Some((state.deaths, state.last_death()))
     }
 
     /// What placement needs to know.

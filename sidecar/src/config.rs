@@ -70,6 +70,7 @@ impl Config {
                 self.engine.priority && self.engine.dialect != Dialect::Vllm,
                 "is for vLLM; other engines have no priorities",
             ),
+            ("engine.hung_after", self.engine.hung_after.is_zero(), "leaves no time"),
             ("limits.max_requests", self.limits.max_requests == 0, "lets no request in"),
             ("limits.max_event", self.limits.max_event < 4096, "is too small for an engine's events"),
             ("limits.first_token_timeout", self.limits.first_token_timeout.is_zero(), "leaves no time"),
@@ -140,6 +141,12 @@ pub struct EngineConfig {
     /// How long the engine may take to end once asked to, before it is killed. vLLM needs about 8 seconds.
     #[serde(default = "EngineConfig::default_stop_grace", with = "humantime_serde")]
     pub stop_grace: Duration,
+    /// How long an engine that was ready may give no sign of life before it counts as hung: it has requests and no token
+    /// comes, its figures do not move and it does not generate a token when asked to; or it does not answer at all. Its
+    /// streams go on elsewhere, and where `command` is given it is killed and started again. No step of an engine takes
+    /// minutes, and a GPU that hangs stays so.
+    #[serde(default = "EngineConfig::default_hung_after", with = "humantime_serde")]
+    pub hung_after: Duration,
     /// Where the model's `config.json`, `tokenizer_config.json` and `chat_template.jinja` lie.
     /// Default: what the engine says its model is, where that is a directory here.
     #[serde(default)]
@@ -169,6 +176,7 @@ impl EngineConfig {
             env: BTreeMap::new(),
             startup_timeout: Self::default_startup_timeout(),
             stop_grace: Self::default_stop_grace(),
+            hung_after: Self::default_hung_after(),
             model_dir: None,
             chat_template_file: None,
             bos_token: None,
@@ -183,6 +191,10 @@ impl EngineConfig {
 
     fn default_startup_timeout() -> Duration {
         Duration::from_secs(15 * 60)
+    }
+
+    fn default_hung_after() -> Duration {
+        Duration::from_secs(2 * 60)
     }
 
     fn default_stop_grace() -> Duration {

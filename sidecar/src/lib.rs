@@ -7,6 +7,7 @@
 mod assignment;
 mod attach;
 pub mod config;
+mod death;
 mod embed;
 mod engine;
 mod flight;
@@ -15,6 +16,7 @@ mod keeper;
 mod load;
 mod metrics;
 mod process;
+mod pulse;
 mod run;
 mod sidecar;
 mod state;

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use cloudach_proto::v1::{ErrorCode, Failed};
+use cloudach_proto::v1::{DeathCause, ErrorCode, Failed};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+
+use crate::death;
 
 /// From 10 ms to some 20 minutes.
 const SECONDS: [f64; 12] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1200.0];
@@ -25,6 +27,7 @@ pub(crate) struct Metrics {
     pub(crate) engine_up: Gauge,
     /// How often the engine's process was started again.
     pub(crate) engine_restarts: Counter,
+    deaths: Family<CauseLabel, Counter>,
     /// Routers that this sidecar is attached to now.
     pub(crate) routers_attached: Gauge,
 }
@@ -52,6 +55,21 @@ pub(crate) enum Tokens {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
     outcome: Outcome,
+}
+
+/// Which causes there are is the contract's to say: some ten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Cause(DeathCause);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabel {
+    cause: Cause,
+}
+
+impl EncodeLabelValue for Cause {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        death::name(self.0).as_str().encode(encoder)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -108,6 +126,7 @@ impl Default for Metrics {
             tokens: Family::default(),
             engine_up: Gauge::default(),
             engine_restarts: Counter::default(),
+            deaths: Family::default(),
             routers_attached: Gauge::default(),
         }
     }
@@ -126,6 +145,7 @@ impl Metrics {
         registry.register("engine_up", "1 while the engine is ready", self.engine_up.clone());
         let help = "How often the engine's process was started again";
         registry.register("engine_restarts", help, self.engine_restarts.clone());
+        registry.register("engine_deaths", "How often the engine has died, by cause", self.deaths.clone());
         let help = "Routers that this sidecar is attached to";
         registry.register("routers_attached", help, self.routers_attached.clone());
         registry
@@ -133,6 +153,10 @@ impl Metrics {
 
     pub(crate) fn count(&self, outcome: Outcome) {
         self.requests.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    pub(crate) fn count_death(&self, cause: DeathCause) {
+        self.deaths.get_or_create(&CauseLabel { cause: Cause(cause) }).inc();
     }
 
     pub(crate) fn add_tokens(&self, kind: Tokens, tokens: u32) {
@@ -152,6 +176,7 @@ mod tests {
     fn names_are_as_documented() {
         let metrics = Metrics::default();
         metrics.count(Outcome::Lost);
+        metrics.count_death(DeathCause::GpuMemory);
         metrics.add_tokens(Tokens::Completion, 3);
         let mut page = String::new();
         text::encode(&mut page, &metrics.registry()).unwrap();
@@ -162,6 +187,7 @@ mod tests {
             "cloudach_sidecar_tokens_total{kind=\"completion\"} 3",
             "cloudach_sidecar_engine_up 0",
             "cloudach_sidecar_engine_restarts_total 0",
+            "cloudach_sidecar_engine_deaths_total{cause=\"gpu_memory\"} 1",
             "cloudach_sidecar_routers_attached 0",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");

@@ -23,7 +23,7 @@ use crate::{
     config::{Config, InvalidConfig},
     engine::Engine,
     flight::Flights,
-    keeper::keep,
+    keeper::{Patience, keep},
     metrics::Metrics,
     process::EngineProcess,
     sidecar::Sidecar,
@@ -84,9 +84,9 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), SidecarError> {
         stop.clone(),
         running.clone(),
     )));
-    let startup_timeout = config.engine.startup_timeout;
+    let patience = Patience { startup: config.engine.startup_timeout, hung: config.engine.hung_after };
     let keeping = sidecar.clone();
-    background.spawn(kill.clone().run_until_cancelled_owned(async move { keep(&keeping, startup_timeout).await }));
+    background.spawn(kill.clone().run_until_cancelled_owned(async move { keep(&keeping, patience).await }));
     let (owning, end) = (sidecar.clone(), kill.clone());
     background.spawn(async move {
         if let Some(process) = &owning.process {
@@ -132,6 +132,7 @@ fn assemble(config: &Config, replica: String) -> Sidecar {
         states: States::new(config.model.clone()),
         flights: Arc::new(Flights::new(config.limits.max_requests, metrics.clone())),
         engine_suspected: Notify::new(),
+        hung: watch::Sender::new(0),
         figures: watch::Sender::default(),
         metrics,
     }

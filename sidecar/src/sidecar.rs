@@ -31,6 +31,8 @@ pub(crate) struct Sidecar {
     pub(crate) flights: Arc<Flights>,
     /// Rung when a request found the engine gone.
     pub(crate) engine_suspected: Notify,
+    /// Changes when the engine hangs: whatever runs in it is lost.
+    pub(crate) hung: watch::Sender<u64>,
     /// What the engine last said about its load.
     pub(crate) figures: watch::Sender<Figures>,
     pub(crate) metrics: Arc<Metrics>,

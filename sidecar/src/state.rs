@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use cloudach_proto::v1::{ErrorCode, Failed, ModelPhase, ModelState};
+use cloudach_proto::v1::{DeathCause, ErrorCode, Failed, ModelPhase, ModelState};
 use tokio::sync::watch;
 
 use crate::engine::ModelInfo;
@@ -18,6 +18,9 @@ pub(crate) struct State {
     pub(crate) leaving: bool,
     /// Adapters that were loaded into the engine. Bounded by what it accepts.
     pub(crate) adapters: BTreeSet<String>,
+    /// How often the engine has died, and of what last.
+    pub(crate) deaths: u32,
+    pub(crate) last_death: DeathCause,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +67,8 @@ impl States {
             draining: Draining::No,
             leaving: false,
             adapters: BTreeSet::new(),
+            deaths: 0,
+            last_death: DeathCause::Unspecified,
         };
         Self { sender: watch::Sender::new(state) }
     }
@@ -166,6 +171,14 @@ impl States {
         });
     }
 
+    /// The engine has died. What that comes to for the model is told apart.
+    pub(crate) fn died(&self, cause: DeathCause) {
+        self.change(|state| {
+            state.deaths = state.deaths.saturating_add(1);
+            state.last_death = cause;
+        });
+    }
+
     /// The engine that had them is gone.
     pub(crate) fn forget_adapters(&self) {
         self.change(|state| state.adapters.clear());
@@ -214,6 +227,8 @@ impl States {
             traits: info.map(|info| info.traits.clone()),
             adapters: state.adapters.iter().cloned().collect(),
             leaving: state.leaving,
+            deaths: state.deaths,
+            last_death: state.last_death.into(),
         }
     }
 }

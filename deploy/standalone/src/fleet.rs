@@ -85,6 +85,12 @@ fn replica(of: &Value) -> [String; 7] {
     let mut details: Vec<String> = Vec::new();
     details.extend(of["under_way"].as_str().map(|order| format!("ordered: {order}")));
     details.extend(Some(table::text(&of["detail"]).to_owned()).filter(|detail| !detail.is_empty()));
+    if let (Some(deaths @ 1..), Some(cause)) = (of["deaths"].as_u64(), of["last_death"].as_str()) {
+        details.push(match deaths {
+            1 => format!("engine died once, of {cause}"),
+            _ => format!("engine died {deaths} times, last of {cause}"),
+        });
+    }
     let adapters: Vec<_> = of["adapters"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if !adapters.is_empty() {
         details.push(format!("adapters: {}", adapters.join(", ")));
@@ -128,15 +134,15 @@ mod tests {
     #[test]
     fn a_replica_is_a_row() {
         let idle = json!({
-            "name": "r1", "managed": true, "model": "", "phase": "unloaded", "detail": "", "adapters": [], "requests": 0,
+            "name": "r1", "managed": true, "model": "", "phase": "unloaded", "detail": "", "adapters": [], "requests": 0, "deaths": 0, "last_death": null,
             "gpus": [{ "id": "g", "memory_mib": 80_000 }, { "id": "h", "memory_mib": 80_000 }], "under_way": null,
         });
         assert_eq!(replica(&idle), ["r1", "2", "160000 MiB", "-", "unloaded", "0", ""]);
         let busy = json!({
             "name": "r2", "managed": false, "model": "m", "phase": "ready", "detail": "d", "adapters": ["a", "b"],
-            "requests": 7, "gpus": [], "under_way": "drain m: why",
+            "requests": 7, "gpus": [], "under_way": "drain m: why", "deaths": 3, "last_death": "hung",
         });
-        let detail = "ordered: drain m: why; d; adapters: a, b; has its own model";
+        let detail = "ordered: drain m: why; d; engine died 3 times, last of hung; adapters: a, b; has its own model";
         assert_eq!(replica(&busy), ["r2", "-", "-", "m", "ready", "7", detail]);
     }
 

@@ -34,12 +34,6 @@ pub(super) fn children() -> Vec<Child> {
         .collect()
 }
 
-/// When this process began.
-pub(super) fn beginning_of(pid: Pid) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    parent_and_beginning(&stat).map(|(_, began)| began)
-}
-
 /// `pid (name) state parent ..`, and a name can hold anything.
 fn parent_and_beginning(stat: &str) -> Option<(u32, u64)> {
     let (_, rest) = stat.rsplit_once(") ")?;

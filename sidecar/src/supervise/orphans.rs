@@ -1,12 +1,12 @@
 //! What an engine leaves behind when its watchdog could not see to it: killed, or too slow.
 //!
 //! The sidecar's process adopts it then, whatever process group or session it has moved to. Of its children those are
-//! an engine's leftovers that are no watchdogs and came after the engine's watchdog did: what this process had before,
-//! a shell that became it for example, is left alone.
+//! an engine's leftovers that are no watchdogs and were not there when the engine's watchdog came: what this process had
+//! before, one that a shell started and then became, is left alone.
 
 use std::{
     collections::BTreeSet,
-    io,
+    io, mem,
     process::ExitStatus,
     thread,
     time::{Duration, Instant},
@@ -37,8 +37,8 @@ static WATCHDOGS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 pub(crate) struct Watchdog {
     child: Child,
     pid: i32,
-    /// Absent: this system does not tell.
-    began: Option<u64>,
+    /// The children that this process had before.
+    before: Vec<children::Child>,
 }
 
 /// The pipes to a watchdog and to its engine.
@@ -49,12 +49,12 @@ impl Watchdog {
     pub(super) fn start(command: &mut Command) -> io::Result<Self> {
         adopt_descendants();
         let mut watchdogs = WATCHDOGS.lock();
+        let before = children();
         let child = command.spawn()?;
         // Nobody has waited for it, so it has one.
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
         watchdogs.insert(pid);
-        let began = Pid::from_raw(pid).and_then(children::beginning_of);
-        Ok(Self { child, pid, began })
+        Ok(Self { child, pid, before })
     }
 
     pub(crate) fn pipes(&mut self) -> Pipes {
@@ -70,10 +70,10 @@ impl Watchdog {
     }
 
     /// Ends what is left of the engine, now that its watchdog has ended. Another one may be started then.
-    pub(crate) async fn sweep(self, replica: &str) {
-        let Some(began) = self.began else { return };
+    pub(crate) async fn sweep(mut self, replica: &str) {
+        let before = mem::take(&mut self.before);
         drop(self);
-        match spawn_blocking(move || sweep(began)).await {
+        match spawn_blocking(move || sweep(&before)).await {
             Ok((0, _)) | Err(_) => {}
             Ok((killed, 0)) => warn!(replica, killed, "the engine left processes behind; they were killed"),
             Ok((killed, left)) => {
@@ -89,12 +89,12 @@ impl Drop for Watchdog {
     }
 }
 
-/// Kills and collects what came after `began`; gives how many there were, and how many have not ended.
-fn sweep(began: u64) -> (usize, usize) {
+/// Kills and collects what was not there `before`; gives how many there were, and how many have not ended.
+fn sweep(before: &[children::Child]) -> (usize, usize) {
     let deadline = Instant::now() + SWEEP;
     let mut killed = BTreeSet::new();
     loop {
-        let left = leftovers(began);
+        let left = leftovers(before);
         for pid in &left {
             killed.insert(pid.as_raw_nonzero());
             let _ = kill_process(*pid, Signal::KILL);
@@ -108,9 +108,9 @@ fn sweep(began: u64) -> (usize, usize) {
     }
 }
 
-fn leftovers(began: u64) -> Vec<Pid> {
+fn leftovers(before: &[children::Child]) -> Vec<Pid> {
     let watchdogs = WATCHDOGS.lock();
     let is_left =
-        |child: &children::Child| child.began >= began && !watchdogs.contains(&child.pid.as_raw_nonzero().get());
+        |child: &children::Child| !before.contains(child) && !watchdogs.contains(&child.pid.as_raw_nonzero().get());
     children().into_iter().filter(is_left).map(|child| child.pid).collect()
 }

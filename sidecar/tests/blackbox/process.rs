@@ -9,7 +9,10 @@ use std::{
 };
 
 use cloudach_fake_engine::{FakeEngine, Listen, Script};
-use cloudach_proto::v1::{LoadModel, ModelPhase, UnloadModel, router_command::Command as Order};
+use cloudach_proto::v1::{
+    DeathCause, ErrorCode, GenerateEvent, LoadModel, ModelPhase, UnloadModel, generate_event::Event,
+    router_command::Command as Order,
+};
 use cloudach_service::{address::Address, grpc};
 use tokio::{
     process::{Child, Command},
@@ -182,6 +185,7 @@ async fn a_killed_watchdog_leaves_nobody_to_the_next_engine() {
     }
     let state = attachment.until_phase(ModelPhase::Failed).await;
     assert!(state.detail.contains("watchdog"), "{}", state.detail);
+    assert_eq!(state.last_death(), DeathCause::Watchdog);
     let again = process.folder.path().join("again");
     eventually(SOON, || again.exists().then_some(())).await.expect("another engine is started");
     let left = fs::read_to_string(process.folder.path().join("left")).unwrap_or_default();
@@ -237,14 +241,44 @@ async fn an_engine_serves_dies_is_told_why_and_is_back() {
     assert!(lost.retryable, "{lost:?}");
     let state = attachment.until_phase(ModelPhase::Failed).await;
     assert!(state.detail.contains("exit code 3") && state.detail.contains("CUDA out of memory"), "{}", state.detail);
+    assert_eq!((state.deaths, state.last_death()), (1, DeathCause::GpuMemory));
     // The old socket's file is in the way of the new engine, were it not removed.
-    attachment.until_phase(ModelPhase::Ready).await;
+    let back = attachment.until_phase(ModelPhase::Ready).await;
+    assert_eq!((back.deaths, back.last_death()), (1, DeathCause::GpuMemory));
     assert!(run("hi again").await.finished.is_some());
 
     let engine = process.number_in("engine.pid").await;
     process.signal("-TERM");
     process.ended(SOON).await;
     assert!(!exists(engine));
+}
+
+/// Its process lives and does nothing: neither its health nor its streams come to an end by themselves.
+#[tokio::test]
+async fn an_engine_that_hangs_is_killed_and_its_streams_are_lost_at_once() {
+    let me = env::current_exe().unwrap();
+    let command = [me.to_str().unwrap(), "--exact", "process::as_an_engine", "--ignored", "--nocapture"];
+    let mut process = Process::start("vllm", &command, "  hung_after: 2s\n").await;
+    let mut attachment = process.attachment().await;
+    attachment.until_phase(ModelPhase::Ready).await;
+    let engine = process.number_in("engine.pid").await;
+    let address = Address::Unix(process.folder.path().join("sidecar.sock"));
+    let channel = grpc::endpoint(&address).unwrap().connect().await.unwrap();
+    let mut client = cloudach_proto::v1::inference_client::InferenceClient::new(channel);
+    let mut events = client.generate(ask("[[tokens=900]][[delay=20ms]]")).await.unwrap().into_inner();
+    let told = |event: GenerateEvent| matches!(event.event, Some(Event::Delta(_)));
+    while !told(timeout(SOON, events.message()).await.unwrap().unwrap().unwrap()) {}
+
+    let stopped = std::process::Command::new("kill").args(["-STOP", &engine.to_string()]).status().unwrap();
+    assert!(stopped.success());
+    let events = tokio_stream::StreamExt::map(events, Result::unwrap);
+    let lost = timeout(SOON, Answer::read(events)).await.expect("the stream ends").failed.unwrap();
+    assert_eq!((lost.code(), lost.retryable), (ErrorCode::ReplicaLost, true), "{lost:?}");
+    let state = attachment.until_phase(ModelPhase::Failed).await;
+    assert!(state.detail.contains("the engine hangs"), "{}", state.detail);
+    assert_eq!(state.last_death(), DeathCause::Hung);
+    assert!(!exists(engine));
+    attachment.until_phase(ModelPhase::Ready).await;
 }
 
 #[tokio::test]
@@ -264,6 +298,7 @@ async fn an_engine_that_cannot_start_is_told() {
     let mut process = Process::start("llama_cpp", &["/nowhere/llama-server"], "").await;
     let state = process.attachment().await.until_phase(ModelPhase::Failed).await;
     assert!(state.detail.contains("/nowhere/llama-server"), "{}", state.detail);
+    assert_eq!(state.last_death(), DeathCause::Command);
 }
 
 #[tokio::test]
@@ -276,6 +311,7 @@ async fn an_engine_that_never_gets_ready_is_started_again() {
         loop {
             let state = attachment.until_phase(ModelPhase::Failed).await;
             if state.detail.contains("not ready after 300ms") && state.detail.contains("again") {
+                assert_eq!(state.last_death(), DeathCause::NotReady);
                 break;
             }
         }

@@ -171,6 +171,7 @@ fn script(arguments: Arguments) -> Result<Script, Box<dyn std::error::Error>> {
         dev_mode: arguments.dev_mode,
         deaf: arguments.deaf,
         lora: arguments.enable_lora,
+        stale_figures: false,
         // Nobody can ask this process for them.
         record: 0,
         ..base

@@ -57,6 +57,8 @@ pub struct Script {
     pub chat_template: String,
     /// Accepts adapters (vLLM's `--enable-lora`).
     pub lora: bool,
+    /// Tells the figures of the first look at them for ever, as vLLM's server does when the processes behind it have stopped.
+    pub stale_figures: bool,
     /// How many request bodies are kept for `FakeEngine::requests`; older ones are forgotten.
     pub record: usize,
 }
@@ -124,6 +126,7 @@ impl Default for Script {
             special_tokens: ["<|im_start|>", "<|im_end|>"].map(str::to_owned).into(),
             chat_template: CHAT_TEMPLATE.to_owned(),
             lora: false,
+            stale_figures: false,
             record: 1000,
         }
     }
