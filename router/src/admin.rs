@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, Router, routing::get};
+use cloudach_proto::v1::GpuState;
 use serde::Serialize;
 
 use crate::{
@@ -22,7 +23,10 @@ struct ShownReplica {
     name: String,
     managed: bool,
     dialect: String,
+    /// Those that placement may use, as configured.
     gpus: Vec<ShownGpu>,
+    /// Those that the engine works on, as their driver tells.
+    gpu_states: Vec<ShownGpuState>,
     model: String,
     phase: String,
     detail: String,
@@ -40,6 +44,23 @@ struct ShownReplica {
 struct ShownGpu {
     id: String,
     memory_mib: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownGpuState {
+    index: u32,
+    uuid: String,
+    name: String,
+    memory_total_mib: u64,
+    memory_used_mib: u64,
+    /// None, here and below: it does not tell.
+    utilization_percent: Option<u32>,
+    temperature_celsius: Option<u32>,
+    uncorrected_errors: Option<u64>,
+    throttled: Vec<String>,
+    xids: Vec<u32>,
+    /// What is wrong with it. Empty: nothing.
+    fault: String,
 }
 
 /// The catalogue's models, by id.
@@ -84,6 +105,7 @@ fn shown(replica: &Replica, placement: &Placement) -> ShownReplica {
         managed: seen.managed,
         dialect: seen.dialect,
         gpus: seen.gpus.into_iter().map(|gpu| ShownGpu { id: gpu.id, memory_mib: gpu.memory_mib }).collect(),
+        gpu_states: replica.gpus().into_iter().map(shown_gpu).collect(),
         phase: if seen.leaving { "leaving".to_owned() } else { phase },
         detail: replica.detail(),
         deaths: deaths.map_or(0, |(deaths, _)| deaths),
@@ -92,6 +114,22 @@ fn shown(replica: &Replica, placement: &Placement) -> ShownReplica {
         adapters: seen.adapters.into_iter().collect(),
         requests: seen.requests,
         under_way: placement.under_way(&replica.name),
+    }
+}
+
+fn shown_gpu(gpu: GpuState) -> ShownGpuState {
+    ShownGpuState {
+        index: gpu.index,
+        uuid: gpu.uuid,
+        name: gpu.name,
+        memory_total_mib: gpu.memory_total_mib,
+        memory_used_mib: gpu.memory_used_mib,
+        utilization_percent: gpu.utilization_percent,
+        temperature_celsius: gpu.temperature_celsius,
+        uncorrected_errors: gpu.uncorrected_errors,
+        throttled: gpu.throttled,
+        xids: gpu.xids,
+        fault: gpu.fault,
     }
 }
 

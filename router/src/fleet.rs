@@ -12,8 +12,8 @@ use arc_swap::ArcSwap;
 use cloudach_proto::{
     session::client::Peer,
     v1::{
-        Capabilities, ChatTemplate, DeathCause, Hello, Load, ModelPhase, ModelState, ModelTraits, RouterCommand,
-        SchemaWords,
+        Capabilities, ChatTemplate, DeathCause, GpuState, Hello, Load, ModelPhase, ModelState, ModelTraits,
+        RouterCommand, SchemaWords,
     },
 };
 use parking_lot::Mutex;
@@ -28,6 +28,9 @@ use crate::{
 /// More adapters than an engine serves; what a replica says beyond that is not looked at.
 const MOST_ADAPTERS: usize = 1000;
 
+/// More GPUs than a machine has; what a replica says beyond that is not looked at.
+const MOST_GPUS: usize = 64;
+
 /// A sidecar that is attached.
 #[derive(Debug)]
 pub struct Replica {
@@ -40,6 +43,8 @@ pub struct Replica {
     models: Mutex<HashMap<String, ModelState>>,
     /// What it last said of how busy it is.
     load: Mutex<Load>,
+    /// What it last said of its GPUs.
+    gpus: Mutex<Vec<GpuState>>,
     /// Requests that this router has there, or has decided to send there.
     in_flight: AtomicU32,
     /// What it has read.
@@ -58,6 +63,7 @@ impl Replica {
             commands,
             models: Mutex::default(),
             load: Mutex::default(),
+            gpus: Mutex::default(),
             in_flight: AtomicU32::new(0),
             read: Read::default(),
             health: Mutex::default(),
@@ -102,6 +108,17 @@ impl Replica {
     /// Takes its report of how busy it is.
     pub fn report(&self, load: Load) {
         *self.load.lock() = load;
+    }
+
+    /// Takes its report of its GPUs.
+    pub fn report_gpus(&self, mut gpus: Vec<GpuState>) {
+        gpus.truncate(MOST_GPUS);
+        *self.gpus.lock() = gpus;
+    }
+
+    /// What it said of its GPUs. Empty: it has none, or does not say.
+    pub fn gpus(&self) -> Vec<GpuState> {
+        self.gpus.lock().clone()
     }
 
     /// How busy it said it was.

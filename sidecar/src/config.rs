@@ -34,6 +34,9 @@ pub struct Config {
     pub served_name: Option<String>,
     /// The engine.
     pub engine: EngineConfig,
+    /// How GPUs are watched.
+    #[serde(default)]
+    pub gpu: GpuWatch,
     /// What is held at the same time.
     #[serde(default)]
     pub limits: Limits,
@@ -71,6 +74,7 @@ impl Config {
                 "is for vLLM; other engines have no priorities",
             ),
             ("engine.hung_after", self.engine.hung_after.is_zero(), "leaves no time"),
+            ("gpu.every", self.gpu.every < Duration::from_secs(1), "is less than a second"),
             ("limits.max_requests", self.limits.max_requests == 0, "lets no request in"),
             ("limits.max_event", self.limits.max_event < 4096, "is too small for an engine's events"),
             ("limits.first_token_timeout", self.limits.first_token_timeout.is_zero(), "leaves no time"),
@@ -275,6 +279,24 @@ impl fmt::Display for EngineUrl {
 impl<'de> Deserialize<'de> for EngineUrl {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// How the engine's GPUs are watched, by NVML. Where that is not there, nothing is said of GPUs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GpuWatch {
+    /// How often they are looked at: memory, use, temperature, errors. Not more often than once a second, for each look
+    /// takes the driver's lock. Errors that the driver tells of itself (Xids) are heard at once.
+    #[serde(with = "humantime_serde")]
+    pub every: Duration,
+    /// NVML. Default: the system's `libnvidia-ml.so.1`.
+    pub library: Option<PathBuf>,
+}
+
+impl Default for GpuWatch {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(5), library: None }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use cloudach_proto::v1::DeathCause;
 
+use crate::gpu::Fault;
+
 /// The end of an engine that nobody had asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Death {
@@ -49,6 +51,16 @@ impl Death {
         };
         Self::new(cause, format!("{how}: {}", words.detail))
     }
+
+    /// The same, when this is wrong with a GPU that it ran on: what the engine says then follows from it.
+    pub(crate) fn on(self, fault: Option<Fault>) -> Self {
+        match fault.filter(|fault| fault.needs_reset) {
+            Some(fault) if !matches!(self.cause, DeathCause::Command | DeathCause::Model) => {
+                Self::new(DeathCause::GpuFault, format!("{}; {}", self.detail, fault.text))
+            }
+            _ => self,
+        }
+    }
 }
 
 /// The cause as it is shown: `gpu_memory`.
@@ -84,6 +96,13 @@ mod tests {
             Death::of(Exit::Code(3), words(DeathCause::Other), false).detail,
             "the engine ended with exit code 3: words"
         );
+        let fault = |needs_reset| Some(Fault { needs_reset, text: "GPU 1 had Xid 79".into() });
+        let death = Death::new(DeathCause::Hung, "it hangs");
+        assert_eq!(death.clone().on(None), death);
+        assert_eq!(death.clone().on(fault(false)), death);
+        assert_eq!(death.on(fault(true)), Death::new(DeathCause::GpuFault, "it hangs; GPU 1 had Xid 79"));
+        let death = Death::new(DeathCause::Command, "no such program");
+        assert_eq!(death.clone().on(fault(true)), death);
         assert_eq!(name(DeathCause::GpuMemory), "gpu_memory");
     }
 }

@@ -12,6 +12,7 @@ mod embed;
 mod engine;
 mod flight;
 mod generate;
+mod gpu;
 mod keeper;
 mod load;
 mod metrics;

@@ -23,6 +23,7 @@ use crate::{
     config::{Config, InvalidConfig},
     engine::Engine,
     flight::Flights,
+    gpu::{self, Gpus},
     keeper::{Patience, keep},
     metrics::Metrics,
     process::EngineProcess,
@@ -93,6 +94,7 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), SidecarError> {
             process.run(&owning, &end).await;
         }
     });
+    background.spawn(kill.clone().run_until_cancelled_owned(gpu::watch(sidecar.clone(), config.clone())));
     let commands = Arc::new(Commands::new(background.clone(), kill.clone()));
     for router in config.routers {
         let hello = Hello {
@@ -101,7 +103,7 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), SidecarError> {
             dialect: config.engine.dialect.name().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             managed: config.managed.is_some(),
-            gpus: config.managed.iter().flat_map(|managed| &managed.gpus).map(gpu).collect(),
+            gpus: config.managed.iter().flat_map(|managed| &managed.gpus).map(placed_gpu).collect(),
             sleeps: config.managed.as_ref().is_some_and(|managed| managed.sleeps),
         };
         let attached = stay_attached(sidecar.clone(), commands.clone(), router, hello);
@@ -129,6 +131,7 @@ fn assemble(config: &Config, replica: String) -> Sidecar {
         grace: config.drain.grace,
         engine: Engine::new(config),
         process: EngineProcess::new(&config.engine, config.managed.is_some()),
+        gpus: Gpus::default(),
         states: States::new(config.model.clone()),
         flights: Arc::new(Flights::new(config.limits.max_requests, metrics.clone())),
         engine_suspected: Notify::new(),
@@ -138,7 +141,7 @@ fn assemble(config: &Config, replica: String) -> Sidecar {
     }
 }
 
-fn gpu(gpu: &crate::config::Gpu) -> Gpu {
+fn placed_gpu(gpu: &crate::config::Gpu) -> Gpu {
     Gpu { id: gpu.id.clone(), memory_mib: gpu.memory_mib }
 }
 
@@ -164,7 +167,7 @@ async fn show_state(sidecar: Arc<Sidecar>, running: Running, health: HealthRepor
             // One that is managed is well with nothing loaded, and what routers have it do is no fault of its own.
             let well =
                 sidecar.managed.is_some() || matches!(state.phase, Phase::Ready(_)) && state.draining == Draining::No;
-            well && !state.leaving
+            well && !state.leaving && state.gpu_fault.is_none()
         };
         running.ready.set(ENGINE_READY, ready);
         let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };

@@ -8,6 +8,7 @@ use crate::{
     config::Managed,
     engine::{Engine, Figures},
     flight::Flights,
+    gpu::Gpus,
     metrics::Metrics,
     process::EngineProcess,
     state::States,
@@ -27,6 +28,8 @@ pub(crate) struct Sidecar {
     pub(crate) engine: Engine,
     /// The engine's process, when this sidecar owns it.
     pub(crate) process: Option<EngineProcess>,
+    /// What it works on.
+    pub(crate) gpus: Gpus,
     pub(crate) states: States,
     pub(crate) flights: Arc<Flights>,
     /// Rung when a request found the engine gone.

@@ -21,6 +21,8 @@ pub(crate) struct State {
     /// How often the engine has died, and of what last.
     pub(crate) deaths: u32,
     pub(crate) last_death: DeathCause,
+    /// A GPU needs a reset: what runs may run on, and nothing new is to come.
+    pub(crate) gpu_fault: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -69,6 +71,7 @@ impl States {
             adapters: BTreeSet::new(),
             deaths: 0,
             last_death: DeathCause::Unspecified,
+            gpu_fault: None,
         };
         Self { sender: watch::Sender::new(state) }
     }
@@ -179,6 +182,11 @@ impl States {
         });
     }
 
+    /// What is wrong with a GPU, or that nothing is.
+    pub(crate) fn gpu_fault(&self, fault: Option<String>) {
+        self.change(|state| state.gpu_fault = fault);
+    }
+
     /// The engine that had them is gone.
     pub(crate) fn forget_adapters(&self) {
         self.change(|state| state.adapters.clear());
@@ -211,6 +219,9 @@ impl States {
             Phase::Unloaded => (ModelPhase::Unloaded, "", None),
             Phase::Unloading => (ModelPhase::Draining, "it is being unloaded", None),
             Phase::Loading(detail) => (ModelPhase::Loading, detail.as_str(), None),
+            Phase::Ready(info) if state.gpu_fault.is_some() => {
+                (ModelPhase::Failed, state.gpu_fault.as_deref().unwrap_or_default(), Some(info))
+            }
             Phase::Ready(info) if state.draining == Draining::No => (ModelPhase::Ready, "", Some(info)),
             Phase::Ready(info) => (ModelPhase::Draining, "", Some(info)),
             Phase::FallingAsleep(info) => (ModelPhase::Draining, "it falls asleep", Some(info)),
@@ -294,6 +305,19 @@ mod tests {
         states.leave(Draining::Refusing);
         states.end_drain();
         states.serving("m").unwrap_err();
+    }
+
+    #[test]
+    fn a_model_on_a_broken_gpu_is_not_picked() {
+        let states = states();
+        states.set_phase(Phase::Ready(Arc::default()));
+        states.gpu_fault(Some("GPU 0 had Xid 79".into()));
+        let report = States::report(&states.now());
+        assert_eq!((report.phase(), report.detail.as_str()), (ModelPhase::Failed, "GPU 0 had Xid 79"));
+        // What routers have sent before they knew is tried.
+        states.serving("m").unwrap();
+        states.gpu_fault(None);
+        assert_eq!(told(&states).1, ModelPhase::Ready);
     }
 
     #[test]

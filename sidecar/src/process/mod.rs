@@ -209,16 +209,18 @@ impl EngineProcess {
         if !read {
             let _ = timeout(LAST_LINES_WITHIN, reading).await;
         }
+        let fault = || sidecar.gpus.fault();
         let words = || sidecar.engine.cause_of_death(lines.kept().iter().map(String::as_str));
         match ending {
             Outcome::Wished => Ending::Wished,
             Outcome::Ended(exit) => {
-                Ending::Died(Death::of(exit, words(), host_memory::killed_so_far() > killed_before))
+                let memory_ran_out = host_memory::killed_so_far() > killed_before;
+                Ending::Died(Death::of(exit, words(), memory_ran_out).on(fault()))
             }
             Outcome::GivenUp(death) if death.cause == DeathCause::NotReady => {
                 Ending::Died(Death::new(death.cause, last_said(death.detail, words())))
             }
-            Outcome::GivenUp(death) => Ending::Died(death),
+            Outcome::GivenUp(death) => Ending::Died(death.on(fault())),
         }
     }
 

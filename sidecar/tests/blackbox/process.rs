@@ -92,6 +92,16 @@ impl Process {
         Self::start("vllm", &[me, "--exact", "process::as_an_engine", "--ignored", "--nocapture"], "").await
     }
 
+    /// One that owns a fake engine on these GPUs of the stand-in for NVML in `folder`.
+    pub(crate) async fn with_gpus(folder: &Path, visible: &str) -> Self {
+        let me = env::current_exe().unwrap();
+        let command = [me.to_str().unwrap(), "--exact", "process::as_an_engine", "--ignored", "--nocapture"];
+        let folder = folder.display();
+        let by = format!("export NVML_FOLDER={folder} CUDA_VISIBLE_DEVICES={visible}; exec \"$@\"");
+        let gpu = format!("gpu: {{every: 1s, library: {folder}/libnvml.so}}\n");
+        Self::start_by(&by, "model: the-model", "vllm", &command, &gpu).await
+    }
+
     /// One that owns a shell with this script.
     async fn with_script(script: &str) -> Self {
         Self::start("vllm", &["sh", "-c", script], "").await
@@ -343,7 +353,7 @@ pub(crate) async fn gone(pid: u32, within: Duration) {
     eventually(within, || (!exists(pid)).then_some(())).await.unwrap_or_else(|| panic!("{pid} still runs"));
 }
 
-fn kill(pid: u32) {
+pub(crate) fn kill(pid: u32) {
     let killed = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
     assert!(killed.success());
 }
