@@ -80,6 +80,9 @@ impl Pulse {
 mod tests {
     use super::*;
 
+    /// The second that it happens at, what it shows, and what follows.
+    type Look = (u64, Signs, Verdict);
+
     const LIMIT: Duration = Duration::from_secs(100);
 
     #[test]
@@ -88,8 +91,7 @@ mod tests {
         let mute = Signs { answers: false, work: None, ..well };
         let suspect = |left| Verdict::Suspect(Duration::from_secs(left));
         let hung = |after| Verdict::Hung(Duration::from_secs(after));
-        // Looks, each with the second it happens at.
-        let cases: [(&str, &[(u64, Signs, Verdict)]); 8] = [
+        let cases: [(&str, &[Look]); 8] = [
             ("idle and answering", &[(0, well, Verdict::Alive), (500, Signs { open: 0, ..well }, Verdict::Alive)]),
             (
                 "tokens come",

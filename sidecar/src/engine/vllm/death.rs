@@ -19,12 +19,13 @@ const ROOM: [Telling; 3] = [
 ];
 
 /// What goes after them, the more telling first.
-const OTHERS: [Telling; 16] = [
+const OTHERS: [Telling; 17] = [
     ("DefaultCPUAllocator: can't allocate memory", DeathCause::HostMemory),
     ("DefaultCPUAllocator: not enough memory", DeathCause::HostMemory),
     ("Cannot allocate memory", DeathCause::HostMemory),
     ("Address already in use", DeathCause::Command),
     ("unrecognized arguments", DeathCause::Command),
+    ("unexpected argument", DeathCause::Command),
     ("No common block size", DeathCause::Command),
     ("PackageNotFoundError", DeathCause::Command),
     ("does not appear to have a file named", DeathCause::Model),
