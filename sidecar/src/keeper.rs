@@ -90,7 +90,7 @@ async fn tend(sidecar: &Sidecar, patience: Patience) {
                 Wait::ForLife(pulse.patience(Instant::now()))
             }
             Lost::Hung(silent) => {
-                let reason = format!("the engine hangs: it has requests, and nothing came of them for {silent:.0?}");
+                let reason = format!("the engine hangs: it gave no sign of life for {silent:.0?}");
                 hangs(sidecar, reason).await;
                 Wait::ForLife(Duration::ZERO)
             }
