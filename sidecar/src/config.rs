@@ -99,7 +99,8 @@ pub struct Managed {
     /// of an engine's arguments run programs, or open its files to everybody.
     #[serde(default)]
     pub arguments: Vec<String>,
-    /// The GPUs that the engine may use, in its order.
+    /// The GPUs that the engine may use, in its order. Default: those that NVML finds and `CUDA_VISIBLE_DEVICES` names, each
+    /// with all of its memory.
     #[serde(default)]
     pub gpus: Vec<Gpu>,
     /// The engine can sleep: vLLM with `--enable-sleep-mode` in its command and `VLLM_SERVER_DEV_MODE` in its environment.

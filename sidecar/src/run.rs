@@ -56,8 +56,12 @@ pub enum SidecarError {
 ///
 /// # Errors
 /// When it cannot start: an address in use, a configuration that makes no sense.
-pub async fn run(config: Config, stop: Stop) -> Result<(), SidecarError> {
+pub async fn run(mut config: Config, stop: Stop) -> Result<(), SidecarError> {
     config.check()?;
+    if config.managed.as_ref().is_some_and(|managed| managed.gpus.is_empty()) {
+        let found = gpu::found(&config).await;
+        config.managed.iter_mut().for_each(|managed| managed.gpus.clone_from(&found));
+    }
     if config.engine.command.is_some() {
         supervise::able()?;
     }

@@ -7,9 +7,12 @@ mod snapshot;
 mod visible;
 mod xid;
 
-use std::{env, sync::Arc, thread};
+use std::{env, sync::Arc, thread, time::Duration};
 
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
 use tracing::{error, warn};
 
 use self::nvml::{News, Wanted};
@@ -18,10 +21,18 @@ pub(crate) use self::{
     snapshot::Snapshot,
     xid::Action,
 };
-use crate::{config::Config, sidecar::Sidecar};
+use crate::{
+    config::{Config, Gpu},
+    sidecar::Sidecar,
+};
 
 /// News that wait to be taken in.
 const NEWS_AHEAD: usize = 4;
+
+/// How long GPUs are looked for. A driver that was idle needs seconds to start.
+const FOUND_WITHIN: Duration = Duration::from_secs(30);
+
+const MIB: u64 = 1024 * 1024;
 
 /// What is known of the GPUs.
 #[derive(Debug, Default)]
@@ -40,11 +51,28 @@ impl Gpus {
     }
 }
 
-/// Watches the GPUs for as long as NVML tells of them.
-pub(crate) async fn watch(sidecar: Arc<Sidecar>, config: Config) {
+/// The engine's GPUs, as NVML finds them. Empty where there are none.
+pub(crate) async fn found(config: &Config) -> Vec<Gpu> {
+    let wanted = wanted(config);
+    let (sender, found) = oneshot::channel();
+    let telling = thread::Builder::new().name("nvml".to_owned()).spawn(move || sender.send(nvml::found(&wanted)));
+    let found = async { if telling.is_ok() { found.await.unwrap_or_default() } else { Vec::new() } };
+    let Ok(found) = timeout(FOUND_WITHIN, found).await else {
+        warn!("NVML does not answer: no GPU is offered");
+        return Vec::new();
+    };
+    found.into_iter().map(|(id, memory)| Gpu { id, memory_mib: memory / MIB }).collect()
+}
+
+fn wanted(config: &Config) -> Wanted {
     const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
     let visible = config.engine.env.get(VISIBLE).cloned().or_else(|| env::var(VISIBLE).ok());
-    let wanted = Wanted { every: config.gpu.every, library: config.gpu.library, visible };
+    Wanted { every: config.gpu.every, library: config.gpu.library.clone(), visible }
+}
+
+/// Watches the GPUs for as long as NVML tells of them.
+pub(crate) async fn watch(sidecar: Arc<Sidecar>, config: Config) {
+    let wanted = wanted(&config);
     let (sender, mut news) = mpsc::channel(NEWS_AHEAD);
     // It ends when nobody listens to it. That is not waited for: a call of it may never come back.
     let telling = thread::Builder::new().name("nvml".to_owned()).spawn(move || nvml::tell(&wanted, &sender));

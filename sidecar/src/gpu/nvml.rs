@@ -67,11 +67,31 @@ pub(super) fn tell(wanted: &Wanted, news: &mpsc::Sender<News>) {
     }
 }
 
-fn try_tell(wanted: &Wanted, news: &mpsc::Sender<News>) -> Result<(), NvmlError> {
-    let nvml = match &wanted.library {
-        Some(path) => Nvml::builder().lib_path(OsStr::new(path)).init()?,
-        None => Nvml::init()?,
+/// The engine's GPUs, in its order: their UUIDs and their memory in bytes. None where there is no NVML.
+pub(super) fn found(wanted: &Wanted) -> Vec<(String, u64)> {
+    let found = || -> Result<Vec<_>, NvmlError> {
+        let nvml = open(wanted)?;
+        let count = nvml.device_count()?;
+        let devices = (0..count).map(|index| nvml.device_by_index(index)).collect::<Result<Vec<_>, _>>()?;
+        let uuids = devices.iter().map(Device::uuid).collect::<Result<Vec<_>, _>>()?;
+        let mine = visible(wanted.visible.as_deref(), &uuids).into_iter();
+        mine.map(|place| Ok((uuids[place].clone(), devices[place].memory_info()?.total))).collect()
     };
+    found().unwrap_or_else(|error| {
+        debug!(%error, "no GPU is found");
+        Vec::new()
+    })
+}
+
+fn open(wanted: &Wanted) -> Result<Nvml, NvmlError> {
+    match &wanted.library {
+        Some(path) => Nvml::builder().lib_path(OsStr::new(path)).init(),
+        None => Nvml::init(),
+    }
+}
+
+fn try_tell(wanted: &Wanted, news: &mpsc::Sender<News>) -> Result<(), NvmlError> {
+    let nvml = open(wanted)?;
     let devices = (0..nvml.device_count()?).map(|index| nvml.device_by_index(index)).collect::<Result<Vec<_>, _>>()?;
     let uuids = devices.iter().map(Device::uuid).collect::<Result<Vec<_>, _>>()?;
     let mine = visible(wanted.visible.as_deref(), &uuids);

@@ -2,7 +2,7 @@
 
 use cloudach_proto::v1::GpuState;
 
-use super::health;
+use super::{MIB, health};
 
 /// One GPU of this sidecar.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,8 +26,6 @@ pub(crate) struct Snapshot {
     /// How many uncorrected errors there were when the sidecar began.
     pub(crate) uncorrected_before: u64,
 }
-
-const MIB: u64 = 1024 * 1024;
 
 impl Snapshot {
     /// In the contract's words.

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use cloudach_proto::v1::{DeathCause, GpuState, ModelPhase};
+use cloudach_proto::v1::{DeathCause, Gpu, GpuState, ModelPhase};
 
 use crate::process::{Process, kill};
 
@@ -73,6 +73,18 @@ async fn gpus_are_told_and_one_that_needs_a_reset_is_not_used() {
     kill(process.number_in("engine.pid").await);
     let state = attachment.until_state(|state| state.deaths == 1).await;
     assert_eq!(state.last_death(), DeathCause::GpuFault);
+}
+
+#[tokio::test]
+async fn a_managed_sidecar_offers_the_gpus_that_it_finds() {
+    let folder = tempfile::tempdir().unwrap();
+    if !stand_in(folder.path()) {
+        return;
+    }
+    let mut process = Process::managed_with_gpus(folder.path(), "1,0").await;
+    let offered = process.attachment().await.hello().await.gpus;
+    let expected = ["GPU-1111", "GPU-0000"].map(|id| Gpu { id: id.into(), memory_mib: 1000 });
+    assert_eq!(offered, expected);
 }
 
 #[tokio::test]

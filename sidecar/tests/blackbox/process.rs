@@ -94,12 +94,22 @@ impl Process {
 
     /// One that owns a fake engine on these GPUs of the stand-in for NVML in `folder`.
     pub(crate) async fn with_gpus(folder: &Path, visible: &str) -> Self {
+        Self::on_gpus("model: the-model", folder, visible).await
+    }
+
+    /// One whose model routers choose, on these GPUs.
+    pub(crate) async fn managed_with_gpus(folder: &Path, visible: &str) -> Self {
+        Self::on_gpus("managed: {sources: [/models/]}", folder, visible).await
+    }
+
+    async fn on_gpus(what: &str, folder: &Path, visible: &str) -> Self {
         let me = env::current_exe().unwrap();
-        let command = [me.to_str().unwrap(), "--exact", "process::as_an_engine", "--ignored", "--nocapture"];
+        let command =
+            [me.to_str().unwrap(), "--exact", "process::as_an_engine", "--ignored", "--nocapture", "{source}"];
         let folder = folder.display();
         let by = format!("export NVML_FOLDER={folder} CUDA_VISIBLE_DEVICES={visible}; exec \"$@\"");
         let gpu = format!("gpu: {{every: 1s, library: {folder}/libnvml.so}}\n");
-        Self::start_by(&by, "model: the-model", "vllm", &command, &gpu).await
+        Self::start_by(&by, what, "vllm", &command, &gpu).await
     }
 
     /// One that owns a shell with this script.
