@@ -102,6 +102,9 @@ pub struct Engine {
     pub engine: EngineConfig,
     /// See the sidecar's configuration.
     #[serde(default)]
+    pub gpu: cloudach_sidecar::config::GpuWatch,
+    /// See the sidecar's configuration.
+    #[serde(default)]
     pub limits: cloudach_sidecar::config::Limits,
 }
 
@@ -137,6 +140,7 @@ impl Config {
             managed: engine.managed,
             served_name: engine.served_name,
             engine: engine.engine,
+            gpu: engine.gpu,
             limits: engine.limits,
             drain: drain.clone(),
         });

@@ -135,6 +135,7 @@ fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
         managed: None,
         served_name: None,
         engine: EngineConfig::attach(dialect, url),
+        gpu: cloudach_sidecar::config::GpuWatch::default(),
         limits: cloudach_sidecar::config::Limits::default(),
     };
     Config {
