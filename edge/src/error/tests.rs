@@ -42,6 +42,8 @@ every_error! {
     ApiError::IdempotencyKeyReused => [ApiError::IdempotencyKeyReused];
     ApiError::UnknownModel(_) => [ApiError::UnknownModel("m".to_owned())];
     ApiError::NoSuchModel(_) => [ApiError::NoSuchModel("m".to_owned())];
+    ApiError::NoSuchResponse(_) => [ApiError::NoSuchResponse("resp_1".to_owned())];
+    ApiError::Responses(_) => [ApiError::Responses(crate::store::Away::Disconnected)];
     ApiError::CannotGenerate => [ApiError::CannotGenerate];
     ApiError::CannotChat => [ApiError::CannotChat];
     ApiError::CannotEmbed => [ApiError::CannotEmbed];
