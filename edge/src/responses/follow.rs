@@ -4,12 +4,15 @@ use std::{convert::Infallible, time::Duration};
 
 use async_stream::stream;
 use bytes::Bytes;
-use cloudach_openai::responses::{Form, Response, Step};
+use cloudach_openai::responses::{self, Form, Response, Step};
 use futures_util::Stream;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Follower, KeptResponse, Responses, lost};
-use crate::{http::idempotent::Ending, idempotency::Place, sse::KEEP_ALIVE};
+use crate::{http::idempotent::Ending, idempotency::Place, reply::Reply};
+
+/// Says that the stream lives.
+const KEEP_ALIVE: Bytes = Bytes::from_static(<responses::Reply as Reply>::KEEP_ALIVE);
 
 /// How often the store is asked for what has happened in another edge.
 const ASKED: Duration = Duration::from_millis(250);
