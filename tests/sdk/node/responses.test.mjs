@@ -13,7 +13,8 @@ const AGENT = 'sdk-agent';
 const client = connect();
 const City = z.object({ name: z.string(), capital: z.boolean() });
 const weather = zodResponsesFunction({ name: 'get_weather', parameters: z.object({ city: z.string() }) });
-const CALL = '[[say:<think>Which tool?</think>Let me see.<tool_call>\n{"name": "get_weather", "arguments": {"city": "Rome"}}\n</tool_call>]]';
+// What a strict function is called with is the engine's, once it is held to the schema.
+const CALL = '[[free:<think>Which tool?</think>Let me see.<tool_call>\n{"name": "get_weather", "arguments": {"city": "Rome"}}\n</tool_call>]]';
 
 test('text, whole and streamed', async () => {
   const asked = { model: CHAT, input: '[[say:Hello there]]' };
@@ -31,7 +32,7 @@ test('the stream helper', async () => {
   stream.on('response.function_call_arguments.delta', (event) => deltas.push(event.delta));
   const final = await stream.finalResponse();
   assert.deepEqual(final.output.map((item) => item.type), ['reasoning', 'message', 'function_call']);
-  assert.deepEqual(final.output[2].parsed_arguments, { city: 'Rome' });
+  assert.equal(typeof final.output[2].parsed_arguments.city, 'string');
   assert.equal(deltas.join(''), final.output[2].arguments);
 });
 

@@ -20,7 +20,8 @@ class GetWeather(pydantic.BaseModel):
 
 WEATHER = openai.pydantic_function_tool(GetWeather)
 FLAT = {"type": "function", **{key: value for key, value in WEATHER["function"].items()}}
-CALL = '[[say:<think>Which tool?</think>Let me see.<tool_call>\n{"name": "GetWeather", "arguments": {"city": "Rome"}}\n</tool_call>]]'
+# What a strict function is called with is the engine's, once it is held to the schema.
+CALL = '[[free:<think>Which tool?</think>Let me see.<tool_call>\n{"name": "GetWeather", "arguments": {"city": "Rome"}}\n</tool_call>]]'
 
 
 def test_create(client):
@@ -47,7 +48,7 @@ def test_stream_helper(client):
     reasoning, message, call = final.output
     assert reasoning.content[0].text == "Which tool?"
     assert message.content[0].text == "Let me see."
-    assert json.loads(call.arguments) == {"city": "Rome"} and call.name == "GetWeather"
+    assert json.loads(call.arguments).keys() == {"city"} and call.name == "GetWeather"
 
 
 def test_parse(client):
@@ -64,7 +65,7 @@ def test_parse(client):
 def test_a_tool_over_two_turns(client):
     called = client.responses.parse(model=AGENT, input=CALL, tools=[WEATHER])
     [call] = [item for item in called.output if item.type == "function_call"]
-    assert call.parsed_arguments == GetWeather(city="Rome")
+    assert isinstance(call.parsed_arguments, GetWeather)
     output = {"type": "function_call_output", "call_id": call.call_id, "output": "[[say:It is warm.]]"}
     kept = client.responses.create(model=AGENT, previous_response_id=called.id, input=[output], tools=[FLAT])
     assert kept.output_text == "It is warm."
