@@ -9,17 +9,11 @@ use axum::{
 use cloudach_openai::{Invalid, responses::Step};
 
 use super::{find, place, whole};
-use crate::{
-    Edge,
-    access::{admission::Permit, caller::Caller},
-    error::ApiError,
-    responses::Found,
-};
+use crate::{Edge, access::caller::Caller, error::ApiError, responses::Found};
 
 pub async fn cancel(
     State(edge): State<Edge>,
     caller: Arc<Caller>,
-    _permit: Permit,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let place = place(&caller, &id)?;

@@ -13,11 +13,7 @@ use cloudach_openai::{
 use serde::Deserialize;
 
 use super::{find, json, place};
-use crate::{
-    Edge,
-    access::{admission::Permit, caller::Caller},
-    error::ApiError,
-};
+use crate::{Edge, access::caller::Caller, error::ApiError};
 
 /// Items of a page, as at OpenAI.
 const USUAL: usize = 20;
@@ -37,7 +33,6 @@ pub struct Asked {
 pub async fn list(
     State(edge): State<Edge>,
     caller: Arc<Caller>,
-    _permit: Permit,
     Path(id): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, ApiError> {

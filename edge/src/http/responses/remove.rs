@@ -8,17 +8,11 @@ use axum::{
 };
 
 use super::{json, place};
-use crate::{
-    Edge,
-    access::{admission::Permit, caller::Caller},
-    error::ApiError,
-    responses::not_found,
-};
+use crate::{Edge, access::caller::Caller, error::ApiError, responses::not_found};
 
 pub async fn remove(
     State(edge): State<Edge>,
     caller: Arc<Caller>,
-    _permit: Permit,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let place = place(&caller, &id)?;

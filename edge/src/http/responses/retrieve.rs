@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::{EVENTS, find, place, whole};
 use crate::{
     Edge,
-    access::{admission::Permit, caller::Caller},
+    access::caller::Caller,
     error::ApiError,
     http::idempotent::Ending,
     responses::{Found, follow},
@@ -31,7 +31,6 @@ pub struct Asked {
 pub async fn show(
     State(edge): State<Edge>,
     caller: Arc<Caller>,
-    permit: Permit,
     Path(id): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, ApiError> {
@@ -53,15 +52,16 @@ pub async fn show(
         return Ok(whole(&found.response()));
     }
     let keep_alive = edge.config.stream.keep_alive;
-    // Who follows a response holds a place for as long.
+    // Who follows a response holds a place for as long, as who waits for one does; looking at one counts in no limit.
+    let room = edge.admission.place()?;
     Ok(match found {
         Found::Live(live) => {
             let events = follow::live(live.follow(), after, keep_alive, Ending::default());
-            sse::around(follow::holding(permit, events), EVENTS)
+            sse::around(follow::holding(room, events), EVENTS)
         }
         Found::Kept(kept) => {
             let events = follow::kept(edge.responses.clone(), place, *kept, after, keep_alive);
-            sse::around(follow::holding(permit, events), EVENTS)
+            sse::around(follow::holding(room, events), EVENTS)
         }
     })
 }

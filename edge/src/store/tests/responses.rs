@@ -32,7 +32,8 @@ fn pair(record: &str, log: &str) -> Option<(String, String)> {
 fn a_response_is_kept_from_its_beginning_to_its_end() {
     with_each(|store| async move {
         let (here, config) = (place("acme", "r1"), ResponsesConfig::default());
-        let keep = async |place: &Place, what: Kept<'_>| store.keep_response(place, &what, LEASE, &config).await.unwrap();
+        let keep =
+            async |place: &Place, what: Kept<'_>| store.keep_response(place, &what, LEASE, &config).await.unwrap();
         assert_eq!(found(&store, &here, 0).await, None);
         assert!(!keep(&here, kept("a", "never", Stage::Ended)).await, "it was not kept from its beginning");
         assert!(keep(&here, kept("a", "", Stage::Begun)).await);
