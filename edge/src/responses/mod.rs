@@ -31,7 +31,7 @@ use kept::{Kept, Stage};
 pub use live::{Follower, Live};
 
 /// An edge is taken to be at a response for so long after it last said so: so long one is in progress whose edge has died.
-const LEASE: Duration = Duration::from_secs(30);
+const LEASE: Duration = Duration::from_secs(15);
 
 /// Which responses are made in this edge, and where they are kept. Clones share it.
 #[derive(Debug, Clone)]

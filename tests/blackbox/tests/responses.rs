@@ -567,6 +567,43 @@ fn a_response_in_the_background_is_made_without_its_client() {
     });
 }
 
+/// No edge goes on with it; nobody waits for it for ever.
+#[test]
+fn a_response_whose_edge_has_died_has_failed() {
+    let redis = Redis::start();
+    let fleet = Fleet::start(plan(2, with(redis.edge(), json!({ "store": redis.store("10s") }))));
+    let (client, again) = (fleet.client(), last(&fleet));
+    let background = json!({ "background": true });
+    let begun = create(&client, &asked("[[tokens=1000000]][[delay=5ms]]", background));
+    let id = begun["id"].as_str().unwrap();
+    let mut stream = follow(&again, id, None);
+    while stream.chunk()["type"] != "response.output_text.delta" {}
+    fleet.edges[0].kill();
+    let seen = events(stream);
+    assert_eq!(kinds(&seen)[seen.len() - 2..], ["error", "response.failed"]);
+    let failed = good(&again.get(&format!("{RESPONSES}/{id}")));
+    assert_eq!((&failed["status"], &failed["error"]["code"]), (&json!("failed"), &json!("server_error")));
+    // Its place is not waited for either.
+    let removed = again.ask(&again.request("DELETE", &format!("{RESPONSES}/{id}"), &[], b""));
+    assert_eq!(good(&removed)["deleted"], true);
+}
+
+#[test]
+fn what_is_too_large_is_answered_and_not_kept() {
+    let fleet = Fleet::start(plan(1, json!({ "responses": { "response_bytes": 4000 } })));
+    let client = fleet.client();
+    let large = asked("[[tokens=1000]]", json!({ "max_output_tokens": 2000 }));
+    let whole = create(&client, &large);
+    let events = streamed(&client, &large);
+    check_stream(&events);
+    assert_eq!(events.last().unwrap()["type"], "response.completed");
+    for id in [&whole["id"], &events[0]["response"]["id"]] {
+        assert_eq!(client.get(&format!("{RESPONSES}/{}", id.as_str().unwrap())).head.status, 404);
+    }
+    let kept = create(&client, &asked("[[tokens=5]]", json!({})));
+    assert_eq!(good(&client.get(&format!("{RESPONSES}/{}", kept["id"].as_str().unwrap()))), kept);
+}
+
 #[test]
 fn a_server_that_keeps_nothing_says_so() {
     let fleet = Fleet::start(plan(1, json!({ "responses": { "enabled": false } })));

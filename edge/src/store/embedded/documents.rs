@@ -23,8 +23,7 @@ pub fn make_tables(database: &Database) -> Result<(), EmbeddedError> {
         writing.open_table(usage::SEGMENTS)?;
         writing.open_table(claims::ANSWERS)?;
         writing.open_table(claims::ENDS)?;
-        writing.open_table(responses::RESPONSES)?;
-        writing.open_table(responses::ENDS)?;
+        responses::make_tables(&writing)?;
         writing.commit()?;
         Ok(())
     };

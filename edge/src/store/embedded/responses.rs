@@ -1,9 +1,7 @@
 //! Responses in the database. Those in progress are known to this process, which is the only one: here they are when they
-//! begin and when they end.
+//! begin and when they end. Until when each is kept stands apart from what it is, which is long.
 
-use std::ops::Bound;
-
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::Embedded;
 use crate::{
@@ -18,48 +16,44 @@ use crate::{
 /// Tenant and id.
 type Name = (&'static str, &'static str);
 
-/// Until when, what is known of it, and what has happened.
-type Value = (u64, &'static [u8], &'static [u8]);
+/// What is known of each, and what has happened.
+const RESPONSES: TableDefinition<'_, Name, (&[u8], &[u8])> = TableDefinition::new("responses");
 
-pub const RESPONSES: TableDefinition<'_, Name, Value> = TableDefinition::new("responses");
+/// Until when each is kept.
+const UNTIL: TableDefinition<'_, Name, u64> = TableDefinition::new("responses_until");
 
 /// Their names by their ends.
-pub const ENDS: TableDefinition<'_, (u64, &str, &str), ()> = TableDefinition::new("responses_ends");
+const ENDS: TableDefinition<'_, (u64, &str, &str), ()> = TableDefinition::new("responses_ends");
+
+/// A tenant's by their ends.
+const TENANTS: TableDefinition<'_, (&str, u64, &str), ()> = TableDefinition::new("responses_of_tenants");
+
+/// Reading a table that nobody has made is an error.
+pub fn make_tables(writing: &WriteTransaction) -> Result<(), redb::Error> {
+    Tables::open(writing).map(|_| ())
+}
 
 impl Embedded {
     pub async fn keep_response(&self, place: &Place, kept: &Kept<'_>, config: &ResponsesConfig) -> Result<bool, Away> {
-        let (place, stage, most) = (place.clone(), kept.stage, config.responses);
+        let (Place { tenant, slot: id }, stage, most) = (place.clone(), kept.stage, config.responses);
         let (record, log, ancestors) = (kept.record.to_vec(), kept.log.to_vec(), kept.ancestors.to_vec());
         let until = now_ms().saturating_add(u64::try_from(config.keep.as_millis()).unwrap_or(u64::MAX));
         self.blocking(move |database| {
             let writing = database.begin_write()?;
             {
-                let (mut responses, mut ends) = (writing.open_table(RESPONSES)?, writing.open_table(ENDS)?);
-                let (tenant, id) = (place.tenant.as_str(), place.slot.as_str());
-                if stage == Stage::Ended && responses.get((tenant, id))?.is_none() {
+                let mut tables = Tables::open(&writing)?;
+                if stage == Stage::Ended && tables.until.get((tenant.as_str(), id.as_str()))?.is_none() {
                     return Ok(false);
                 }
-                forget_ended(&mut responses, &mut ends)?;
-                let before = responses.insert((tenant, id), (until, &*record, &*log))?.map(|before| before.value().0);
-                if let Some(before) = before {
-                    ends.remove((before, tenant, id))?;
-                }
-                ends.insert((until, tenant, id), ())?;
+                tables.forget_ended()?;
+                tables.responses.insert((tenant.as_str(), id.as_str()), (&*record, &*log))?;
+                tables.keep(&tenant, &id, until)?;
                 for ancestor in &ancestors {
-                    let ancestor = ancestor.as_str();
-                    let found = responses.get((tenant, ancestor))?.map(|found| {
-                        let (before, record, log) = found.value();
-                        (before, record.to_vec(), log.to_vec())
-                    });
-                    let Some((before, record, log)) = found else { continue };
-                    responses.insert((tenant, ancestor), (until, &*record, &*log))?;
-                    ends.remove((before, tenant, ancestor))?;
-                    ends.insert((until, tenant, ancestor), ())?;
+                    if tables.until.get((tenant.as_str(), ancestor.as_str()))?.is_some() {
+                        tables.keep(&tenant, ancestor, until)?;
+                    }
                 }
-                for (until, id) in oldest_beyond(&responses, tenant, most)? {
-                    responses.remove((tenant, id.as_str()))?;
-                    ends.remove((until, tenant, id.as_str()))?;
-                }
+                tables.forget_beyond(&tenant, most)?;
             }
             writing.commit()?;
             Ok(true)
@@ -68,26 +62,27 @@ impl Embedded {
     }
 
     pub async fn response(&self, place: &Place, from: usize) -> Result<Option<Found>, Away> {
-        let place = place.clone();
+        let Place { tenant, slot: id } = place.clone();
         self.blocking(move |database: &Database| {
-            let table = database.begin_read()?.open_table(RESPONSES)?;
-            let Some(found) = table.get((place.tenant.as_str(), place.slot.as_str()))? else { return Ok(None) };
-            let (until, record, log) = found.value();
+            let reading = database.begin_read()?;
+            let name = (tenant.as_str(), id.as_str());
+            let until = reading.open_table(UNTIL)?.get(name)?.map(|until| until.value());
+            if until.is_none_or(|until| until <= now_ms()) {
+                return Ok(None);
+            }
+            let Some(found) = reading.open_table(RESPONSES)?.get(name)? else { return Ok(None) };
+            let (record, log) = found.value();
             let log = log.get(from..).unwrap_or_default().to_vec();
-            Ok((until > now_ms()).then(|| Found { record: record.to_vec(), log, is_running: false }))
+            Ok(Some(Found { record: record.to_vec(), log, is_running: false }))
         })
         .await
     }
 
     pub async fn remove_response(&self, place: &Place) -> Result<bool, Away> {
-        let place = place.clone();
+        let Place { tenant, slot: id } = place.clone();
         self.blocking(move |database: &Database| {
             let writing = database.begin_write()?;
-            let name = (place.tenant.as_str(), place.slot.as_str());
-            let until = writing.open_table(RESPONSES)?.remove(name)?.map(|found| found.value().0);
-            if let Some(until) = until {
-                writing.open_table(ENDS)?.remove((until, name.0, name.1))?;
-            }
+            let until = Tables::open(&writing)?.remove(&tenant, &id)?;
             writing.commit()?;
             Ok(until.is_some_and(|until| until > now_ms()))
         })
@@ -95,41 +90,72 @@ impl Embedded {
     }
 }
 
-type Responses<'t> = redb::Table<'t, Name, Value>;
-
-/// What has ended, whoever's it is.
-fn forget_ended(
-    responses: &mut Responses<'_>,
-    ends: &mut redb::Table<'_, (u64, &'static str, &'static str), ()>,
-) -> Result<(), redb::Error> {
-    loop {
-        let first = ends.first()?.map(|(name, _)| {
-            let (until, tenant, id) = name.value();
-            (until, tenant.to_owned(), id.to_owned())
-        });
-        let Some((until, tenant, id)) = first.filter(|(until, ..)| *until <= now_ms()) else { return Ok(()) };
-        responses.remove((tenant.as_str(), id.as_str()))?;
-        ends.remove((until, tenant.as_str(), id.as_str()))?;
-    }
+/// All four, in step.
+struct Tables<'w> {
+    responses: Table<'w, Name, (&'static [u8], &'static [u8])>,
+    until: Table<'w, Name, u64>,
+    ends: Table<'w, (u64, &'static str, &'static str), ()>,
+    tenants: Table<'w, (&'static str, u64, &'static str), ()>,
 }
 
-/// Of a tenant's responses, those beyond so many.
-fn oldest_beyond(responses: &Responses<'_>, tenant: &str, most: usize) -> Result<Vec<(u64, String)>, redb::Error> {
-    let mut all = Vec::new();
-    for entry in responses.range::<(&str, &str)>((Bound::Included((tenant, "")), Bound::Unbounded))? {
-        let (name, value) = entry?;
-        let (of, id) = name.value();
-        if of != tenant {
-            break;
+impl<'w> Tables<'w> {
+    fn open(writing: &'w WriteTransaction) -> Result<Self, redb::Error> {
+        Ok(Self {
+            responses: writing.open_table(RESPONSES)?,
+            until: writing.open_table(UNTIL)?,
+            ends: writing.open_table(ENDS)?,
+            tenants: writing.open_table(TENANTS)?,
+        })
+    }
+
+    /// Keeps a response until then.
+    fn keep(&mut self, tenant: &str, id: &str, until: u64) -> Result<(), redb::Error> {
+        let before = self.until.insert((tenant, id), until)?.map(|before| before.value());
+        if let Some(before) = before {
+            self.ends.remove((before, tenant, id))?;
+            self.tenants.remove((tenant, before, id))?;
         }
-        all.push((value.value().0, id.to_owned()));
+        self.ends.insert((until, tenant, id), ())?;
+        self.tenants.insert((tenant, until, id), ())?;
+        Ok(())
     }
-    if all.len() <= most {
-        return Ok(Vec::new());
+
+    /// Until when it was kept. `None`: there was none.
+    fn remove(&mut self, tenant: &str, id: &str) -> Result<Option<u64>, redb::Error> {
+        let until = self.until.remove((tenant, id))?.map(|until| until.value());
+        if let Some(until) = until {
+            self.responses.remove((tenant, id))?;
+            self.ends.remove((until, tenant, id))?;
+            self.tenants.remove((tenant, until, id))?;
+        }
+        Ok(until)
     }
-    all.sort_unstable();
-    all.truncate(all.len() - most);
-    Ok(all)
+
+    /// What has ended, whoever's it is.
+    fn forget_ended(&mut self) -> Result<(), redb::Error> {
+        loop {
+            let first = self.ends.first()?.map(|(name, _)| {
+                let (until, tenant, id) = name.value();
+                (until, tenant.to_owned(), id.to_owned())
+            });
+            let Some((_, tenant, id)) = first.filter(|(until, ..)| *until <= now_ms()) else { return Ok(()) };
+            self.remove(&tenant, &id)?;
+        }
+    }
+
+    /// Of a tenant's responses, the oldest beyond so many.
+    fn forget_beyond(&mut self, tenant: &str, most: usize) -> Result<(), redb::Error> {
+        let all = (tenant, 0, "")..=(tenant, u64::MAX, "\u{10ffff}");
+        let beyond = self.tenants.range(all.clone())?.count().saturating_sub(most);
+        let mut oldest = Vec::with_capacity(beyond);
+        for entry in self.tenants.range(all)?.take(beyond) {
+            oldest.push(entry?.0.value().2.to_owned());
+        }
+        for id in oldest {
+            self.remove(tenant, &id)?;
+        }
+        Ok(())
+    }
 }
 
 fn now_ms() -> u64 {
