@@ -64,6 +64,15 @@ impl Invalid {
             .code("invalid_value")
     }
 
+    /// Nobody waits for the response, and its request is too large to be kept.
+    pub fn too_large_to_keep(most: usize) -> Self {
+        Self::new(format!(
+            "Invalid 'background': a request of more than {most} bytes cannot be kept. Ask for it without 'background'."
+        ))
+        .param("background")
+        .code("invalid_value")
+    }
+
     /// A request goes on from more than is looked up for one.
     pub fn too_many_before(param: &str, most: usize) -> Self {
         Self::new(format!(

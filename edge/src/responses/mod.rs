@@ -74,6 +74,11 @@ impl Responses {
         &self.0.config
     }
 
+    /// Whether what is known of a response from the start is small enough to be kept.
+    fn fits(&self, record: &Record) -> bool {
+        serde_json::to_vec(record).is_ok_and(|text| text.len() <= self.config().response_bytes)
+    }
+
     fn live(&self, place: &Place) -> Option<Arc<Live>> {
         self.0.live.lock().get(place).cloned()
     }

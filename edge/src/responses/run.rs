@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cloudach_openai::responses::{Record, Reply, Step};
+use cloudach_openai::{
+    Invalid,
+    chat::ChatRequest,
+    responses::{Record, Reply, Step},
+};
 use tokio::{
     sync::oneshot,
     time::{MissedTickBehavior, interval, timeout},
@@ -24,7 +28,6 @@ use crate::{
     metrics::Endpoint,
     store::Away,
 };
-use cloudach_openai::chat::ChatRequest;
 
 /// How often the store gets what has happened. Who follows a response in another edge is behind by so much.
 const BATCHED: Duration = Duration::from_millis(250);
@@ -95,6 +98,9 @@ pub struct Background {
 /// What is soon found to be wrong with the request, or that the store is away.
 pub async fn background(edge: &Edge, asked: Background) -> Result<Arc<Live>, ApiError> {
     let Background { place, record, request, arrival, caller, permit, bytes } = asked;
+    if !edge.responses.fits(&record) {
+        return Err(Invalid::too_large_to_keep(edge.responses.config().response_bytes).into());
+    }
     let (listed, live) = edge.responses.list(&place, record).await.map_err(ApiError::Responses)?;
     let (tell, told) = oneshot::channel();
     let (edge, made) = (edge.clone(), live.clone());

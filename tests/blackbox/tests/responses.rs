@@ -600,6 +600,8 @@ fn what_is_too_large_is_answered_and_not_kept() {
     for id in [&whole["id"], &events[0]["response"]["id"]] {
         assert_eq!(client.get(&format!("{RESPONSES}/{}", id.as_str().unwrap())).head.status, 404);
     }
+    let answer = client.post(RESPONSES, &asked("x ".repeat(1900), json!({ "background": true })));
+    assert_eq!((answer.head.status, &error_of(&answer)["param"]), (400, &json!("background")));
     let kept = create(&client, &asked("[[tokens=5]]", json!({})));
     assert_eq!(good(&client.get(&format!("{RESPONSES}/{}", kept["id"].as_str().unwrap()))), kept);
 }
