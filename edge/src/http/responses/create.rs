@@ -12,8 +12,9 @@ use super::{EVENTS, place, whole};
 use crate::{
     Edge,
     access::{admission::Permit, caller::Caller},
-    conversation::{self, Asked, Asking, Begun},
+    conversation::{self, Asked, Asking},
     error::ApiError,
+    fallback::Begun,
     http::{
         arrival::{self, Arrival},
         body::Whole,
@@ -62,7 +63,7 @@ pub async fn create(
     let kept = stored.then(|| record.clone());
     let reply = |asked: &Asked<'_>| match stored {
         true => Reply::log(asked.request.logprobs),
-        false => Reply::new(record, streamed, asked.request.logprobs),
+        false => Reply::new(record.clone(), streamed, asked.request.logprobs),
     };
     let asking = Asking { endpoint: Endpoint::Responses, arrival: &arrival, caller: &caller, permit, bytes };
     let Begun { answer, routed } = conversation::begin(&edge, asking, request, reply).await.map_err(in_its_words)?;
