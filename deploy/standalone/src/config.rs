@@ -10,6 +10,7 @@ use cloudach_edge::{
     admin::AdminApi,
     config::{Isolation, Limits, Links, Stream},
     idempotency::config::IdempotencyConfig,
+    responses::config::ResponsesConfig,
     store::config::StoreConfig,
     usage::config::UsageConfig,
 };
@@ -60,6 +61,9 @@ pub struct Config {
     /// See the edge's configuration.
     #[serde(default)]
     pub idempotency: IdempotencyConfig,
+    /// See the edge's configuration.
+    #[serde(default)]
+    pub responses: ResponsesConfig,
     /// See the edge's configuration.
     #[serde(default)]
     pub isolation: Isolation,
@@ -167,6 +171,7 @@ impl Config {
                 trusted_proxies: self.trusted_proxies,
                 usage: self.usage,
                 idempotency: self.idempotency,
+                responses: self.responses,
                 isolation: self.isolation,
                 limits: self.limits,
                 links: self.links,
