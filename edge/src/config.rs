@@ -15,6 +15,7 @@ use crate::{
     },
     admin::AdminApi,
     idempotency::config::IdempotencyConfig,
+    responses::config::ResponsesConfig,
     store::config::StoreConfig,
     usage::config::UsageConfig,
 };
@@ -56,6 +57,9 @@ pub struct Config {
     /// How requests with an `Idempotency-Key` are treated.
     #[serde(default)]
     pub idempotency: IdempotencyConfig,
+    /// What is kept of responses.
+    #[serde(default)]
+    pub responses: ResponsesConfig,
     /// What tenants never share.
     #[serde(default)]
     pub isolation: Isolation,
@@ -88,6 +92,8 @@ pub enum InvalidConfig {
     Usage(&'static str),
     #[error("{0}")]
     Idempotency(&'static str),
+    #[error("{0}")]
+    Responses(&'static str),
     #[error("`admin_api` needs an address: set `admin`")]
     NoAdminAddress,
     #[error(transparent)]
@@ -112,6 +118,7 @@ impl Config {
         self.store.check().map_err(InvalidConfig::Store)?;
         self.usage.check().map_err(InvalidConfig::Usage)?;
         self.idempotency.check().map_err(InvalidConfig::Idempotency)?;
+        self.responses.check().map_err(InvalidConfig::Responses)?;
         issuers::check(&self.issuers)?;
         let limits = &self.limits;
         let zero = [

@@ -77,6 +77,12 @@ pub enum ApiError {
     /// No such model to show.
     #[error("unknown model {0}")]
     NoSuchModel(String),
+    /// No such response of this tenant.
+    #[error("unknown response {0}")]
+    NoSuchResponse(String),
+    /// A response cannot be found or kept, because the store is away.
+    #[error("responses cannot be looked up: {0}")]
+    Responses(Away),
     /// The model does not write text.
     #[error("the model does not generate")]
     CannotGenerate,

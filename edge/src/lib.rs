@@ -22,6 +22,7 @@ mod prices;
 mod prompt;
 mod reading;
 mod reply;
+pub mod responses;
 mod sse;
 pub mod store;
 mod tokens;
@@ -57,6 +58,7 @@ use crate::{
     idempotency::Idempotency,
     metrics::Metrics,
     mirror::Mirrors,
+    responses::Responses,
     store::{Store, StoreError},
     upstream::Upstream,
     usage::{keeper::Keeper, spool::SpoolError},
@@ -97,6 +99,7 @@ pub struct Parts {
     limiter: Limiter,
     keeper: Keeper,
     idempotency: Idempotency,
+    responses: Responses,
     admission: Admission,
     catalog: Catalog,
     mirrors: Mirrors,
@@ -166,6 +169,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
     let keeper = Keeper::start(&config.usage, &config.store, store.clone(), usage, &running)?;
     let idempotency =
         Idempotency::start(config.idempotency.clone(), store.clone(), metrics.idempotency.clone(), &running);
+    let responses = Responses::new(config.responses.clone(), store.clone());
     let limiter = Limiter::start(store, metrics.limits.clone(), &running);
     // Loading the token tables takes a fifth of a second; the first request need not wait for it.
     running.background.spawn_blocking(tokens::preload);
@@ -176,6 +180,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
         limiter,
         keeper,
         idempotency,
+        responses,
         admission: Admission::new(config.limits.requests),
         catalog,
         mirrors: Mirrors::new(metrics.mirrors.clone()),

@@ -22,6 +22,7 @@ pub enum Endpoint {
     Completions,
     Messages,
     Embeddings,
+    Responses,
 }
 
 /// How a request ended.
@@ -278,6 +279,7 @@ pub enum Call {
     Document,
     Usage,
     Idempotency,
+    Response,
     Pulse,
 }
 

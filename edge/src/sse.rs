@@ -10,6 +10,7 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
+use futures_util::Stream;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
@@ -53,8 +54,17 @@ pub fn respond<R: Reply>(mut answer: Answer<R>, content_type: &'static str, keep
             quiet.as_mut().reset(Instant::now() + keep_alive);
         }
     };
-    let mut response = Response::new(Body::from_stream(events));
+    let mut response = around(events, content_type);
     response.extensions_mut().insert(ending);
+    response
+}
+
+/// The response that streams these events.
+pub fn around(
+    events: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static,
+    content_type: &'static str,
+) -> Response {
+    let mut response = Response::new(Body::from_stream(events));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, Router, routing::get};
+use cloudach_proto::v1::GpuState;
 use serde::Serialize;
 
 use crate::{
@@ -22,10 +23,17 @@ struct ShownReplica {
     name: String,
     managed: bool,
     dialect: String,
+    /// Those that placement may use, as configured.
     gpus: Vec<ShownGpu>,
+    /// Those that the engine works on, as their driver tells.
+    gpu_states: Vec<ShownGpuState>,
     model: String,
     phase: String,
     detail: String,
+    /// How often its engine has died since the sidecar began.
+    deaths: u32,
+    /// Why it did the last time. None: it has not.
+    last_death: Option<String>,
     adapters: Vec<String>,
     requests: u32,
     /// What was ordered and has not ended.
@@ -36,6 +44,23 @@ struct ShownReplica {
 struct ShownGpu {
     id: String,
     memory_mib: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownGpuState {
+    index: u32,
+    uuid: String,
+    name: String,
+    memory_total_mib: u64,
+    memory_used_mib: u64,
+    /// None, here and below: it does not tell.
+    utilization_percent: Option<u32>,
+    temperature_celsius: Option<u32>,
+    uncorrected_errors: Option<u64>,
+    throttled: Vec<String>,
+    xids: Vec<u32>,
+    /// What is wrong with it. Empty: nothing.
+    fault: String,
 }
 
 /// The catalogue's models, by id.
@@ -73,18 +98,38 @@ fn replicas(fleet: &Fleet, placement: &Placement) -> Shown {
 
 fn shown(replica: &Replica, placement: &Placement) -> ShownReplica {
     let seen = replica.seen();
+    let deaths = replica.deaths();
     let phase = seen.phase.as_str_name().trim_start_matches("MODEL_PHASE_").to_lowercase();
     ShownReplica {
         name: replica.name.clone(),
         managed: seen.managed,
         dialect: seen.dialect,
         gpus: seen.gpus.into_iter().map(|gpu| ShownGpu { id: gpu.id, memory_mib: gpu.memory_mib }).collect(),
+        gpu_states: replica.gpus().into_iter().map(shown_gpu).collect(),
         phase: if seen.leaving { "leaving".to_owned() } else { phase },
         detail: replica.detail(),
+        deaths: deaths.map_or(0, |(deaths, _)| deaths),
+        last_death: deaths.map(|(_, cause)| cause.as_str_name().trim_start_matches("DEATH_CAUSE_").to_lowercase()),
         model: seen.model,
         adapters: seen.adapters.into_iter().collect(),
         requests: seen.requests,
         under_way: placement.under_way(&replica.name),
+    }
+}
+
+fn shown_gpu(gpu: GpuState) -> ShownGpuState {
+    ShownGpuState {
+        index: gpu.index,
+        uuid: gpu.uuid,
+        name: gpu.name,
+        memory_total_mib: gpu.memory_total_mib,
+        memory_used_mib: gpu.memory_used_mib,
+        utilization_percent: gpu.utilization_percent,
+        temperature_celsius: gpu.temperature_celsius,
+        uncorrected_errors: gpu.uncorrected_errors,
+        throttled: gpu.throttled,
+        xids: gpu.xids,
+        fault: gpu.fault,
     }
 }
 

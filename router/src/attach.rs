@@ -127,6 +127,7 @@ async fn follow(
                 );
                 fleet.model_state(replica, state);
             }
+            Some(Report::Gpus(report)) => replica.report_gpus(report.gpus),
             Some(Report::Outcome(outcome)) => {
                 placement.outcome(&replica.name, outcome);
                 // Who waits for the model is to hear of it.

@@ -11,7 +11,10 @@ use std::{
 use arc_swap::ArcSwap;
 use cloudach_proto::{
     session::client::Peer,
-    v1::{Capabilities, ChatTemplate, Hello, Load, ModelPhase, ModelState, ModelTraits, RouterCommand, SchemaWords},
+    v1::{
+        Capabilities, ChatTemplate, DeathCause, GpuState, Hello, Load, ModelPhase, ModelState, ModelTraits,
+        RouterCommand, SchemaWords,
+    },
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
@@ -24,6 +27,9 @@ use crate::{
 
 /// More adapters than an engine serves; what a replica says beyond that is not looked at.
 const MOST_ADAPTERS: usize = 1000;
+
+/// More GPUs than a machine has; what a replica says beyond that is not looked at.
+const MOST_GPUS: usize = 64;
 
 /// A sidecar that is attached.
 #[derive(Debug)]
@@ -39,6 +45,8 @@ pub struct Replica {
     load: Mutex<Load>,
     /// The adapters that it has ready, and how many it can have so.
     resident: Mutex<(Vec<String>, usize)>,
+    /// What it last said of its GPUs.
+    gpus: Mutex<Vec<GpuState>>,
     /// Requests that this router has there, or has decided to send there.
     in_flight: AtomicU32,
     /// What it has read.
@@ -58,6 +66,7 @@ impl Replica {
             models: Mutex::default(),
             load: Mutex::default(),
             resident: Mutex::default(),
+            gpus: Mutex::default(),
             in_flight: AtomicU32::new(0),
             read: Read::default(),
             health: Mutex::default(),
@@ -72,6 +81,13 @@ impl Replica {
     /// For people: what it says of the state that its model is in.
     pub fn detail(&self) -> String {
         self.models.lock().values().next().map(|state| state.detail.clone()).unwrap_or_default()
+    }
+
+    /// How often its engine has died, and why it did the last time.
+    pub fn deaths(&self) -> Option<(u32, DeathCause)> {
+        let models = self.models.lock();
+        let state = models.values().next().filter(|state| state.deaths > 0)?;
+        Some((state.deaths, state.last_death()))
     }
 
     /// What placement needs to know.
@@ -98,6 +114,17 @@ impl Replica {
         adapters.truncate(MOST_ADAPTERS);
         *self.resident.lock() = (adapters, load.adapter_slots as usize);
         *self.load.lock() = load;
+    }
+
+    /// Takes its report of its GPUs.
+    pub fn report_gpus(&self, mut gpus: Vec<GpuState>) {
+        gpus.truncate(MOST_GPUS);
+        *self.gpus.lock() = gpus;
+    }
+
+    /// What it said of its GPUs. Empty: it has none, or does not say.
+    pub fn gpus(&self) -> Vec<GpuState> {
+        self.gpus.lock().clone()
     }
 
     /// How busy it said it was.

@@ -34,6 +34,9 @@ pub struct Config {
     pub served_name: Option<String>,
     /// The engine.
     pub engine: EngineConfig,
+    /// How GPUs are watched.
+    #[serde(default)]
+    pub gpu: GpuWatch,
     /// What is held at the same time.
     #[serde(default)]
     pub limits: Limits,
@@ -70,6 +73,8 @@ impl Config {
                 self.engine.priority && self.engine.dialect != Dialect::Vllm,
                 "is for vLLM; other engines have no priorities",
             ),
+            ("engine.hung_after", self.engine.hung_after.is_zero(), "leaves no time"),
+            ("gpu.every", self.gpu.every < Duration::from_secs(1), "is less than a second"),
             ("limits.max_requests", self.limits.max_requests == 0, "lets no request in"),
             ("limits.max_event", self.limits.max_event < 4096, "is too small for an engine's events"),
             ("limits.first_token_timeout", self.limits.first_token_timeout.is_zero(), "leaves no time"),
@@ -94,7 +99,8 @@ pub struct Managed {
     /// of an engine's arguments run programs, or open its files to everybody.
     #[serde(default)]
     pub arguments: Vec<String>,
-    /// The GPUs that the engine may use, in its order.
+    /// The GPUs that the engine may use, in its order. Default: those that NVML finds and `CUDA_VISIBLE_DEVICES` names, each
+    /// with all of its memory.
     #[serde(default)]
     pub gpus: Vec<Gpu>,
     /// The engine can sleep: vLLM with `--enable-sleep-mode` in its command and `VLLM_SERVER_DEV_MODE` in its environment.
@@ -140,6 +146,12 @@ pub struct EngineConfig {
     /// How long the engine may take to end once asked to, before it is killed. vLLM needs about 8 seconds.
     #[serde(default = "EngineConfig::default_stop_grace", with = "humantime_serde")]
     pub stop_grace: Duration,
+    /// How long an engine that was ready may give no sign of life before it counts as hung: it has requests and no token
+    /// comes, its figures do not move and it does not generate a token when asked to; or it does not answer at all. Its
+    /// streams go on elsewhere, and where `command` is given it is killed and started again. No step of an engine takes
+    /// minutes, and a GPU that hangs stays so.
+    #[serde(default = "EngineConfig::default_hung_after", with = "humantime_serde")]
+    pub hung_after: Duration,
     /// Where the model's `config.json`, `tokenizer_config.json` and `chat_template.jinja` lie.
     /// Default: what the engine says its model is, where that is a directory here.
     #[serde(default)]
@@ -169,6 +181,7 @@ impl EngineConfig {
             env: BTreeMap::new(),
             startup_timeout: Self::default_startup_timeout(),
             stop_grace: Self::default_stop_grace(),
+            hung_after: Self::default_hung_after(),
             model_dir: None,
             chat_template_file: None,
             bos_token: None,
@@ -183,6 +196,10 @@ impl EngineConfig {
 
     fn default_startup_timeout() -> Duration {
         Duration::from_secs(15 * 60)
+    }
+
+    fn default_hung_after() -> Duration {
+        Duration::from_secs(2 * 60)
     }
 
     fn default_stop_grace() -> Duration {
@@ -263,6 +280,24 @@ impl fmt::Display for EngineUrl {
 impl<'de> Deserialize<'de> for EngineUrl {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// How the engine's GPUs are watched, by NVML. Where that is not there, nothing is said of GPUs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GpuWatch {
+    /// How often they are looked at: memory, use, temperature, errors. Not more often than once a second, for each look
+    /// takes the driver's lock. Errors that the driver tells of itself (Xids) are heard at once.
+    #[serde(with = "humantime_serde")]
+    pub every: Duration,
+    /// NVML. Default: the system's `libnvidia-ml.so.1`.
+    pub library: Option<PathBuf>,
+}
+
+impl Default for GpuWatch {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(5), library: None }
     }
 }
 

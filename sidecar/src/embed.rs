@@ -10,7 +10,11 @@ use crate::sidecar::Sidecar;
 impl Embed for Sidecar {
     async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, Failed> {
         let (flight, model) = self.admit(&request.model)?;
-        let embedded = self.engine.embed(request, &model).await;
+        let hung = self.hangs();
+        let embedded = tokio::select! {
+            embedded = self.engine.embed(request, &model) => embedded,
+            failed = hung => Err(failed),
+        };
         flight.end(embedded.as_ref().err());
         if let Err(failed) = &embedded {
             self.suspect(failed);

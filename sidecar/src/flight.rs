@@ -1,6 +1,9 @@
 //! The requests that are in the engine or on their way into it, counted by guards.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use cloudach_proto::v1::{ErrorCode, Failed, GenerateEvent, generate_event::Event};
 use tokio::{sync::watch, time::Instant};
@@ -12,6 +15,8 @@ use crate::metrics::{Metrics, Outcome, Tokens};
 pub(crate) struct Flights {
     most: usize,
     open: watch::Sender<usize>,
+    /// Counts what comes from the engine.
+    heard: AtomicU64,
     metrics: Arc<Metrics>,
 }
 
@@ -25,7 +30,7 @@ pub(crate) struct Flight {
 
 impl Flights {
     pub(crate) fn new(most: usize, metrics: Arc<Metrics>) -> Self {
-        Self { most, open: watch::Sender::new(0), metrics }
+        Self { most, open: watch::Sender::new(0), heard: AtomicU64::new(0), metrics }
     }
 
     pub(crate) fn begin(self: &Arc<Self>) -> Result<Flight, Failed> {
@@ -42,6 +47,11 @@ impl Flights {
         Ok(Flight { flights: self.clone(), begun: Instant::now(), outcome: Outcome::Abandoned })
     }
 
+    /// Rises with everything that comes from the engine.
+    pub(crate) fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
     /// How many are open; changes can be waited for.
     pub(crate) fn open(&self) -> watch::Receiver<usize> {
         self.open.subscribe()
@@ -52,6 +62,9 @@ impl Flight {
     /// Takes note of what the event says about this request.
     pub(crate) fn note(&mut self, event: &GenerateEvent) {
         let metrics = &self.flights.metrics;
+        if let Some(Event::Finished(_) | Event::Delta(_)) = &event.event {
+            self.flights.heard.fetch_add(1, Ordering::Relaxed);
+        }
         match &event.event {
             Some(Event::Finished(finished)) => {
                 self.outcome = Outcome::Finished;
@@ -70,6 +83,9 @@ impl Flight {
 
     /// The outcome of a request that has no events.
     pub(crate) fn end(mut self, failed: Option<&Failed>) {
+        if failed.is_none() {
+            self.flights.heard.fetch_add(1, Ordering::Relaxed);
+        }
         self.outcome = failed.map_or(Outcome::Finished, Outcome::of);
     }
 }

@@ -1,6 +1,6 @@
 //! One generation at the sidecar: taken or refused, run by the engine, counted, and told on.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use async_stream::stream;
 use cloudach_proto::{
@@ -21,7 +21,12 @@ impl Generate for Sidecar {
                     return;
                 }
             };
-            let mut generation = match self.engine.generate(request, &model).await {
+            let mut hung = pin!(self.hangs());
+            let accepted = tokio::select! {
+                accepted = self.engine.generate(request, &model) => accepted,
+                failed = &mut hung => Err(failed),
+            };
+            let mut generation = match accepted {
                 Ok(generation) => generation,
                 Err(failed) => {
                     yield self.noted(&mut flight, failed.into());
@@ -30,7 +35,11 @@ impl Generate for Sidecar {
             };
             yield generation.start(self.replica.clone()).into();
             loop {
-                let event = self.noted(&mut flight, generation.next().await);
+                let event = tokio::select! {
+                    event = generation.next() => event,
+                    failed = &mut hung => failed.into(),
+                };
+                let event = self.noted(&mut flight, event);
                 match event.event {
                     Some(Event::Finished(_)) => {
                         drop(flight);
@@ -64,6 +73,18 @@ impl Sidecar {
             self.suspect(failed);
         }
         event
+    }
+
+    /// Comes when the engine is found to hang from now on: nothing will come of a request that it has.
+    pub(crate) fn hangs(&self) -> impl Future<Output = Failed> + use<> {
+        let mut hung = self.hung.subscribe();
+        async move {
+            if hung.changed().await.is_err() {
+                // The sidecar has gone, and with it whoever waits for this.
+                std::future::pending::<()>().await;
+            }
+            Failed::retryable(ErrorCode::ReplicaLost, "the engine was lost: it hangs")
+        }
     }
 
     /// A request that lost the engine is a reason to look at it now.

@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use cloudach_proto::v1::DeathCause;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use crate::{
+    death::Death,
     engine::{EngineError, Figures, ModelInfo},
     process::{EngineProcess, Status},
+    pulse::{Pulse, Signs, Verdict},
     sidecar::Sidecar,
     state::Phase,
 };
@@ -18,15 +21,24 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a starting engine is left alone between two looks: short at first, because small engines start fast.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long an engine that was ready and hangs may take to answer again before it is replaced.
-const RECOVER_WITHIN: Duration = Duration::from_secs(30);
+/// What a first answer is given, however little time is left: it is a token or two, on a machine that may be busy.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// So many looks in a row without an answer, and the engine counts as hung. A busy server misses one now and then.
 const MISSES: u32 = 3;
 
+/// How long an engine is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// Until it is ready for the first time.
+    pub(crate) startup: Duration,
+    /// When it was ready and gives no sign of life.
+    pub(crate) hung: Duration,
+}
+
 /// The state of the model is what this says from now on. Never returns.
-pub(crate) async fn keep(sidecar: &Sidecar, startup_timeout: Duration) {
-    let Some(process) = &sidecar.process else { return tend(sidecar, startup_timeout).await };
+pub(crate) async fn keep(sidecar: &Sidecar, patience: Patience) {
+    let Some(process) = &sidecar.process else { return tend(sidecar, patience).await };
     let mut status = process.status();
     loop {
         let now = status.borrow_and_update().clone();
@@ -34,18 +46,18 @@ pub(crate) async fn keep(sidecar: &Sidecar, startup_timeout: Duration) {
         match now {
             Status::Starting => tell(sidecar, Phase::Loading("the engine is being started".to_owned())),
             Status::Stopped => sidecar.states.unloaded(sidecar.managed.is_none()),
-            Status::Died(reason) => {
+            Status::Died(death) => {
                 // It was to be ended anyway, unless it is started again.
                 if sidecar.managed.is_some() || !process.is_wanted() {
                     sidecar.states.unloaded(sidecar.managed.is_none());
                 }
-                fail(sidecar, reason);
+                fail(sidecar, death.detail);
             }
             Status::Running => {
                 tell(sidecar, Phase::Loading("the engine was started".to_owned()));
                 tokio::select! {
                     _ = status.changed() => {}
-                    () = tend(sidecar, startup_timeout) => {}
+                    () = tend(sidecar, patience) => {}
                 }
                 continue;
             }
@@ -57,22 +69,47 @@ pub(crate) async fn keep(sidecar: &Sidecar, startup_timeout: Duration) {
 }
 
 /// Gets the engine ready and watches it, again and again.
-async fn tend(sidecar: &Sidecar, startup_timeout: Duration) {
-    let mut patience = startup_timeout;
+async fn tend(sidecar: &Sidecar, patience: Patience) {
+    let mut wait = Wait::ForStart(patience.startup);
     loop {
-        let model = get_ready(sidecar, patience).await;
-        // An engine that was ready and runs on has nothing to load any more.
-        patience = startup_timeout.min(RECOVER_WITHIN);
+        let model = get_ready(sidecar, wait).await;
         info!(served_name = model.served_name, context_length = model.context_length, "the engine is ready");
         sidecar.metrics.engine_up.set(1);
         tell(sidecar, Phase::Ready(Arc::new(model)));
-        let reason = watch(sidecar).await;
-        warn!(%reason, "the engine is lost");
+        let mut pulse = Pulse::new(patience.hung, Instant::now(), sidecar.flights.heard());
+        let lost = watch(sidecar, &mut pulse).await;
         forget(sidecar);
-        // One that is being unloaded has gone on purpose, and its state says so already.
-        if sidecar.process.as_ref().is_none_or(EngineProcess::is_wanted) {
-            tell(sidecar, Phase::Loading(reason.to_string()));
+        wait = match lost {
+            Lost::Engine(reason) => {
+                warn!(%reason, "the engine is lost");
+                // One that is being unloaded has gone on purpose, and its state says so already.
+                if sidecar.process.as_ref().is_none_or(EngineProcess::is_wanted) {
+                    tell(sidecar, Phase::Loading(reason.to_string()));
+                }
+                // An engine that was ready and runs on has nothing to load any more.
+                Wait::ForLife(pulse.patience(Instant::now()))
+            }
+            Lost::Hung(silent) => {
+                let reason = format!("the engine hangs: it gave no sign of life for {silent:.0?}");
+                hangs(sidecar, reason).await;
+                Wait::ForLife(Duration::ZERO)
+            }
+        };
+    }
+}
+
+/// The engine hangs: whatever runs in it is lost, and it is replaced, where that can be done. Otherwise it may come back.
+async fn hangs(sidecar: &Sidecar, reason: String) {
+    warn!(reason, "the engine hangs");
+    sidecar.hung.send_modify(|times| *times += 1);
+    match &sidecar.process {
+        Some(process) => {
+            tell(sidecar, Phase::Loading(reason.clone()));
+            process.give_up(Death::new(DeathCause::Hung, reason));
+            // Until it has ended: it may still answer.
+            std::future::pending().await
         }
+        None => tell(sidecar, Phase::Failed(reason)),
     }
 }
 
@@ -94,58 +131,101 @@ fn forget(sidecar: &Sidecar) {
     sidecar.figures.send_replace(Figures::default());
 }
 
-async fn get_ready(sidecar: &Sidecar, startup_timeout: Duration) -> ModelInfo {
+/// What an engine that is not ready is waited for.
+#[derive(Debug, Clone, Copy)]
+enum Wait {
+    /// It starts, and has so long.
+    ForStart(Duration),
+    /// It was ready, and is given so long to show that it lives.
+    ForLife(Duration),
+}
+
+async fn get_ready(sidecar: &Sidecar, wait: Wait) -> ModelInfo {
     let begun = Instant::now();
+    let (Wait::ForStart(limit) | Wait::ForLife(limit)) = wait;
     let mut pause = FIRST_PAUSE;
+    let mut told = limit.is_zero();
     loop {
-        let left = startup_timeout.saturating_sub(begun.elapsed());
+        let left = limit.saturating_sub(begun.elapsed());
         let reason = match sidecar.engine.health().await {
-            Ok(()) => match timeout(left.max(LOOK_EVERY), sidecar.engine.prepare()).await {
+            Ok(()) => match timeout(left.max(ANSWER_WITHIN), sidecar.engine.prepare()).await {
                 Ok(Ok(model)) => return model,
                 Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("it did not answer a first request within {startup_timeout:?}"),
+                Err(_) => format!("it did not answer a first request within {limit:?}"),
             },
             Err(error) => error.to_string(),
         };
-        if left.is_zero() {
-            let reason = format!("the engine is not ready after {startup_timeout:?}: {reason}");
-            match &sidecar.process {
-                // It has failed when it has ended: until then it holds its memory, and no other can be started.
-                Some(process) => {
-                    process.give_up(reason.clone());
-                    tell(sidecar, Phase::Loading(reason));
-                }
-                None => tell(sidecar, Phase::Failed(reason)),
+        match wait {
+            _ if !left.is_zero() => tell(sidecar, Phase::Loading(reason)),
+            Wait::ForLife(_) if !told => {
+                told = true;
+                hangs(sidecar, format!("the engine hangs: {reason}")).await;
             }
-        } else {
-            tell(sidecar, Phase::Loading(reason));
+            Wait::ForLife(_) => {}
+            Wait::ForStart(_) => {
+                let reason = format!("the engine is not ready after {limit:?}: {reason}");
+                match &sidecar.process {
+                    // It has failed when it has ended: until then it holds its memory, and no other can be started.
+                    Some(process) => {
+                        process.give_up(Death::new(DeathCause::NotReady, reason.clone()));
+                        tell(sidecar, Phase::Loading(reason));
+                    }
+                    None => tell(sidecar, Phase::Failed(reason)),
+                }
+            }
         }
         sleep(pause).await;
         pause = (pause * 2).min(LOOK_EVERY);
     }
 }
 
-/// Returns the reason when the engine is lost.
-async fn watch(sidecar: &Sidecar) -> EngineError {
+/// How a ready engine was lost.
+enum Lost {
+    /// It has gone, or does not answer.
+    Engine(EngineError),
+    /// It answers, and does nothing.
+    Hung(Duration),
+}
+
+/// Returns when the engine is lost.
+async fn watch(sidecar: &Sidecar, pulse: &mut Pulse) -> Lost {
     let mut missed = 0;
     loop {
         tokio::select! {
-            () = sleep(LOOK_EVERY) => {
-                if let Ok(figures) = sidecar.engine.figures().await {
-                    sidecar.figures.send_replace(figures);
-                }
-            }
+            () = sleep(LOOK_EVERY) => {}
             () = sidecar.engine_suspected.notified() => {}
         }
-        match sidecar.engine.health().await {
+        let heard = sidecar.flights.heard();
+        let (figures, health) = tokio::join!(sidecar.engine.figures(), sidecar.engine.health());
+        if let Ok(figures) = figures {
+            sidecar.figures.send_replace(figures);
+        }
+        let signs = Signs {
+            answers: health.is_ok(),
+            work: figures.ok().map(|figures| figures.work),
+            tokens: sidecar.flights.heard(),
+            open: *sidecar.flights.open().borrow(),
+        };
+        match health {
             Ok(()) => missed = 0,
-            Err(error) if error.is_gone() => return error,
+            Err(error) if error.is_gone() => return Lost::Engine(error),
             Err(error) => {
-                missed += 1;
+                missed = if signs.tokens == heard { missed + 1 } else { 0 };
                 if missed >= MISSES {
-                    return error;
+                    return Lost::Engine(error);
                 }
             }
+        }
+        match pulse.look(Instant::now(), signs) {
+            Verdict::Alive => {}
+            Verdict::Suspect(left) => {
+                // Only a token tells: those who read the answers may be as slow as they like.
+                let asked = timeout(left.max(ANSWER_WITHIN), sidecar.engine.prepare()).await;
+                if asked.is_ok_and(|answer| answer.is_ok()) {
+                    pulse.is_well(Instant::now());
+                }
+            }
+            Verdict::Hung(silent) => return Lost::Hung(silent),
         }
     }
 }

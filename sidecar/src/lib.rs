@@ -7,14 +7,17 @@
 mod assignment;
 mod attach;
 pub mod config;
+mod death;
 mod embed;
 mod engine;
 mod flight;
 mod generate;
+mod gpu;
 mod keeper;
 mod load;
 mod metrics;
 mod process;
+mod pulse;
 mod run;
 mod sidecar;
 mod state;

@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn own_requests_are_split_as_the_engine_says() {
-        let figures = |running, waiting| Figures { running, waiting, kv_cache_usage: 0.5 };
+        let figures = |running, waiting| Figures { running, waiting, kv_cache_usage: 0.5, work: 0 };
         let cases = [
             ((0, 0, figures(0, 0)), (0, 0)),
             ((5, 0, figures(0, 0)), (5, 0)),

@@ -23,7 +23,8 @@ use crate::{
     config::{Config, InvalidConfig},
     engine::Engine,
     flight::Flights,
-    keeper::keep,
+    gpu::{self, Gpus},
+    keeper::{Patience, keep},
     metrics::Metrics,
     process::EngineProcess,
     sidecar::Sidecar,
@@ -55,8 +56,12 @@ pub enum SidecarError {
 ///
 /// # Errors
 /// When it cannot start: an address in use, a configuration that makes no sense.
-pub async fn run(config: Config, stop: Stop) -> Result<(), SidecarError> {
+pub async fn run(mut config: Config, stop: Stop) -> Result<(), SidecarError> {
     config.check()?;
+    if config.managed.as_ref().is_some_and(|managed| managed.gpus.is_empty()) {
+        let found = gpu::found(&config).await;
+        config.managed.iter_mut().for_each(|managed| managed.gpus.clone_from(&found));
+    }
     if config.engine.command.is_some() {
         supervise::able()?;
     }
@@ -84,15 +89,16 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), SidecarError> {
         stop.clone(),
         running.clone(),
     )));
-    let startup_timeout = config.engine.startup_timeout;
+    let patience = Patience { startup: config.engine.startup_timeout, hung: config.engine.hung_after };
     let keeping = sidecar.clone();
-    background.spawn(kill.clone().run_until_cancelled_owned(async move { keep(&keeping, startup_timeout).await }));
+    background.spawn(kill.clone().run_until_cancelled_owned(async move { keep(&keeping, patience).await }));
     let (owning, end) = (sidecar.clone(), kill.clone());
     background.spawn(async move {
         if let Some(process) = &owning.process {
             process.run(&owning, &end).await;
         }
     });
+    background.spawn(kill.clone().run_until_cancelled_owned(gpu::watch(sidecar.clone(), config.clone())));
     let commands = Arc::new(Commands::new(background.clone(), kill.clone()));
     for router in config.routers {
         let hello = Hello {
@@ -101,7 +107,7 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), SidecarError> {
             dialect: config.engine.dialect.name().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             managed: config.managed.is_some(),
-            gpus: config.managed.iter().flat_map(|managed| &managed.gpus).map(gpu).collect(),
+            gpus: config.managed.iter().flat_map(|managed| &managed.gpus).map(placed_gpu).collect(),
             sleeps: config.managed.as_ref().is_some_and(|managed| managed.sleeps),
         };
         let attached = stay_attached(sidecar.clone(), commands.clone(), router, hello);
@@ -129,15 +135,17 @@ fn assemble(config: &Config, replica: String) -> Sidecar {
         grace: config.drain.grace,
         engine: Engine::new(config),
         process: EngineProcess::new(&config.engine, config.managed.is_some()),
+        gpus: Gpus::default(),
         states: States::new(config.model.clone()),
         flights: Arc::new(Flights::new(config.limits.max_requests, metrics.clone())),
         engine_suspected: Notify::new(),
+        hung: watch::Sender::new(0),
         figures: watch::Sender::default(),
         metrics,
     }
 }
 
-fn gpu(gpu: &crate::config::Gpu) -> Gpu {
+fn placed_gpu(gpu: &crate::config::Gpu) -> Gpu {
     Gpu { id: gpu.id.clone(), memory_mib: gpu.memory_mib }
 }
 
@@ -163,7 +171,7 @@ async fn show_state(sidecar: Arc<Sidecar>, running: Running, health: HealthRepor
             // One that is managed is well with nothing loaded, and what routers have it do is no fault of its own.
             let well =
                 sidecar.managed.is_some() || matches!(state.phase, Phase::Ready(_)) && state.draining == Draining::No;
-            well && !state.leaving
+            well && !state.leaving && state.gpu_fault.is_none()
         };
         running.ready.set(ENGINE_READY, ready);
         let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };

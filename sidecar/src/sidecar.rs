@@ -8,6 +8,7 @@ use crate::{
     config::Managed,
     engine::{Engine, Figures},
     flight::Flights,
+    gpu::Gpus,
     metrics::Metrics,
     process::EngineProcess,
     state::States,
@@ -27,10 +28,14 @@ pub(crate) struct Sidecar {
     pub(crate) engine: Engine,
     /// The engine's process, when this sidecar owns it.
     pub(crate) process: Option<EngineProcess>,
+    /// What it works on.
+    pub(crate) gpus: Gpus,
     pub(crate) states: States,
     pub(crate) flights: Arc<Flights>,
     /// Rung when a request found the engine gone.
     pub(crate) engine_suspected: Notify,
+    /// Changes when the engine hangs: whatever runs in it is lost.
+    pub(crate) hung: watch::Sender<u64>,
     /// What the engine last said about its load.
     pub(crate) figures: watch::Sender<Figures>,
     pub(crate) metrics: Arc<Metrics>,

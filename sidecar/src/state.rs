@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use cloudach_proto::v1::{ErrorCode, Failed, ModelPhase, ModelState};
+use cloudach_proto::v1::{DeathCause, ErrorCode, Failed, ModelPhase, ModelState};
 use tokio::sync::watch;
 
 use crate::engine::ModelInfo;
@@ -18,6 +18,11 @@ pub(crate) struct State {
     pub(crate) leaving: bool,
     /// Adapters that were loaded into the engine. Bounded by what it accepts.
     pub(crate) adapters: BTreeSet<String>,
+    /// How often the engine has died, and of what last.
+    pub(crate) deaths: u32,
+    pub(crate) last_death: DeathCause,
+    /// A GPU needs a reset: what runs may run on, and nothing new is to come.
+    pub(crate) gpu_fault: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +69,9 @@ impl States {
             draining: Draining::No,
             leaving: false,
             adapters: BTreeSet::new(),
+            deaths: 0,
+            last_death: DeathCause::Unspecified,
+            gpu_fault: None,
         };
         Self { sender: watch::Sender::new(state) }
     }
@@ -166,6 +174,19 @@ impl States {
         });
     }
 
+    /// The engine has died. What that comes to for the model is told apart.
+    pub(crate) fn died(&self, cause: DeathCause) {
+        self.change(|state| {
+            state.deaths = state.deaths.saturating_add(1);
+            state.last_death = cause;
+        });
+    }
+
+    /// What is wrong with a GPU, or that nothing is.
+    pub(crate) fn gpu_fault(&self, fault: Option<String>) {
+        self.change(|state| state.gpu_fault = fault);
+    }
+
     /// The engine that had them is gone.
     pub(crate) fn forget_adapters(&self) {
         self.change(|state| state.adapters.clear());
@@ -198,6 +219,9 @@ impl States {
             Phase::Unloaded => (ModelPhase::Unloaded, "", None),
             Phase::Unloading => (ModelPhase::Draining, "it is being unloaded", None),
             Phase::Loading(detail) => (ModelPhase::Loading, detail.as_str(), None),
+            Phase::Ready(info) if state.gpu_fault.is_some() => {
+                (ModelPhase::Failed, state.gpu_fault.as_deref().unwrap_or_default(), Some(info))
+            }
             Phase::Ready(info) if state.draining == Draining::No => (ModelPhase::Ready, "", Some(info)),
             Phase::Ready(info) => (ModelPhase::Draining, "", Some(info)),
             Phase::FallingAsleep(info) => (ModelPhase::Draining, "it falls asleep", Some(info)),
@@ -214,6 +238,8 @@ impl States {
             traits: info.map(|info| info.traits.clone()),
             adapters: state.adapters.iter().cloned().collect(),
             leaving: state.leaving,
+            deaths: state.deaths,
+            last_death: state.last_death.into(),
         }
     }
 }
@@ -279,6 +305,19 @@ mod tests {
         states.leave(Draining::Refusing);
         states.end_drain();
         states.serving("m").unwrap_err();
+    }
+
+    #[test]
+    fn a_model_on_a_broken_gpu_is_not_picked() {
+        let states = states();
+        states.set_phase(Phase::Ready(Arc::default()));
+        states.gpu_fault(Some("GPU 0 had Xid 79".into()));
+        let report = States::report(&states.now());
+        assert_eq!((report.phase(), report.detail.as_str()), (ModelPhase::Failed, "GPU 0 had Xid 79"));
+        // What routers have sent before they knew is tried.
+        states.serving("m").unwrap();
+        states.gpu_fault(None);
+        assert_eq!(told(&states).1, ModelPhase::Ready);
     }
 
     #[test]

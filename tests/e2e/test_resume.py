@@ -142,9 +142,6 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    # Beside the two engines that serve the other tests, two more are too many for a small machine.
-    if os.environ["CLOUDACH_ENGINE"] == "vllm" and "CLOUDACH_KILLS" not in os.environ:
-        pytest.skip("four vLLMs at once: run this file alone, with CLOUDACH_KILLS=2 for two deaths")
     pair = Pair(os.environ["CLOUDACH_ENGINE"], tmp_path_factory.mktemp("resume"))
     try:
         pair.wait()

@@ -10,6 +10,7 @@ use cloudach_edge::{
     admin::AdminApi,
     config::{Isolation, Limits, Links, Stream},
     idempotency::config::IdempotencyConfig,
+    responses::config::ResponsesConfig,
     store::config::StoreConfig,
     usage::config::UsageConfig,
 };
@@ -62,6 +63,9 @@ pub struct Config {
     pub idempotency: IdempotencyConfig,
     /// See the edge's configuration.
     #[serde(default)]
+    pub responses: ResponsesConfig,
+    /// See the edge's configuration.
+    #[serde(default)]
     pub isolation: Isolation,
     /// See the edge's configuration.
     #[serde(default)]
@@ -102,6 +106,9 @@ pub struct Engine {
     pub engine: EngineConfig,
     /// See the sidecar's configuration.
     #[serde(default)]
+    pub gpu: cloudach_sidecar::config::GpuWatch,
+    /// See the sidecar's configuration.
+    #[serde(default)]
     pub limits: cloudach_sidecar::config::Limits,
 }
 
@@ -137,6 +144,7 @@ impl Config {
             managed: engine.managed,
             served_name: engine.served_name,
             engine: engine.engine,
+            gpu: engine.gpu,
             limits: engine.limits,
             drain: drain.clone(),
         });
@@ -163,6 +171,7 @@ impl Config {
                 trusted_proxies: self.trusted_proxies,
                 usage: self.usage,
                 idempotency: self.idempotency,
+                responses: self.responses,
                 isolation: self.isolation,
                 limits: self.limits,
                 links: self.links,

@@ -135,6 +135,7 @@ fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
         managed: None,
         served_name: None,
         engine: EngineConfig::attach(dialect, url),
+        gpu: cloudach_sidecar::config::GpuWatch::default(),
         limits: cloudach_sidecar::config::Limits::default(),
     };
     Config {
@@ -151,6 +152,7 @@ fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
         trusted_proxies: Vec::new(),
         usage: cloudach_edge::usage::config::UsageConfig::default(),
         idempotency: cloudach_edge::idempotency::config::IdempotencyConfig::default(),
+        responses: cloudach_edge::responses::config::ResponsesConfig::default(),
         isolation: cloudach_edge::config::Isolation::default(),
         limits: cloudach_edge::config::Limits::default(),
         links: cloudach_edge::config::Links::default(),

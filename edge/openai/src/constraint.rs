@@ -10,7 +10,7 @@ use crate::reader::{self, Fields, Path, boolean, one_of, string};
 use crate::strict;
 
 /// Characters of the name of a schema, as at OpenAI.
-const MOST_NAME_LENGTH: usize = 64;
+pub(crate) const MOST_NAME_LENGTH: usize = 64;
 /// Entries of a choice: each becomes a branch of the engine's grammar.
 const MOST_CHOICES: usize = 1024;
 
@@ -41,6 +41,8 @@ pub struct JsonSchema {
 enum Origin {
     /// With the name that the client gave it.
     ResponseFormat(String),
+    /// A response's `text.format`, with the same.
+    TextFormat(String),
     StructuredOutputs,
     /// Of another dialect, with its place in the request.
     Elsewhere(String),
@@ -52,6 +54,11 @@ impl JsonSchema {
         Self { schema: Value::Object(schema), origin: Origin::Elsewhere(place.to_string()) }
     }
 
+    /// Of a response's `text.format`.
+    pub(crate) fn of_text_format(schema: Value, name: String) -> Self {
+        Self { schema, origin: Origin::TextFormat(name) }
+    }
+
     /// What a client is told of a schema that cannot be enforced. Clients look for the first words (compat-spec,
     /// langchain-openai).
     pub fn refused(&self, why: impl fmt::Display) -> Invalid {
@@ -59,6 +66,9 @@ impl JsonSchema {
             Origin::ResponseFormat(name) => {
                 Invalid::new(format!("Invalid schema for response_format '{name}': {why}")).param("response_format")
             }
+            Origin::TextFormat(name) => Invalid::new(format!("Invalid schema for response_format '{name}': {why}"))
+                .param("text.format.schema")
+                .code("invalid_json_schema"),
             Origin::StructuredOutputs => {
                 Invalid::new(format!("Invalid schema for structured_outputs: {why}")).param("structured_outputs")
             }

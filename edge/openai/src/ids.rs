@@ -28,3 +28,74 @@ fn alphanumeric(prefix: &str, random: &[u8]) -> String {
     id.extend(random.iter().map(|byte| char::from(ALPHANUMERIC[usize::from(*byte) % ALPHANUMERIC.len()])));
     id
 }
+
+/// Bytes of chance in the id of a response. All of its items bear them as well.
+pub const RESPONSE_BYTES: usize = 21;
+
+/// What stands where an item has its number. No response has so many.
+const NO_ITEM: u32 = u32::MAX;
+
+/// Of a response: `resp_` and 50 hexadecimal digits.
+pub fn response(random: [u8; RESPONSE_BYTES]) -> String {
+    let mut stem = String::with_capacity(2 * RESPONSE_BYTES);
+    for byte in random {
+        stem.push(char::from(HEX[usize::from(byte >> 4)]));
+        stem.push(char::from(HEX[usize::from(byte & 15)]));
+    }
+    format!("resp_{stem}{:08x}", mixed(&stem, NO_ITEM))
+}
+
+/// Of an item of a response: a prefix such as `msg_` and 50 hexadecimal digits, most of them the response's. `number` is
+/// unique among the items of a response.
+pub fn response_item(prefix: &str, response: &str, number: u32) -> String {
+    let stem = stem(response).unwrap_or_default();
+    format!("{prefix}{stem}{:08x}", mixed(stem, number))
+}
+
+/// The response that an item was made for. `None`: the id is none of ours.
+pub fn response_of_item(item: &str) -> Option<String> {
+    let stem = stem(item)?;
+    Some(format!("resp_{stem}{:08x}", mixed(stem, NO_ITEM)))
+}
+
+/// Whether a text may be the id of a response of ours.
+pub fn is_response(id: &str) -> bool {
+    id.starts_with("resp_") && response_of_item(id).as_deref() == Some(id)
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// What a response and its items have in common.
+fn stem(id: &str) -> Option<&str> {
+    let (_, digits) = id.split_once('_')?;
+    let is_ours = digits.len() == 2 * RESPONSE_BYTES + 8 && digits.bytes().all(|byte| HEX.contains(&byte));
+    is_ours.then(|| &digits[..2 * RESPONSE_BYTES])
+}
+
+/// Different for different numbers.
+fn mixed(stem: &str, number: u32) -> u32 {
+    let hash = stem.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    hash ^ number.wrapping_mul(0x9e37_79b1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_lead_to_their_response() {
+        let id = response([7; RESPONSE_BYTES]);
+        assert_eq!(id.len(), "resp_".len() + 50);
+        assert!(is_response(&id));
+        let items: Vec<_> = (0..100).map(|number| response_item("msg_", &id, number)).collect();
+        for item in &items {
+            assert_eq!(response_of_item(item).as_ref(), Some(&id));
+            assert!(!is_response(&item.replace("msg_", "resp_")));
+        }
+        let distinct: std::collections::BTreeSet<_> = items.iter().collect();
+        assert_eq!(distinct.len(), items.len());
+        for other in ["", "resp_", "msg_1", "item-7", &id[..30], &id.replace('0', "G"), "resp_\u{e9}"] {
+            assert!(!is_response(other), "{other}");
+        }
+    }
+}

@@ -43,6 +43,65 @@ impl Invalid {
         ))
     }
 
+    /// The input of a response does not fit.
+    pub fn input_context_length() -> Self {
+        Self::new("Your input exceeds the context window of this model. Please adjust your input and try again.")
+            .param("input")
+            .code("context_length_exceeded")
+    }
+
+    /// The response that is to be gone on from is not there.
+    pub fn no_previous_response(id: &str) -> Self {
+        Self::new(format!("Previous response with id '{}' not found.", shorten(id)))
+            .param("previous_response_id")
+            .code("previous_response_not_found")
+    }
+
+    /// The response that is to be gone on from is not over.
+    pub fn previous_in_progress(id: &str) -> Self {
+        Self::new(format!("Previous response with id '{}' is still in progress.", shorten(id)))
+            .param("previous_response_id")
+            .code("invalid_value")
+    }
+
+    /// Nobody waits for the response, and its request is too large to be kept.
+    pub fn too_large_to_keep(most: usize) -> Self {
+        Self::new(format!(
+            "Invalid 'background': a request of more than {most} bytes cannot be kept. Ask for it without 'background'."
+        ))
+        .param("background")
+        .code("invalid_value")
+    }
+
+    /// A request goes on from more than is looked up for one.
+    pub fn too_many_before(param: &str, most: usize) -> Self {
+        Self::new(format!(
+            "Invalid '{param}': more than {most} responses would have to be looked up. Send the conversation's items instead."
+        ))
+        .param(param)
+        .code("invalid_value")
+    }
+
+    /// A parameter of a URL's query is not what it should be.
+    pub fn query(name: &str, expected: &str) -> Self {
+        Self::new(format!("Invalid value for '{name}': expected {expected}.")).param(name).code("invalid_value")
+    }
+
+    /// A parameter of a URL's query that only streams have.
+    pub fn only_streamed(name: &str) -> Self {
+        Self::new(format!("The '{name}' parameter is only allowed when 'stream' is enabled.")).param(name)
+    }
+
+    /// Only responses that nobody waits for are ended like that: all others end with their connection.
+    pub fn not_in_background() -> Self {
+        Self::new("Cannot cancel a synchronous response.")
+    }
+
+    /// An item that is referred to is not there.
+    pub fn no_item(id: &str) -> Self {
+        Self::new(format!("Item with id '{}' not found.", shorten(id))).param("input")
+    }
+
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), param: None, code: None }
     }

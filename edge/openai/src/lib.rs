@@ -10,6 +10,7 @@ pub mod completions;
 pub mod embeddings;
 pub mod ids;
 pub mod models;
+pub mod responses;
 
 mod constraint;
 mod error;

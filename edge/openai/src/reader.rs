@@ -123,6 +123,11 @@ impl<'p> Fields<'p> {
         }
     }
 
+    /// A field that was not read yet, unless it is `null`.
+    pub(crate) fn peek(&self, name: &str) -> Option<Value> {
+        self.fields.get(name).filter(|value| !value.is_null()).cloned()
+    }
+
     /// Whether a field that was not read yet has this text.
     pub(crate) fn is(&self, name: &str, text: &str) -> bool {
         self.fields.get(name).and_then(Value::as_str) == Some(text)

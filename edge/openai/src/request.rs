@@ -1,6 +1,6 @@
 //! The arguments that all endpoints have.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::invalid::Invalid;
 use crate::reader::{self, Fields, Path, short_string, string};
@@ -26,11 +26,12 @@ pub(crate) fn user(fields: &mut Fields<'_>) -> Result<Option<String>, Invalid> {
 
 /// Only checked: nothing is stored under it.
 pub(crate) fn metadata(fields: &mut Fields<'_>) -> Result<(), Invalid> {
-    fields.read("metadata", check_metadata)?;
+    fields.read("metadata", metadata_pairs)?;
     Ok(())
 }
 
-fn check_metadata(path: &Path<'_>, value: Value) -> Result<(), Invalid> {
+/// The pairs, whose values are texts.
+pub(crate) fn metadata_pairs(path: &Path<'_>, value: Value) -> Result<Map<String, Value>, Invalid> {
     let pairs = match value {
         Value::Object(pairs) => pairs,
         other => return Err(Invalid::wrong_type(path, "a metadata object", reader::kind(&other))),
@@ -38,12 +39,12 @@ fn check_metadata(path: &Path<'_>, value: Value) -> Result<(), Invalid> {
     if pairs.len() > MOST_METADATA {
         return Err(Invalid::too_many_properties(path, MOST_METADATA, pairs.len()));
     }
-    for (key, value) in pairs {
+    for (key, value) in &pairs {
         let length = key.chars().count();
         if length > MOST_METADATA_KEY_LENGTH {
-            return Err(Invalid::property_name_too_long(path, &key, MOST_METADATA_KEY_LENGTH, length));
+            return Err(Invalid::property_name_too_long(path, key, MOST_METADATA_KEY_LENGTH, length));
         }
-        short_string(MOST_METADATA_VALUE_LENGTH)(&path.field(&key), value)?;
+        short_string(MOST_METADATA_VALUE_LENGTH)(&path.field(key), value.clone())?;
     }
-    Ok(())
+    Ok(pairs)
 }

@@ -45,6 +45,19 @@ pub(crate) const CHAT: &[Refused] = &[
     ("thinking_token_budget", "Use 'reasoning_effort' instead."),
 ];
 
+/// Of responses.
+pub(crate) const RESPONSES: &[Refused] = &[
+    ("n", "Ask several times instead."),
+    ("response_format", "Use 'text' with 'format' instead."),
+    ("messages", "Use 'input' instead."),
+    ("max_tokens", "Use 'max_output_tokens' instead."),
+    ("max_completion_tokens", "Use 'max_output_tokens' instead."),
+    ("reasoning_effort", "Use 'reasoning' with 'effort' instead."),
+    ("logprobs", "Use 'include' with 'message.output_text.logprobs' instead."),
+    ("structured_outputs", "Use 'text' with 'format' instead."),
+    ("chat_template", "The template belongs to the model."),
+];
+
 /// Of embeddings.
 pub(crate) const EMBEDDINGS: &[Refused] = &[
     ("messages", "Use 'input' instead."),

@@ -29,7 +29,11 @@ impl Admission {
         Self { room: Arc::new(Semaphore::new(requests)) }
     }
 
-    fn place(&self) -> Result<Place, ApiError> {
+    /// A place.
+    ///
+    /// # Errors
+    /// All are taken.
+    pub fn place(&self) -> Result<Place, ApiError> {
         let place = self.room.clone().try_acquire_owned().map_err(|_| ApiError::Full)?;
         Ok(Place { _place: Arc::new(place) })
     }

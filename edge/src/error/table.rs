@@ -100,6 +100,10 @@ impl Row {
                 let row = wrong(Status::NOT_FOUND, format!("The model '{model}' does not exist"));
                 row.param("model").code("model_not_found").at(Account)
             }
+            ApiError::NoSuchResponse(id) => {
+                wrong(Status::NOT_FOUND, format!("Response with id '{id}' not found.")).at(Account)
+            }
+            ApiError::Responses(_) => unavailable(texts::RESPONSES_AWAY, Retry::After(SOON)),
             ApiError::CannotGenerate => {
                 wrong(Status::FORBIDDEN, "You are not allowed to sample from this model").at(Gate)
             }

@@ -53,7 +53,7 @@ impl Arrival {
         Self {
             request_id: ids::request(random()),
             at: Instant::now(),
-            unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            unix: now_unix(),
             traceparent: text("traceparent"),
             tracestate: text("tracestate"),
             session: headers.get("x-session-id").and_then(session),
@@ -83,6 +83,11 @@ impl<S: Sync> FromRequestParts<S> for Arrival {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         parts.extensions.remove().ok_or(ApiError::Internal("the request was not stamped"))
     }
+}
+
+/// Seconds since 1970.
+pub fn now_unix() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Random bytes for an id.

@@ -25,6 +25,8 @@ const PROCESSING: HeaderName = HeaderName::from_static("openai-processing-ms");
 const ORGANIZATION: HeaderName = HeaderName::from_static("openai-organization");
 const PROJECT: HeaderName = HeaderName::from_static("openai-project");
 const MODEL: HeaderName = HeaderName::from_static("openai-model");
+/// Why the replica was picked, for who asks.
+const PICK: HeaderName = HeaderName::from_static("x-cloudach-pick");
 const ROUTED: HeaderName = HeaderName::from_static("x-cloudach-model");
 
 /// The API version that OpenAI's answers name.
@@ -85,6 +87,14 @@ pub fn name_request(response: &mut Response, dialect: Dialect) {
 pub fn name_model(mut response: Response, model: &str) -> Response {
     if let Some(model) = header_value(model) {
         response.headers_mut().insert(MODEL, model);
+    }
+    response
+}
+
+/// Says why the replica was picked, to who asks.
+pub fn name_picked(mut response: Response, picked: Option<&str>) -> Response {
+    if let Some(picked) = picked.and_then(header_value) {
+        response.headers_mut().insert(PICK, picked);
     }
     response
 }

@@ -12,6 +12,7 @@ mod messages;
 mod models;
 pub mod peer;
 mod respond;
+mod responses;
 mod unread;
 
 use axum::{
@@ -34,7 +35,12 @@ pub fn routes(edge: Edge) -> Router {
         .route("/v1/messages", post(messages::create).route_layer(once.clone()))
         .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/v1/completions", post(completions::create).route_layer(once.clone()))
-        .route("/v1/embeddings", post(embeddings::create).route_layer(once))
+        .route("/v1/embeddings", post(embeddings::create).route_layer(once.clone()))
+        .route("/v1/responses", post(responses::create::create).route_layer(once))
+        .route("/v1/responses/input_tokens", post(responses::input_tokens::count))
+        .route("/v1/responses/{id}", get(responses::retrieve::show).delete(responses::remove::remove))
+        .route("/v1/responses/{id}/cancel", post(responses::cancel::cancel))
+        .route("/v1/responses/{id}/input_items", get(responses::input_items::list))
         .route("/v1/models", get(models::list))
         // A wildcard, because ids may hold slashes.
         .route("/v1/models/{*id}", get(models::show))

@@ -3,15 +3,12 @@
 use std::time::Duration;
 
 use axum::{
-    http::{HeaderName, header},
+    http::header,
     response::{IntoResponse, Response},
 };
 
-use super::headers::header_value;
+use super::headers;
 use crate::{Edge, answer::Answer, error::ApiError, reply::Reply, sse};
-
-/// Why the replica was picked, for who asks.
-const PICK: HeaderName = HeaderName::from_static("x-cloudach-pick");
 
 /// What a client asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +33,10 @@ impl Form {
 /// # Errors
 /// Why there is no whole answer.
 pub async fn respond(edge: &Edge, answer: Answer<impl Reply>, form: Form) -> Result<Response, ApiError> {
-    let picked = answer.picked().and_then(header_value);
-    let mut response = match form {
+    let picked = answer.picked().map(str::to_owned);
+    let response = match form {
         Form::Stream(content_type) => sse::respond(answer, content_type, edge.config.stream.keep_alive),
         Form::Whole => ([(header::CONTENT_TYPE, "application/json")], answer.whole().await?).into_response(),
     };
-    if let Some(picked) = picked {
-        response.headers_mut().insert(PICK, picked);
-    }
-    Ok(response)
+    Ok(headers::name_picked(response, picked.as_deref()))
 }

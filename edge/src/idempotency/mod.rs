@@ -43,7 +43,7 @@ struct Parts {
 }
 
 /// Where a request is in the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place {
     pub tenant: String,
     pub slot: String,

@@ -20,6 +20,10 @@ use crate::{
     access::limits::{Ask, Decision, Now, Settlement, Told, calendar},
     idempotency::{Place, config::IdempotencyConfig},
     metrics::StoreMetrics,
+    responses::{
+        config::ResponsesConfig,
+        kept::{Extended, Found as FoundResponse, Kept},
+    },
     usage::{
         batch::Batch,
         config::UsageConfig,
@@ -365,6 +369,76 @@ impl Store {
         match self {
             Self::Embedded(embedded) => embedded.keep_answer(place, owner, answer, config).await,
             Self::Redis(redis) => redis.keep_answer(place, owner, &answer, config).await,
+        }
+    }
+
+    /// Keeps a response, which an edge is at for as long as the lease unless it is over or extended: one round trip. False:
+    /// somebody has removed it.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn keep_response(
+        &self,
+        place: &Place,
+        kept: &Kept<'_>,
+        lease: Duration,
+        config: &ResponsesConfig,
+    ) -> Result<bool, Away> {
+        match self {
+            Self::Embedded(embedded) => embedded.keep_response(place, kept, config).await,
+            Self::Redis(redis) => redis.keep_response(place, kept, lease, config).await,
+        }
+    }
+
+    /// More has happened to a response: `more`, behind so many bytes. One round trip, where another edge may ask for it.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn extend_response(
+        &self,
+        place: &Place,
+        from: usize,
+        more: &[u8],
+        lease: Duration,
+    ) -> Result<Extended, Away> {
+        match self {
+            Self::Embedded(_) => Ok(Extended::Kept),
+            Self::Redis(redis) => redis.extend_response(place, from, more, lease).await,
+        }
+    }
+
+    /// A response, with what has happened behind so many bytes: one round trip. Which are in progress only those stores know
+    /// that several edges share.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn response(&self, place: &Place, from: usize) -> Result<Option<FoundResponse>, Away> {
+        match self {
+            Self::Embedded(embedded) => embedded.response(place, from).await,
+            Self::Redis(redis) => redis.response(place, from).await,
+        }
+    }
+
+    /// Removes a response. False: there was none.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn remove_response(&self, place: &Place) -> Result<bool, Away> {
+        match self {
+            Self::Embedded(embedded) => embedded.remove_response(place).await,
+            Self::Redis(redis) => redis.remove_response(place).await,
+        }
+    }
+
+    /// Tells the edge that is at a response to end it.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn cancel_response(&self, place: &Place) -> Result<(), Away> {
+        match self {
+            // This process is the edge.
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(redis) => redis.cancel_response(place).await,
         }
     }
 

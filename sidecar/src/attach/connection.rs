@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cloudach_proto::v1::{Hello, Load, SidecarReport, fleet_client::FleetClient, sidecar_report::Report};
+use cloudach_proto::v1::{GpuReport, Hello, Load, SidecarReport, fleet_client::FleetClient, sidecar_report::Report};
 use cloudach_service::address::Address;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
@@ -14,7 +14,7 @@ use tonic::{Status, transport::Endpoint};
 use tracing::info;
 
 use super::Commands;
-use crate::{metrics::Metrics, sidecar::Sidecar, state::States};
+use crate::{gpu::Snapshot, metrics::Metrics, sidecar::Sidecar, state::States};
 
 /// Reports on their way to a router. When they do not leave, newer ones replace them anyway.
 const REPORTS_AHEAD: usize = 8;
@@ -60,6 +60,9 @@ pub(super) async fn run(
     let _attached = Attached::new(&sidecar.metrics);
 
     let mut open = sidecar.flights.open();
+    let mut gpus = sidecar.gpus.subscribe();
+    // Told now, if there are any.
+    gpus.mark_changed();
     let mut figures = sidecar.figures.subscribe();
     let mut told = Told { load: sidecar.load(), at: Instant::now() };
     let mut carrying_out = FuturesUnordered::new();
@@ -75,6 +78,10 @@ pub(super) async fn run(
             },
             Some(outcome) = carrying_out.next(), if !carrying_out.is_empty() => Report::Outcome(outcome),
             Ok(()) = states.changed() => Report::Model(States::report(&states.borrow_and_update())),
+            Ok(()) = gpus.changed() => match gpu_report(&gpus.borrow_and_update()) {
+                Some(report) => Report::Gpus(report),
+                None => continue,
+            },
             () = sleep_until(told.due(&sidecar.load())) => Report::Load(told.renew(sidecar.load())),
             // When load is due is another question now.
             Ok(()) = open.changed() => continue,
@@ -91,6 +98,11 @@ pub(super) async fn run(
             return Ok(());
         }
     }
+}
+
+/// Nothing is said of GPUs where there are none.
+fn gpu_report(gpus: &[Snapshot]) -> Option<GpuReport> {
+    (!gpus.is_empty()).then(|| GpuReport { gpus: gpus.iter().map(Snapshot::report).collect() })
 }
 
 /// What the router was told last.

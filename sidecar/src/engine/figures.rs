@@ -1,5 +1,7 @@
 //! What an engine's `/metrics` page says about how busy it is. No I/O.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 /// How busy an engine is, as it says itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Figures {
@@ -9,6 +11,17 @@ pub(crate) struct Figures {
     pub(crate) waiting: u32,
     /// Share of the KV cache in use, 0 to 1.
     pub(crate) kv_cache_usage: f32,
+    /// Changes whenever the engine does some work. What it is otherwise says nothing.
+    pub(crate) work: u64,
+}
+
+/// One number for all that these metrics say on the page: another one as soon as any of them moves.
+pub(super) fn work(page: &str, metrics: &[&str]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    page.lines()
+        .filter(|line| metrics.iter().any(|metric| line.starts_with(metric)))
+        .for_each(|line| line.hash(&mut hasher));
+    hasher.finish()
 }
 
 /// The samples of `metric` on a Prometheus text page, whatever their labels.
@@ -43,6 +56,15 @@ mod tests {
                         vllm:kv_cache_usage_perc{engine=\"0\"} 0.25 1700000000\n\
                         llamacpp:requests_processing 2\n\
                         broken{ 1\nbroken nan\nbroken";
+
+    #[test]
+    fn work_shows_in_what_moves() {
+        let metrics = ["vllm:num_requests_running", "vllm:kv_cache_usage_perc"];
+        let before = work(PAGE, &metrics);
+        assert_eq!(work(PAGE, &metrics), before);
+        assert_eq!(work(&PAGE.replace("processing 2", "processing 3"), &metrics), before);
+        assert_ne!(work(&PAGE.replace("0.25", "0.26"), &metrics), before);
+    }
 
     #[test]
     fn samples_are_found_whatever_their_labels() {

@@ -14,6 +14,7 @@ mod figures;
 mod generation;
 mod headers;
 mod http;
+mod last_words;
 mod llama_cpp;
 mod marks;
 mod model;
@@ -32,7 +33,10 @@ use cloudach_proto::v1::{EmbedRequest, Embeddings, Failed, GenerateRequest};
 
 pub(crate) use self::{call::EngineError, figures::Figures, generation::Generation, model::ModelInfo};
 use self::{deadline::Deadline, prompt::Input, resume::Penalties};
-use crate::config::{Config, Dialect};
+use crate::{
+    config::{Config, Dialect},
+    death::Death,
+};
 
 /// One engine of one of the dialects.
 #[derive(Debug)]
@@ -167,7 +171,7 @@ impl Engine {
     }
 
     /// Looks for the reason of the engine's death in its last lines, oldest first.
-    pub(crate) fn cause_of_death<'a>(&self, lines: impl DoubleEndedIterator<Item = &'a str> + Clone) -> Option<String> {
+    pub(crate) fn cause_of_death<'a>(&self, lines: impl DoubleEndedIterator<Item = &'a str> + Clone) -> Option<Death> {
         match self {
             Self::Vllm(_) => vllm::death::cause(lines),
             Self::LlamaCpp(_) => llama_cpp::death::cause(lines),

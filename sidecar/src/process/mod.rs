@@ -1,14 +1,16 @@
 //! The engine's process, where the sidecar owns it: started, watched, started again after it died, and ended.
 
+mod host_memory;
 mod last_lines;
 
 use std::{collections::BTreeMap, fs, os::unix::fs::FileTypeExt, process::ExitStatus, time::Duration};
 
+use cloudach_proto::v1::DeathCause;
 use cloudach_service::{address::Address, backoff::Backoff};
 use parking_lot::Mutex;
 use tokio::{
     io::AsyncWriteExt,
-    process::{Child, ChildStdin},
+    process::ChildStdin,
     sync::{Notify, watch},
     time::{Instant, sleep, timeout},
 };
@@ -16,7 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use self::last_lines::LastLines;
-use crate::{config::EngineConfig, sidecar::Sidecar, supervise};
+use crate::{
+    config::EngineConfig,
+    death::{Death, Exit},
+    sidecar::Sidecar,
+    supervise::{self, Watchdog},
+};
 
 /// Before an engine that died is started again. One that ran for five minutes was well.
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60), Duration::from_secs(5 * 60));
@@ -41,7 +48,7 @@ pub(crate) struct EngineProcess {
     wanted: watch::Sender<u64>,
     status: watch::Sender<Status>,
     /// Why the process that runs is to be replaced, when it is.
-    given_up: Mutex<Option<String>>,
+    given_up: Mutex<Option<Death>>,
     given_up_now: Notify,
 }
 
@@ -54,13 +61,20 @@ pub(crate) enum Status {
     Stopped,
     Running,
     /// It ended by itself, and why; it is started again after a while, or when a router says so.
-    Died(String),
+    Died(Death),
+}
+
+/// How a process came to its end.
+enum Outcome {
+    Wished,
+    Ended(Exit),
+    GivenUp(Death),
 }
 
 /// How a run of the process ended.
 enum Ending {
     Wished,
-    Died(String),
+    Died(Death),
 }
 
 impl EngineProcess {
@@ -110,7 +124,7 @@ impl EngineProcess {
     }
 
     /// The process runs and is of no use: it is ended and started again.
-    pub(crate) fn give_up(&self, reason: String) {
+    pub(crate) fn give_up(&self, reason: Death) {
         *self.given_up.lock() = Some(reason);
         self.given_up_now.notify_one();
     }
@@ -136,20 +150,24 @@ impl EngineProcess {
                     () = end.cancelled() => {}
                 }
             };
-            let Ending::Died(reason) = self.run_once(sidecar, stop).await else { continue };
+            let Ending::Died(death) = self.run_once(sidecar, stop).await else { continue };
+            sidecar.metrics.count_death(death.cause);
+            sidecar.states.died(death.cause);
+            let (cause, reason) = (crate::death::name(death.cause), &death.detail);
             if self.managed {
-                error!(replica = sidecar.replica, reason, "the engine died");
+                error!(replica = sidecar.replica, cause, reason, "the engine died");
                 // Nobody wants it, until a router does again.
                 self.set_wanted(false);
-                self.status.send_replace(Status::Died(reason));
+                self.status.send_replace(Status::Died(death));
                 tokio::select! {
                     _ = wanted.wait_for(|count| is_wanted(*count)) => continue,
                     () = end.cancelled() => return,
                 }
             }
             let pause = backoff.next(begun.elapsed());
-            error!(replica = sidecar.replica, reason, ?pause, "the engine died");
-            self.status.send_replace(Status::Died(format!("{reason}; started again in {pause:?}")));
+            error!(replica = sidecar.replica, cause, reason, ?pause, "the engine died");
+            let detail = format!("{reason}; started again in {pause:?}");
+            self.status.send_replace(Status::Died(Death::new(death.cause, detail)));
             tokio::select! {
                 () = sleep(pause) => {}
                 _ = wanted.changed() => {}
@@ -162,61 +180,83 @@ impl EngineProcess {
     async fn run_once(&self, sidecar: &Sidecar, stop: impl Future<Output = ()>) -> Ending {
         self.status.send_replace(Status::Starting);
         self.remove_stale_socket();
-        let mut child = match self.start() {
-            Ok(child) => child,
-            Err(reason) => return Ending::Died(reason),
+        let killed_before = host_memory::killed_so_far();
+        let mut watchdog = match self.start() {
+            Ok(watchdog) => watchdog,
+            Err(death) => return Ending::Died(death),
         };
         info!(replica = sidecar.replica, command = ?self.command.lock(), "engine started");
         self.given_up.lock().take();
         self.status.send_replace(Status::Running);
 
         let lines = LastLines::default();
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (stdin, stdout, stderr) = watchdog.pipes();
         let mut reading = std::pin::pin!(async {
             tokio::join!(lines.read(stdout, &sidecar.replica), lines.read(stderr, &sidecar.replica));
         });
         let mut read = false;
-        let mut ending = std::pin::pin!(self.ending(child, stdin, stop));
-        let ending = loop {
-            tokio::select! {
-                ending = &mut ending => break ending,
-                () = &mut reading, if !read => read = true,
+        let ending = {
+            let mut ending = std::pin::pin!(self.ending(&mut watchdog, stdin, stop));
+            loop {
+                tokio::select! {
+                    ending = &mut ending => break ending,
+                    () = &mut reading, if !read => read = true,
+                }
             }
         };
+        // What the engine left holds its memory, and its outputs open.
+        watchdog.sweep(&sidecar.replica).await;
         if !read {
             let _ = timeout(LAST_LINES_WITHIN, reading).await;
         }
+        let fault = || sidecar.gpus.fault();
+        let words = || sidecar.engine.cause_of_death(lines.kept().iter().map(String::as_str));
         match ending {
-            Ending::Died(how) => match sidecar.engine.cause_of_death(lines.kept().iter().map(String::as_str)) {
-                Some(cause) => Ending::Died(format!("{how}: {cause}")),
-                None => Ending::Died(how),
-            },
-            Ending::Wished => Ending::Wished,
+            Outcome::Wished => Ending::Wished,
+            Outcome::Ended(exit) => {
+                let memory_ran_out = host_memory::killed_so_far() > killed_before;
+                Ending::Died(Death::of(exit, words(), memory_ran_out).on(fault()))
+            }
+            Outcome::GivenUp(death) if death.cause == DeathCause::NotReady => {
+                Ending::Died(Death::new(death.cause, last_said(death.detail, words())))
+            }
+            Outcome::GivenUp(death) => Ending::Died(death.on(fault())),
         }
     }
 
-    fn start(&self) -> Result<Child, String> {
-        let mut command = supervise::watchdog(&self.command.lock(), self.grace);
-        command.envs(&self.env).spawn().map_err(|error| format!("the engine's watchdog cannot be started: {error}"))
+    fn start(&self) -> Result<Watchdog, Death> {
+        let started = supervise::start(&self.command.lock(), &self.env, self.grace);
+        started.map_err(|error| {
+            Death::new(DeathCause::Watchdog, format!("the engine's watchdog cannot be started: {error}"))
+        })
     }
 
     /// Waits for the end, or brings it about.
-    async fn ending(&self, mut child: Child, stdin: Option<ChildStdin>, stop: impl Future<Output = ()>) -> Ending {
+    async fn ending(
+        &self,
+        watchdog: &mut Watchdog,
+        stdin: Option<ChildStdin>,
+        stop: impl Future<Output = ()>,
+    ) -> Outcome {
         tokio::select! {
-            ended = child.wait() => Ending::Died(how(ended)),
+            ended = watchdog.wait() => how(ended),
             () = stop => {
-                self.end(&mut child, stdin).await;
-                Ending::Wished
+                self.end(watchdog, stdin).await;
+                Outcome::Wished
             }
-            reason = self.given_up() => {
-                self.end(&mut child, stdin).await;
-                Ending::Died(reason)
+            death = self.given_up() => {
+                if death.cause == DeathCause::Hung {
+                    Self::kill(watchdog, stdin).await;
+                } else {
+                    self.end(watchdog, stdin).await;
+                }
+                Outcome::GivenUp(death)
             }
         }
     }
 
     /// Waits until the process is given up. What was said about the one before is forgotten by now.
-    async fn given_up(&self) -> String {
+    async fn given_up(&self) -> Death {
         loop {
             self.given_up_now.notified().await;
             if let Some(reason) = self.given_up.lock().take() {
@@ -226,15 +266,23 @@ impl EngineProcess {
     }
 
     /// Lets the watchdog end the engine, and waits until it has.
-    async fn end(&self, child: &mut Child, stdin: Option<ChildStdin>) {
+    async fn end(&self, watchdog: &mut Watchdog, stdin: Option<ChildStdin>) {
         if let Some(mut stdin) = stdin {
             let _ = stdin.write_all(supervise::END).await;
-            match timeout(self.grace + WATCHDOG_GRACE, child.wait()).await {
+            match timeout(self.grace + WATCHDOG_GRACE, watchdog.wait()).await {
                 Ok(_) => return,
                 Err(_) => warn!("the engine does not end; it is killed"),
             }
         }
-        let _ = child.kill().await;
+        watchdog.kill().await;
+    }
+
+    /// Has the engine killed: what hangs does nothing with the time that it is given.
+    async fn kill(watchdog: &mut Watchdog, stdin: Option<ChildStdin>) {
+        drop(stdin);
+        if timeout(WATCHDOG_GRACE, watchdog.wait()).await.is_err() {
+            watchdog.kill().await;
+        }
     }
 
     /// vLLM leaves its socket's file behind, and fails when it finds it.
@@ -253,14 +301,26 @@ fn is_wanted(count: u64) -> bool {
 }
 
 /// How the watchdog says that the engine ended: its exit code, or 128 and the signal.
-fn how(ended: std::io::Result<ExitStatus>) -> String {
+fn how(ended: std::io::Result<ExitStatus>) -> Outcome {
     match ended {
         Ok(status) => match status.code() {
-            Some(137) => "the engine was killed (signal 9), by hand or for its memory".to_owned(),
-            Some(code) if code > 128 => format!("the engine was ended by signal {}", code - 128),
-            Some(code) => format!("the engine ended with exit code {code}"),
-            None => format!("the engine's watchdog ended with {status}"),
+            Some(code) if code > 128 => Outcome::Ended(Exit::Signal(code - 128)),
+            Some(code) => Outcome::Ended(Exit::Code(code)),
+            None => {
+                let detail = format!("the engine's watchdog ended with {status}");
+                Outcome::GivenUp(Death::new(DeathCause::Watchdog, detail))
+            }
         },
-        Err(error) => format!("the engine cannot be waited for: {error}"),
+        Err(error) => {
+            let detail = format!("the engine cannot be waited for: {error}");
+            Outcome::GivenUp(Death::new(DeathCause::Watchdog, detail))
+        }
+    }
+}
+
+fn last_said(how: String, words: Option<Death>) -> String {
+    match words {
+        Some(words) => format!("{how}: {}", words.detail),
+        None => how,
     }
 }

@@ -3,16 +3,21 @@
 //! A sidecar that is killed can do nothing for its engine any more, and an engine that outlives it holds the GPU. So
 //! the sidecar starts this same program once more as a watchdog, which holds the reading end of a pipe: when the pipe
 //! closes, whatever the reason, the watchdog ends the engine with everything that it has started. The engine in turn
-//! is told by the kernel when its watchdog dies.
+//! is told by the kernel when its watchdog dies, and what the engine had started comes to the sidecar, which ends it
+//! before it starts another ([`orphans`]).
 //!
 //! Every binary that runs sidecars calls [`main_if_asked`] first thing in `main`, before there are threads.
 
+mod children;
 mod engine;
+mod orphans;
 mod watchdog;
 
 use std::{
+    collections::BTreeMap,
     env,
     ffi::OsString,
+    io,
     path::PathBuf,
     process::Stdio,
     sync::atomic::{AtomicBool, Ordering},
@@ -20,6 +25,8 @@ use std::{
 };
 
 use tokio::process::Command;
+
+pub(crate) use self::orphans::Watchdog;
 
 /// What the program is asked for when it is started as a watchdog, and as what becomes the engine.
 const WATCHDOG: &str = "__engine-watchdog";
@@ -51,21 +58,22 @@ pub(crate) fn able() -> Result<(), Unable> {
     if ABLE.load(Ordering::Relaxed) { Ok(()) } else { Err(Unable) }
 }
 
-/// How to start a watchdog with an engine that gets `grace` to end once asked to. Its input is to be kept open; its
-/// outputs are the engine's.
-pub(crate) fn watchdog(engine: &[String], grace: Duration) -> Command {
+/// Starts a watchdog with an engine that gets `grace` to end once asked to, and `env` beside this process's environment.
+/// Its input is to be kept open; its outputs are the engine's.
+pub(crate) fn start(engine: &[String], env: &BTreeMap<String, String>, grace: Duration) -> io::Result<Watchdog> {
     let mut command = Command::new(this_program());
     command
         .arg0("cloudach-engine-watchdog")
         .arg(WATCHDOG)
         .arg(grace.as_millis().to_string())
         .args(engine)
+        .envs(env)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         // Ctrl-C in a terminal is for the sidecar alone, which ends its engine in order.
         .process_group(0);
-    command
+    Watchdog::start(&mut command)
 }
 
 /// This same program, also when its file was replaced meanwhile.

@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsString,
-    fs,
     io::{Read, stdin},
     os::unix::process::CommandExt,
     process::{Command, Stdio, id},
@@ -13,7 +12,11 @@ use std::{
 
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, wait};
 
-use super::{ENGINE, number, this_program};
+use super::{
+    ENGINE,
+    children::{adopt_descendants, children},
+    number, this_program,
+};
 
 /// How long an engine may take to end when its sidecar has died: nobody waits for what it would still do.
 const ORPHANED_GRACE: Duration = Duration::from_millis(500);
@@ -60,15 +63,6 @@ pub(super) fn main(mut arguments: impl Iterator<Item = OsString>) -> i32 {
     sweep(engine);
     code
 }
-
-/// What the engine's processes leave behind becomes the watchdog's, so that it can be found.
-#[cfg(target_os = "linux")]
-fn adopt_descendants() {
-    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-}
-
-#[cfg(not(target_os = "linux"))]
-fn adopt_descendants() {}
 
 /// Reads the sidecar's wishes. The pipe closes when the sidecar does, however that came.
 fn listen(wishes: &SyncSender<Wish>) {
@@ -122,7 +116,7 @@ fn sweep(engine: Pid) {
     while Instant::now() < deadline {
         let _ = kill_process_group(engine, Signal::KILL);
         for child in children() {
-            let _ = kill_process(child, Signal::KILL);
+            let _ = kill_process(child.pid, Signal::KILL);
         }
         match wait(WaitOptions::NOHANG) {
             Ok(Some(_)) => {}
@@ -131,20 +125,4 @@ fn sweep(engine: Pid) {
             Err(_) => return,
         }
     }
-}
-
-/// The processes whose parent this one is.
-fn children() -> Vec<Pid> {
-    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
-    let mine = id().to_string();
-    let is_mine = |pid: &str| {
-        // `pid (name) state parent ..`, and a name can hold anything.
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.split(' ').nth(1) == Some(&mine))
-    };
-    processes
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()) && is_mine(name))
-        .filter_map(|name| Pid::from_raw(name.parse().ok()?))
-        .collect()
 }

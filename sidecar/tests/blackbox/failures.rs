@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use cloudach_fake_engine::{Dialect as FakeDialect, FakeEngine, FrontEnd, Script};
+use cloudach_fake_engine::{Dialect as FakeDialect, FakeEngine, Fault, FrontEnd, Script};
 use cloudach_proto::v1::{ErrorCode, GenerateRequest, Sampling};
 use cloudach_sidecar::config::{Dialect as Spoken, EngineConfig};
+use tokio::time::timeout;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::rig::{Rig, SOON, Sidecar, ask, ask_ids, dialect, engines};
@@ -162,4 +163,41 @@ async fn an_engine_that_is_not_there_is_waited_for() {
         drop(again);
         sidecar.stopped().await;
     }
+}
+
+/// How often the engine was asked for a token to see whether it lives: once when it got ready, and then when in doubt.
+fn probes(rig: &Rig) -> usize {
+    rig.engine.requests().iter().filter(|request| request["prompt"] == "Hello").count()
+}
+
+/// vLLM's server answers, and the processes behind it do nothing any more.
+#[tokio::test]
+async fn an_engine_that_answers_and_does_nothing_hangs() {
+    let rig = Rig::start_with(Script::vllm(), |config| config.engine.hung_after = Duration::from_secs(1)).await;
+    let stuck = "stall_after=0".parse::<Fault>().unwrap().into();
+    rig.engine.set_script(Script { faults: vec![stuck], stale_figures: true, ..Script::vllm() });
+    let failed = rig.sidecar.run(ask("hi")).await.failed.unwrap();
+    assert_eq!((failed.code(), failed.retryable), (ErrorCode::ReplicaLost, true), "{failed:?}");
+    assert!(failed.message.contains("hangs"), "{failed:?}");
+    rig.sidecar.shows(ServingStatus::NotServing).await;
+    rig.engine.set_script(Script::vllm());
+    rig.sidecar.ready().await;
+    assert!(rig.sidecar.run(ask("hi")).await.finished.is_some());
+}
+
+/// One request of which nothing comes says nothing about the engine.
+#[tokio::test]
+async fn an_engine_that_generates_a_token_when_asked_to_is_well() {
+    let rig = Rig::start_with(Script::vllm(), |config| config.engine.hung_after = Duration::from_secs(1)).await;
+    let stuck = rig.sidecar.run(ask("[[fault:stall_after=2]]"));
+    let asked_again = async {
+        while probes(&rig) < 4 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        answer = stuck => panic!("it is not lost: {:?}", answer.failed),
+        asked = timeout(SOON, asked_again) => asked.expect("the engine is asked"),
+    }
+    assert!(rig.sidecar.run(ask("hi")).await.finished.is_some());
 }

@@ -4,8 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use cloudach_fake_engine::Script;
 use cloudach_proto::v1::{
-    Drain, ErrorCode, Hello, LoadAdapter, LoadModel, ModelPhase, RouterCommand, SidecarReport, SleepModel, UnloadModel,
-    WakeModel,
+    Drain, ErrorCode, GpuState, Hello, LoadAdapter, LoadModel, ModelPhase, ModelState, RouterCommand, SidecarReport,
+    SleepModel, UnloadModel, WakeModel,
     fleet_server::{Fleet, FleetServer},
     router_command::Command,
     sidecar_report::Report,
@@ -98,9 +98,26 @@ impl Attachment {
         }
     }
 
-    pub(crate) async fn until_phase(&mut self, phase: ModelPhase) -> cloudach_proto::v1::ModelState {
+    pub(crate) async fn until_phase(&mut self, phase: ModelPhase) -> ModelState {
         self.until(|report| match report {
             Report::Model(state) if state.phase() == phase => Some(state),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(crate) async fn until_state(&mut self, wanted: impl Fn(&ModelState) -> bool) -> ModelState {
+        self.until(|report| match report {
+            Report::Model(state) if wanted(&state) => Some(state),
+            _ => None,
+        })
+        .await
+    }
+
+    /// What is told next of the GPUs.
+    pub(crate) async fn gpus(&mut self) -> Vec<GpuState> {
+        self.until(|report| match report {
+            Report::Gpus(report) => Some(report.gpus),
             _ => None,
         })
         .await

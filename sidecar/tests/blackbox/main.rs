@@ -5,6 +5,7 @@
 mod cancel;
 mod failures;
 mod fleet;
+mod gpus;
 mod managed;
 mod process;
 mod real;

@@ -3,8 +3,8 @@
 use std::fs;
 
 use cloudach_proto::v1::{
-    Drain, GenerateRequest, LoadAdapter, LoadModel, ModelPhase, ModelState, SleepModel, UnloadAdapter, UnloadModel,
-    WakeModel, inference_client::InferenceClient, router_command::Command,
+    DeathCause, Drain, GenerateRequest, LoadAdapter, LoadModel, ModelPhase, ModelState, SleepModel, UnloadAdapter,
+    UnloadModel, WakeModel, inference_client::InferenceClient, router_command::Command,
 };
 use cloudach_service::{address::Address, grpc};
 use tokio::time::timeout;
@@ -133,6 +133,7 @@ async fn an_engine_that_dies_waits_for_an_order() {
     assert!(std::process::Command::new("kill").args(["-KILL", &engine.to_string()]).status().unwrap().success());
     let state = attachment.until_phase(ModelPhase::Failed).await;
     assert!(state.detail.contains("signal 9"), "{}", state.detail);
+    assert_eq!(state.last_death(), DeathCause::Killed);
     attachment.order(1, 2, unload("a")).await.unwrap();
     attachment.order(1, 3, load("b", "/models/b")).await.unwrap();
     assert_eq!(attachment.until_phase(ModelPhase::Ready).await.model, "b");

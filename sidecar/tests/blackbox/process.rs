@@ -9,7 +9,10 @@ use std::{
 };
 
 use cloudach_fake_engine::{FakeEngine, Listen, Script};
-use cloudach_proto::v1::{LoadModel, ModelPhase, UnloadModel, router_command::Command as Order};
+use cloudach_proto::v1::{
+    DeathCause, ErrorCode, GenerateEvent, LoadModel, ModelPhase, UnloadModel, generate_event::Event,
+    router_command::Command as Order,
+};
 use cloudach_service::{address::Address, grpc};
 use tokio::{
     process::{Child, Command},
@@ -50,6 +53,11 @@ impl Process {
     }
 
     async fn start_as(what: &str, dialect: &str, command: &[&str], more: &str) -> Self {
+        Self::start_by("exec \"$@\"", what, dialect, command, more).await
+    }
+
+    /// One whose process was a shell with the script `by` before.
+    async fn start_by(by: &str, what: &str, dialect: &str, command: &[&str], more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name).display().to_string();
         let router = Router::start(Address::Unix(folder.path().join("router.sock"))).await;
@@ -65,11 +73,12 @@ impl Process {
             folder.path().display(),
         );
         fs::write(folder.path().join("sidecar.yaml"), config).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_cloudach-sidecar"))
-            .arg("--config")
+        let child = Command::new("sh")
+            .args(["-c", by, "sh", env!("CARGO_BIN_EXE_cloudach-sidecar"), "--config"])
             .arg(folder.path().join("sidecar.yaml"))
             .stdin(Stdio::null())
             .env("CLOUDACH_LOG", "error")
+            .env("FOLDER", folder.path())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
@@ -81,6 +90,26 @@ impl Process {
         let me = env::current_exe().unwrap();
         let me = me.to_str().unwrap();
         Self::start("vllm", &[me, "--exact", "process::as_an_engine", "--ignored", "--nocapture"], "").await
+    }
+
+    /// One that owns a fake engine on these GPUs of the stand-in for NVML in `folder`.
+    pub(crate) async fn with_gpus(folder: &Path, visible: &str) -> Self {
+        Self::on_gpus("model: the-model", folder, visible).await
+    }
+
+    /// One whose model routers choose, on these GPUs.
+    pub(crate) async fn managed_with_gpus(folder: &Path, visible: &str) -> Self {
+        Self::on_gpus("managed: {sources: [/models/]}", folder, visible).await
+    }
+
+    async fn on_gpus(what: &str, folder: &Path, visible: &str) -> Self {
+        let me = env::current_exe().unwrap();
+        let command =
+            [me.to_str().unwrap(), "--exact", "process::as_an_engine", "--ignored", "--nocapture", "{source}"];
+        let folder = folder.display();
+        let by = format!("export NVML_FOLDER={folder} CUDA_VISIBLE_DEVICES={visible}; exec \"$@\"");
+        let gpu = format!("gpu: {{every: 1s, library: {folder}/libnvml.so}}\n");
+        Self::start_by(&by, what, "vllm", &command, &gpu).await
     }
 
     /// One that owns a shell with this script.
@@ -105,6 +134,14 @@ impl Process {
     pub(crate) async fn number_in(&self, name: &str) -> u32 {
         let path = self.folder.path().join(name);
         eventually(SOON, || fs::read_to_string(&path).ok()?.trim().parse().ok()).await.expect("the engine starts")
+    }
+
+    /// The process that stands between the sidecar and its engine.
+    fn watchdog(&self) -> u32 {
+        children_of(self.pid())
+            .into_iter()
+            .find(|pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("watchdog")))
+            .expect("the sidecar has a watchdog")
     }
 
     async fn ended(&mut self, within: Duration) {
@@ -150,6 +187,38 @@ async fn a_killed_sidecar_takes_the_engine_and_its_children_along() {
     }
 }
 
+/// Of what the first engine left, the second one notes what still runs.
+const WHO_IS_LEFT: &str = "for name in engine child stray; do if [ -e $FOLDER/$name ] && kill -0 $(cat $FOLDER/$name); \
+                           then echo $name >> $FOLDER/left; fi; done; [ -e $FOLDER/stray ] && touch $FOLDER/again";
+
+#[tokio::test]
+async fn a_killed_watchdog_leaves_nobody_to_the_next_engine() {
+    let helper = "sleep 600 & echo $! > $FOLDER/helper; exec \"$@\"";
+    let script = format!("{WHO_IS_LEFT}; {FAMILY}");
+    let mut process = Process::start_by(helper, "model: the-model", "vllm", &["sh", "-c", &script], "").await;
+    let mut attachment = process.attachment().await;
+    let family =
+        [process.number_in("engine").await, process.number_in("child").await, process.number_in("stray").await];
+    kill(process.watchdog());
+    for pid in family {
+        gone(pid, GONE_WITHIN).await;
+    }
+    let state = attachment.until_phase(ModelPhase::Failed).await;
+    assert!(state.detail.contains("watchdog"), "{}", state.detail);
+    assert_eq!(state.last_death(), DeathCause::Watchdog);
+    let again = process.folder.path().join("again");
+    eventually(SOON, || again.exists().then_some(())).await.expect("another engine is started");
+    let left = fs::read_to_string(process.folder.path().join("left")).unwrap_or_default();
+    assert_eq!(left, "", "the next engine finds them");
+    // What the sidecar's process had before it was the sidecar's is nobody's leftover.
+    let helper = process.number_in("helper").await;
+    assert!(exists(helper));
+    process.signal("-TERM");
+    process.ended(SOON).await;
+    assert!(exists(helper));
+    kill(helper);
+}
+
 #[tokio::test]
 async fn an_engine_that_ignores_signals_is_killed_with_its_children() {
     let script = format!("trap '' TERM; {FAMILY}; sleep 600");
@@ -192,14 +261,44 @@ async fn an_engine_serves_dies_is_told_why_and_is_back() {
     assert!(lost.retryable, "{lost:?}");
     let state = attachment.until_phase(ModelPhase::Failed).await;
     assert!(state.detail.contains("exit code 3") && state.detail.contains("CUDA out of memory"), "{}", state.detail);
+    assert_eq!((state.deaths, state.last_death()), (1, DeathCause::GpuMemory));
     // The old socket's file is in the way of the new engine, were it not removed.
-    attachment.until_phase(ModelPhase::Ready).await;
+    let back = attachment.until_phase(ModelPhase::Ready).await;
+    assert_eq!((back.deaths, back.last_death()), (1, DeathCause::GpuMemory));
     assert!(run("hi again").await.finished.is_some());
 
     let engine = process.number_in("engine.pid").await;
     process.signal("-TERM");
     process.ended(SOON).await;
     assert!(!exists(engine));
+}
+
+/// Its process lives and does nothing: neither its health nor its streams come to an end by themselves.
+#[tokio::test]
+async fn an_engine_that_hangs_is_killed_and_its_streams_are_lost_at_once() {
+    let me = env::current_exe().unwrap();
+    let command = [me.to_str().unwrap(), "--exact", "process::as_an_engine", "--ignored", "--nocapture"];
+    let mut process = Process::start("vllm", &command, "  hung_after: 2s\n").await;
+    let mut attachment = process.attachment().await;
+    attachment.until_phase(ModelPhase::Ready).await;
+    let engine = process.number_in("engine.pid").await;
+    let address = Address::Unix(process.folder.path().join("sidecar.sock"));
+    let channel = grpc::endpoint(&address).unwrap().connect().await.unwrap();
+    let mut client = cloudach_proto::v1::inference_client::InferenceClient::new(channel);
+    let mut events = client.generate(ask("[[tokens=900]][[delay=20ms]]")).await.unwrap().into_inner();
+    let told = |event: GenerateEvent| matches!(event.event, Some(Event::Delta(_)));
+    while !told(timeout(SOON, events.message()).await.unwrap().unwrap().unwrap()) {}
+
+    let stopped = std::process::Command::new("kill").args(["-STOP", &engine.to_string()]).status().unwrap();
+    assert!(stopped.success());
+    let events = tokio_stream::StreamExt::map(events, Result::unwrap);
+    let lost = timeout(SOON, Answer::read(events)).await.expect("the stream ends").failed.unwrap();
+    assert_eq!((lost.code(), lost.retryable), (ErrorCode::ReplicaLost, true), "{lost:?}");
+    let state = attachment.until_phase(ModelPhase::Failed).await;
+    assert!(state.detail.contains("the engine hangs"), "{}", state.detail);
+    assert_eq!(state.last_death(), DeathCause::Hung);
+    assert!(!exists(engine));
+    attachment.until_phase(ModelPhase::Ready).await;
 }
 
 #[tokio::test]
@@ -219,6 +318,7 @@ async fn an_engine_that_cannot_start_is_told() {
     let mut process = Process::start("llama_cpp", &["/nowhere/llama-server"], "").await;
     let state = process.attachment().await.until_phase(ModelPhase::Failed).await;
     assert!(state.detail.contains("/nowhere/llama-server"), "{}", state.detail);
+    assert_eq!(state.last_death(), DeathCause::Command);
 }
 
 #[tokio::test]
@@ -231,6 +331,7 @@ async fn an_engine_that_never_gets_ready_is_started_again() {
         loop {
             let state = attachment.until_phase(ModelPhase::Failed).await;
             if state.detail.contains("not ready after 300ms") && state.detail.contains("again") {
+                assert_eq!(state.last_death(), DeathCause::NotReady);
                 break;
             }
         }
@@ -260,6 +361,21 @@ fn a_program_without_the_watchdog_says_so() {
 /// Waits until the process is gone; a zombie that nobody collects is gone too.
 pub(crate) async fn gone(pid: u32, within: Duration) {
     eventually(within, || (!exists(pid)).then_some(())).await.unwrap_or_else(|| panic!("{pid} still runs"));
+}
+
+pub(crate) fn kill(pid: u32) {
+    let killed = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
+    assert!(killed.success());
+}
+
+/// The processes whose parent this one is.
+fn children_of(parent: u32) -> Vec<u32> {
+    let is_child = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.split(' ').nth(1) == Some(&parent.to_string()))
+    };
+    let processes = fs::read_dir("/proc").unwrap();
+    processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(|pid| is_child(*pid)).collect()
 }
 
 pub(crate) fn exists(pid: u32) -> bool {

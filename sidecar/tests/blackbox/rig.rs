@@ -17,7 +17,7 @@ use cloudach_service::{
 };
 use cloudach_sidecar::{
     Config, SidecarError,
-    config::{Dialect, EngineConfig, Limits},
+    config::{Dialect, EngineConfig, GpuWatch, Limits},
 };
 use futures_util::{Stream, StreamExt};
 use tokio::{task::JoinHandle, time::timeout};
@@ -231,6 +231,7 @@ pub(crate) fn config(listen: Address, engine: EngineConfig) -> Config {
         managed: None,
         served_name: None,
         engine,
+        gpu: GpuWatch::default(),
         limits: Limits::default(),
         drain: Drain { settle: Duration::ZERO, grace: Duration::from_secs(10) },
     }

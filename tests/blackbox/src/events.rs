@@ -110,6 +110,12 @@ impl Events {
 impl Event {
     fn parse(text: &str) -> Self {
         assert!(!text.contains('\r'), "carriage return in {text:?}");
+        // Typed events bear their type twice.
+        if let Some((kind, data)) = text.strip_prefix("event: ").and_then(|event| event.split_once('\n')) {
+            let event = Self::parse(data);
+            assert!(matches!(&event, Self::Json(data) if data["type"] == kind), "typed alike: {text:?}");
+            return event;
+        }
         assert!(!text.contains('\n'), "an event of one line each: {text:?}");
         if let Some(comment) = text.strip_prefix(':') {
             return Self::Comment(comment.to_owned());

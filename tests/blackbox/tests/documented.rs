@@ -47,6 +47,11 @@ fn every_parameter_of_embeddings() {
     every_row("/v1/embeddings", &json!({ "model": "embedder", "input": "text" }));
 }
 
+#[test]
+fn every_parameter_of_responses() {
+    every_row("/v1/responses", &json!({ "model": "fake-model", "input": "say json [[tokens=3]]" }));
+}
+
 fn every_row(path: &str, request: &Value) {
     let fleet = FLEET.visit();
     let rows = rows(path);
@@ -107,6 +112,9 @@ fn known_to_openai(path: &str) -> Vec<String> {
     let schemas: &[&str] = match path {
         "/v1/chat/completions" => {
             &["CreateChatCompletionRequest", "CreateModelResponseProperties", "ModelResponseProperties"]
+        }
+        "/v1/responses" => {
+            &["CreateResponse", "ResponseProperties", "CreateModelResponseProperties", "ModelResponseProperties"]
         }
         "/v1/completions" => &["CreateCompletionRequest"],
         _ => &["CreateEmbeddingRequest"],

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::connection;
 use crate::load::{Load, Recorded};
 use crate::orders::LONGEST_WAIT;
+use crate::reply::Whole;
 use crate::script::{Dialect, Listen, Script};
 use crate::socket::Socket;
 
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     script: RwLock<Arc<Script>>,
     recorded: Mutex<Recorded>,
     admin: Mutex<Admin>,
+    figures: OnceLock<Whole>,
     numbers: AtomicU64,
     dead: Arc<AtomicBool>,
     end: CancellationToken,
@@ -159,10 +161,16 @@ impl Shared {
             script: RwLock::new(Arc::new(script)),
             recorded: Mutex::default(),
             admin: Mutex::default(),
+            figures: OnceLock::new(),
             numbers: AtomicU64::new(0),
             dead: Arc::default(),
             end,
         }
+    }
+
+    /// The figures, or those of before when they do not change any more.
+    pub(crate) fn figures(&self, script: &Script, now: impl FnOnce() -> Whole) -> Whole {
+        if script.stale_figures { self.figures.get_or_init(now).clone() } else { now() }
     }
 
     pub(crate) fn script(&self) -> Arc<Script> {

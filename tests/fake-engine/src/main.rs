@@ -174,6 +174,7 @@ fn script(arguments: Arguments) -> Result<Script, Box<dyn std::error::Error>> {
         deaf: arguments.deaf,
         lora: arguments.enable_lora,
         max_loras: arguments.max_loras,
+        stale_figures: false,
         // Nobody can ask this process for them.
         record: 0,
         ..base

@@ -59,6 +59,8 @@ pub struct Script {
     pub lora: bool,
     /// How many adapters are ready for its batch at once (vLLM's `--max-loras`). `/metrics` tells it, and never which run.
     pub max_loras: u32,
+    /// Tells the figures of the first look at them for ever, as vLLM's server does when the processes behind it have stopped.
+    pub stale_figures: bool,
     /// How many request bodies are kept for `FakeEngine::requests`; older ones are forgotten.
     pub record: usize,
 }
@@ -127,6 +129,7 @@ impl Default for Script {
             chat_template: CHAT_TEMPLATE.to_owned(),
             lora: false,
             max_loras: 1,
+            stale_figures: false,
             record: 1000,
         }
     }

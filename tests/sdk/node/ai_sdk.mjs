@@ -14,5 +14,7 @@ export function providers(name, apiKey = process.env.CLOUDACH_API_KEY) {
   return {
     'openai-compatible': createOpenAICompatible(compatible)(name),
     openai: createOpenAI({ baseURL: BASE_URL, apiKey }).chat(name),
+    // What it does unless it is told: it speaks of responses.
+    'openai, by default': createOpenAI({ baseURL: BASE_URL, apiKey })(name),
   };
 }

@@ -77,6 +77,25 @@ def test_required_tool_in_a_stream(client):
     assert isinstance(call.function.parsed_arguments, City)
 
 
+RESPONSE = {"model": CHAT, "input": QUESTION, "temperature": 0, "max_output_tokens": 100, "extra_body": {"seed": 7}}
+
+
+def test_response(client):
+    whole = client.responses.create(**RESPONSE)
+    assert whole.output_text and whole.status == "completed"
+    with client.responses.stream(**RESPONSE) as stream:
+        text = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+        final = stream.get_final_response()
+    assert text == final.output_text == whole.output_text
+    assert final.usage.output_tokens == whole.usage.output_tokens
+    more = client.responses.create(model=CHAT, input="And of Italy?", previous_response_id=final.id, max_output_tokens=16)
+    assert more.usage.input_tokens > final.usage.total_tokens
+
+
+def test_parsed_response(client):
+    assert isinstance(client.responses.parse(**RESPONSE, text_format=City).output_parsed, City)
+
+
 def test_completions(client):
     completion = client.completions.create(
         model=CHAT, prompt=["The capital of France is", "One, two, three,"], temperature=0, max_tokens=4

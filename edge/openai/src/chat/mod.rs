@@ -18,3 +18,6 @@ pub use reasoning::ReasoningField;
 pub use reply::{Defaults, Reply};
 pub use request::{ChatRequest, ReasoningEffort, ServiceTier, parse};
 pub use tools::{CallForm, Tool, ToolChoice};
+
+pub(crate) use tool_choice::narrow as narrow_choice;
+pub(crate) use tools::{function, within_bounds as tools_within_bounds};

@@ -62,6 +62,14 @@ pub struct ChatRequest {
     pub user: Option<String>,
 }
 
+impl ChatRequest {
+    /// Whether the word JSON is in its conversation.
+    pub(crate) fn speaks_of_json(&self) -> bool {
+        let mut texts = self.messages.iter().filter_map(Message::content).flat_map(|content| content.texts());
+        texts.any(|text| text.as_bytes().windows(4).any(|word| word.eq_ignore_ascii_case(b"json")))
+    }
+}
+
 /// How long a model may think before it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReasoningEffort {
@@ -75,7 +83,7 @@ pub enum ReasoningEffort {
 }
 
 impl ReasoningEffort {
-    const WORDS: &[(&str, Self)] = &[
+    pub(crate) const WORDS: &[(&str, Self)] = &[
         ("none", Self::None),
         ("minimal", Self::Minimal),
         ("low", Self::Low),
@@ -110,7 +118,7 @@ pub enum ServiceTier {
 
 impl ServiceTier {
     /// `auto` and what OpenAI sells by contract are answered as the default.
-    const WORDS: &[(&str, Self)] = &[
+    pub(crate) const WORDS: &[(&str, Self)] = &[
         ("auto", Self::Default),
         ("default", Self::Default),
         ("flex", Self::Flex),
@@ -270,8 +278,7 @@ fn check_json_is_spoken_of(request: &ChatRequest) -> Result<(), Invalid> {
     if request.constraint != Some(Constraint::JsonObject) {
         return Ok(());
     }
-    let mut texts = request.messages.iter().filter_map(Message::content).flat_map(|content| content.texts());
-    if texts.any(|text| text.as_bytes().windows(4).any(|word| word.eq_ignore_ascii_case(b"json"))) {
+    if request.speaks_of_json() {
         return Ok(());
     }
     Err(Invalid::new(

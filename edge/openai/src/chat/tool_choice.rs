@@ -35,6 +35,19 @@ impl Asked {
     }
 }
 
+/// The tools that are left to offer where a choice is made among those of these names, or all, and what the model may do
+/// with them.
+pub(crate) fn narrow(
+    choice: ToolChoice,
+    among: Option<Vec<String>>,
+    tools: Vec<Tool>,
+) -> Result<(Vec<Tool>, ToolChoice), Invalid> {
+    match among {
+        Some(names) => Asked::Among(choice, names).narrow(tools),
+        None => Asked::Choice(choice).narrow(tools),
+    }
+}
+
 pub(crate) fn read(path: &Path<'_>, value: Value) -> Result<Asked, Invalid> {
     match value {
         Value::String(_) => word(path, value).map(Asked::Choice),

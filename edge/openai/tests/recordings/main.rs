@@ -10,6 +10,7 @@ mod completions;
 mod embeddings;
 mod parts;
 mod recording;
+mod responses;
 
 use std::collections::BTreeMap;
 

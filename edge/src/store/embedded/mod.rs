@@ -3,6 +3,7 @@
 
 mod claims;
 mod documents;
+mod responses;
 mod tallies;
 mod usage;
 

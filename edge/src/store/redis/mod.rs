@@ -6,6 +6,7 @@ mod documents;
 mod ledger;
 mod link;
 mod pulse;
+mod responses;
 mod tls;
 mod topology;
 mod trouble;
@@ -48,6 +49,10 @@ struct Scripts {
     claim: redis::Script,
     renew_claim: redis::Script,
     keep_answer: redis::Script,
+    keep_response: redis::Script,
+    extend_response: redis::Script,
+    response: redis::Script,
+    cancel_response: redis::Script,
 }
 
 impl Redis {
@@ -97,6 +102,10 @@ impl Scripts {
             claim: redis::Script::new(include_str!("claim.lua")),
             renew_claim: redis::Script::new(include_str!("renew_claim.lua")),
             keep_answer: redis::Script::new(include_str!("keep_answer.lua")),
+            keep_response: redis::Script::new(include_str!("keep_response.lua")),
+            extend_response: redis::Script::new(include_str!("extend_response.lua")),
+            response: redis::Script::new(include_str!("response.lua")),
+            cancel_response: redis::Script::new(include_str!("cancel_response.lua")),
         }
     }
 }

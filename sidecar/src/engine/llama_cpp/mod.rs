@@ -16,6 +16,8 @@ mod sharing;
 mod slots;
 mod tokenize;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use cloudach_proto::v1::{EmbedRequest, Embeddings, ErrorCode, Failed, GenerateRequest};
 use http::StatusCode;
 use tokio::time::{Instant, timeout_at};
@@ -54,6 +56,8 @@ pub(crate) struct LlamaCpp {
     limits: Limits,
     slots: Slots,
     sharing: Sharing,
+    /// How often it has told its figures.
+    looks: AtomicU64,
 }
 
 impl LlamaCpp {
@@ -65,6 +69,7 @@ impl LlamaCpp {
             limits: config.limits.clone(),
             slots: Slots::default(),
             sharing: Sharing::default(),
+            looks: AtomicU64::new(0),
         }
     }
 
@@ -81,6 +86,8 @@ impl LlamaCpp {
             waiting: count(&page, "llamacpp:requests_deferred"),
             // It has no such figure.
             kv_cache_usage: 0.0,
+            // It answers this between two steps, so that it answers is a sign of life.
+            work: self.looks.fetch_add(1, Ordering::Relaxed),
         })
     }
 

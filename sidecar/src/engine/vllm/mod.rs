@@ -28,7 +28,7 @@ use super::{
     echo::{self, Echo},
     embeddings,
     failure::{constraint_param, too_long},
-    figures::{count, samples},
+    figures::{self, count, samples},
     generation::{Generation, Reader},
     headers,
     http::Response,
@@ -49,6 +49,18 @@ const MOST_OF_A_CHARACTER: usize = 3;
 
 /// How long moving weights between GPU and memory, or loading an adapter, may take.
 const MOVE_WITHIN: Duration = Duration::from_secs(5 * 60);
+
+/// What moves with every step that vLLM does: it counts its steps and what they wrote, and its cache fills while a long
+/// prompt is read. Its server goes on telling them when the processes that work have stopped.
+const WORK: [&str; 7] = [
+    "vllm:iteration_tokens_total_count",
+    "vllm:generation_tokens_total",
+    "vllm:prompt_tokens_total",
+    "vllm:kv_cache_usage_perc",
+    "vllm:num_requests_running",
+    "vllm:num_requests_waiting",
+    "vllm:num_preemptions_total",
+];
 
 /// A vLLM server.
 #[derive(Debug)]
@@ -79,6 +91,7 @@ impl Vllm {
             running: count(&page, "vllm:num_requests_running"),
             waiting: count(&page, "vllm:num_requests_waiting"),
             kv_cache_usage: samples(&page, "vllm:kv_cache_usage_perc").fold(0.0, f32::max),
+            work: figures::work(&page, &WORK),
         })
     }
 

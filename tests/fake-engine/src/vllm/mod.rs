@@ -50,7 +50,7 @@ fn dispatch(context: &Context<'_>) -> Result<Reply, Refusal> {
         "/version" => context.get(|| Whole::ok(&json!({"version": env!("CARGO_PKG_VERSION")}))),
         "/v1/models" => context.get(|| admin::models(context)),
         "/openapi.json" => context.get(|| admin::openapi(context)),
-        "/metrics" => context.get(|| metrics::page(script, context.shared)),
+        "/metrics" => context.get(|| context.shared.figures(script, || metrics::page(script, context.shared))),
         "/tokenize" => context.post(|body| Ok(admin::tokenize(context, &body)?.into())),
         "/detokenize" => context.post(|body| Ok(admin::detokenize(context, &body)?.into())),
         "/v1/completions" if generates => context.post(|body| request::completion(context, &body)),
