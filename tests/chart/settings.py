@@ -20,6 +20,7 @@ STRUCTS = [
     ("edge/src/store/config.rs", "RedisConfig", "edgeConfig.store.redis", set()),
     ("edge/src/usage/config.rs", "UsageConfig", "edgeConfig.usage", set()),
     ("edge/src/idempotency/config.rs", "IdempotencyConfig", "edgeConfig.idempotency", set()),
+    ("edge/src/responses/config.rs", "ResponsesConfig", "edgeConfig.responses", set()),
     ("service/src/stop.rs", "Drain", "drain", set()),
     ("router/src/config.rs", "Config", "routerConfig", {"listen", "admin", "catalogue"}),
     ("router/src/config.rs", "Queue", "routerConfig.queue", set()),
@@ -39,6 +40,7 @@ STRUCTS = [
     ("sidecar/src/config.rs", "Managed", "poolConfig.managed", {"gpus"}),
     ("sidecar/src/config.rs", "EngineConfig", "poolConfig.engine", set()),
     ("sidecar/src/config.rs", "Limits", "poolConfig.limits", set()),
+    ("sidecar/src/config.rs", "GpuWatch", "poolConfig.gpu", set()),
 ]
 
 

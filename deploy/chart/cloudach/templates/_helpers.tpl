@@ -132,11 +132,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{/* (dict "root" $ "pool" pool "pod" its name, or "" where all pods have the same file). */}}
 {{- define "cloudach.poolConfig" -}}
 {{- $config := deepCopy .pool.config -}}
-{{- if $config.managed -}}
+{{- if and $config.managed (gt (int .pool.gpu.memoryMib) 0) -}}
 {{- $gpus := list -}}
-{{- if and (gt (int .pool.gpu.count) 0) (eq (int .pool.gpu.memoryMib) 0) -}}
-{{- fail "a managed pool with GPUs needs gpu.memoryMib: what engines may occupy of each" -}}
-{{- end -}}
 {{- range $n := until (int .pool.gpu.count) -}}
 {{- $gpus = append $gpus (dict "id" (printf "%s-gpu-%d" $.pod $n) "memory_mib" $.pool.gpu.memoryMib) -}}
 {{- end -}}
