@@ -81,14 +81,26 @@ class Pod:
                 raise SystemExit(f"[rehearsal] {self.name} did not become ready; its log is {self.log.name}")
             time.sleep(0.2)
 
+    def ends_within(self, seconds):
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def end(self, problems):
         """As the kubelet ends a pod."""
         began = time.monotonic()
         self.leaving = True
         self.process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
-        if self.process.poll() is None and (self.ready() or not self.alive()):
-            problems.append(f"{self.name} is ready, or not alive, while it stops")
+        # It says so soon, and stays alive: what is not, and does not end either, would be restarted in the middle of its streams.
+        until = began + 10
+        while self.process.poll() is None and self.ready() and time.monotonic() < until:
+            time.sleep(0.1)
+        if time.monotonic() >= until:
+            problems.append(f"{self.name} is ready although it is to stop")
+        if not self.alive() and not self.ends_within(5):
+            problems.append(f"{self.name} is not alive, and does not end")
         try:
             code = self.process.wait(self.grace)
         except subprocess.TimeoutExpired:
