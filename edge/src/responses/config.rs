@@ -58,7 +58,7 @@ impl Default for ResponsesConfig {
             keep: Duration::from_secs(86_400),
             responses: 10_000,
             response_bytes: 1024 * 1024,
-            linger: Duration::from_secs(5 * 60),
+            linger: Duration::from_secs(60),
         }
     }
 }
