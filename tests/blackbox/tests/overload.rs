@@ -141,8 +141,9 @@ fn a_minute_of_overload() {
 #[test]
 fn two_tenants_get_the_same() {
     let time = Duration::from_secs(8);
-    // So few that the twenty always wait for more than they get.
-    let fleet = fleet(2, "12s");
+    // So few that the twenty always wait for more than they get. Nobody waits for more than twice this time, which is less
+    // than a client's patience.
+    let fleet = fleet(2, "8s");
     // Who comes first takes all at first.
     let from = Instant::now() + Duration::from_secs(2);
     let until = from + time;
