@@ -191,14 +191,13 @@ fn an_adapter_is_asked_where_it_lies() {
     };
     // Each engine has a place for one adapter, and says so once a second.
     for adapter in ["polite", "kind"] {
-        eventually(SOON, "it lies somewhere", || picked(adapter).ends_with(" adapter=resident"));
-        for _ in 0..6 {
-            let why = picked(adapter);
-            assert!(
-                why.starts_with("policy=least_loaded candidates=2 ") && why.ends_with(" adapter=resident"),
-                "{why}"
-            );
-        }
+        eventually(SOON, "it lies somewhere, and is asked there again and again", || {
+            (0..6).all(|_| {
+                let why = picked(adapter);
+                assert!(why.starts_with("policy=least_loaded candidates=2 "), "{why}");
+                why.ends_with(" adapter=resident")
+            })
+        });
     }
     assert!(!picked("one").contains("adapter"));
 }
