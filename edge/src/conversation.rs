@@ -60,6 +60,23 @@ pub async fn begin<R: Reply>(
     fallback::begin(conversation, request, permit, routed).await
 }
 
+/// What the prompt of `request` would be counted as, and by which model. Where the engine counts, which it does only for what
+/// it generates, this is an estimate.
+///
+/// # Errors
+/// There is no such model, or it cannot be asked this.
+pub async fn count(edge: &Edge, asking: Asking<'_>, request: ChatRequest) -> Result<(u64, Routed), ApiError> {
+    let Asking { arrival, caller, permit, bytes, .. } = asking;
+    let routed = edge.catalog.generating(&request.model, &arrival.routing_key(&caller.tenant)).await?;
+    permit.check_routed(&routed)?;
+    let (_, prompt) = prompt::chat(&edge.work, &routed.model, request, bytes).await?;
+    let tokens = match prompt.tokens {
+        Some(tokens) => tokens,
+        None => edge.work.run(prompt.text.len(), move || prompt.estimated_tokens()).await?,
+    };
+    Ok((tokens, routed))
+}
+
 /// A conversation that models can be asked to go on with.
 struct Conversation<'a, F> {
     edge: &'a Edge,

@@ -22,7 +22,6 @@ use crate::{
     error::ApiError,
     fallback::Begun,
     metrics::Endpoint,
-    prompt,
 };
 
 pub async fn create(
@@ -44,8 +43,7 @@ pub async fn create(
     Ok(headers::name_routed(respond(&edge, answer, form).await?, &routed))
 }
 
-/// `POST /v1/messages/count_tokens`: what the prompt of the same conversation would be counted as. Where the engine
-/// counts, which it does only for what it generates, this is an estimate, as Anthropic says of its own.
+/// `POST /v1/messages/count_tokens`: what the prompt of the same conversation would be counted as.
 pub async fn count_tokens(
     State(edge): State<Edge>,
     arrival: Arrival,
@@ -55,13 +53,8 @@ pub async fn count_tokens(
 ) -> Result<Response, ApiError> {
     let bytes = body.len();
     let chat = edge.work.run(bytes, move || anthropic::parse_for_counting(&body)).await??;
-    let routed = edge.catalog.generating(&chat.model, &arrival.routing_key(&caller.tenant)).await?;
-    permit.check_routed(&routed)?;
-    let (_, prompt) = prompt::chat(&edge.work, &routed.model, chat, bytes).await?;
-    let tokens = match prompt.tokens {
-        Some(tokens) => tokens,
-        None => edge.work.run(prompt.text.len(), move || prompt.estimated_tokens()).await?,
-    };
+    let asking = Asking { endpoint: Endpoint::Messages, arrival: &arrival, caller: &caller, permit, bytes };
+    let (tokens, routed) = conversation::count(&edge, asking, chat).await?;
     let response = ([(header::CONTENT_TYPE, "application/json")], anthropic::token_count(tokens)).into_response();
     Ok(headers::name_routed(response, &routed))
 }

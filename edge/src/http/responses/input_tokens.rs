@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use cloudach_model::tokens::{self, Encoding};
 use cloudach_openai::{ids, responses};
 
 use super::json;
 use crate::{
     Edge,
     access::{admission::Permit, caller::Caller},
+    conversation::{self, Asking},
     error::ApiError,
     http::{
         arrival::{self, Arrival},
         body::Whole,
     },
-    prompt,
+    metrics::Endpoint,
     responses::{history, in_its_words},
 };
 
@@ -30,18 +30,8 @@ pub async fn count(
     let mut asked = edge.work.run(bytes, move || responses::parse(&body)).await??;
     let continued = history::of(&edge.responses, &caller.tenant, &mut asked, edge.config.limits.body_bytes).await?;
     let (request, _) = asked.begin(ids::response(arrival::random()), arrival.unix, continued, 0, false)?;
-    let routed = edge.catalog.generating(&request.model, &arrival.routing_key(&caller.tenant)).await;
-    let routed = routed.map_err(in_its_words)?;
-    permit.check_routed(&routed)?;
-    let (_, prompt) = prompt::chat(&edge.work, &routed.model, request, bytes).await.map_err(in_its_words)?;
-    let tokens = match prompt.tokens {
-        Some(tokens) => tokens,
-        // Only the engine knows its own count: this is near enough to plan by.
-        None => {
-            let text = prompt.text;
-            edge.work.run(text.len(), move || tokens::count(Encoding::default(), &text)).await?
-        }
-    };
+    let asking = Asking { endpoint: Endpoint::Responses, arrival: &arrival, caller: &caller, permit, bytes };
+    let (tokens, _) = conversation::count(&edge, asking, request).await.map_err(in_its_words)?;
     let body = serde_json::json!({ "object": "response.input_tokens", "input_tokens": tokens });
     Ok(json(body.to_string().into_bytes()))
 }
