@@ -1,5 +1,4 @@
-//! The models that exist, as the routers tell them, each with its chat template compiled; and which router has
-//! replicas of which.
+//! The models that exist, as the routers tell them; and which router has replicas of which.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -8,32 +7,32 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use cloudach_model::{schema::Dialect, tokens::Encoding};
-use cloudach_proto::v1::{
-    self, CatalogSnapshot, ErrorCode, Failed, SchemaWords, WatchCatalogRequest, catalog_client::CatalogClient,
-    token_counting,
-};
+use cloudach_proto::v1::{CatalogSnapshot, ErrorCode, Failed};
 use cloudach_service::{
     address::Address,
-    backoff::Backoff,
     grpc::{self, GrpcError},
     stop::Running,
 };
 use parking_lot::Mutex;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, timeout_at},
 };
-use tonic::transport::Endpoint;
-use tracing::{debug, info};
+use tracing::info;
 
-use self::{prompting::Prompting, wants::Wants};
+use self::{
+    follow::{RECEIVED, follow},
+    wants::Wants,
+};
 pub use self::{
+    model::{Counting, Model},
     prompting::{Formats, Template},
     routes::{Route, Routed},
 };
-use crate::{error::ApiError, prices::Prices};
+use crate::error::ApiError;
 
+mod follow;
+mod model;
 mod prompting;
 mod routes;
 mod wants;
@@ -41,38 +40,9 @@ mod wants;
 /// How much of an unknown name is repeated to the client, in characters.
 const SHOWN_NAME: usize = 200;
 
-/// Before a router is asked for its catalogue again.
-const PAUSES: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1), Duration::from_secs(5));
-
 /// For how long routes pass over a model that had no room.
 const LEAST_CROWDED: Duration = Duration::from_secs(1);
 const MOST_CROWDED: Duration = Duration::from_secs(10);
-
-/// The name of the condition that the edge's readiness waits for.
-const RECEIVED: &str = "catalogue received";
-
-/// The largest catalogue that is taken, in bytes, with all its chat templates.
-const MAX_SNAPSHOT_BYTES: usize = 64 * 1024 * 1024;
-
-/// A model as the edge uses it.
-#[derive(Debug)]
-pub struct Model {
-    pub id: String,
-    pub created: u64,
-    pub owned_by: String,
-    pub counting: Counting,
-    pub prices: Prices,
-    prompting: Arc<Prompting>,
-    /// As it was told.
-    told: v1::Model,
-}
-
-/// How the token counts that a client sees are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counting {
-    Tiktoken(Encoding),
-    Engine,
-}
 
 /// How often a model that is waited for is asked for anew.
 const ASKED_EVERY: Duration = Duration::from_secs(10);
@@ -304,101 +274,9 @@ fn generates(model: Arc<Model>) -> Result<Arc<Model>, ApiError> {
     Ok(model)
 }
 
-impl Model {
-    /// `old` is what was known of it before: a template that has not changed is not compiled again, nor told of.
-    fn new(mut told: v1::Model, old: Option<&Model>) -> Self {
-        // A router that has just started has not heard of the model's replicas yet; others have.
-        if let (None, Some(old)) = (told.capabilities, old) {
-            told.capabilities = old.told.capabilities;
-            told.chat_template = told.chat_template.or_else(|| old.told.chat_template.clone());
-            told.traits = told.traits.or_else(|| old.told.traits.clone());
-            if told.context_length == 0 {
-                told.context_length = old.told.context_length;
-            }
-        }
-        let counting = match told.counting.as_ref().and_then(|counting| counting.kind.as_ref()) {
-            Some(token_counting::Kind::Engine(_)) => Counting::Engine,
-            Some(token_counting::Kind::Tiktoken(name)) => Counting::Tiktoken(name.parse().unwrap_or_default()),
-            None => Counting::Tiktoken(Encoding::default()),
-        };
-        let old = old.filter(|old| Prompting::is_same(&old.told, &told));
-        let prompting = old.map_or_else(|| Arc::new(Prompting::of(&told)), |old| old.prompting.clone());
-        // Nothing is known of a model before one of its replicas was ready.
-        if told.capabilities.is_some_and(|can| can.generate) && old.is_none_or(|old| old.told.capabilities.is_none()) {
-            prompting.tell(&told.id);
-        }
-        Self {
-            id: told.id.clone(),
-            created: told.created,
-            owned_by: told.owned_by.clone(),
-            counting,
-            prices: Prices::of(told.prices.as_ref()),
-            prompting,
-            told,
-        }
-    }
-
-    /// How its conversations are rendered.
-    pub fn chat_template(&self) -> &Template {
-        &self.prompting.template
-    }
-
-    /// How its answers are read.
-    pub fn formats(&self) -> Formats {
-        self.prompting.formats
-    }
-
-    /// Why it is not ready; none: it is.
-    fn waits_for(&self) -> Option<&str> {
-        if self.told.ready_replicas == 0 { Some(&self.told.waits_for) } else { self.prompting.broken() }
-    }
-
-    /// The words in which its engines understand schemas.
-    pub fn schema_dialect(&self) -> Dialect {
-        match self.told.capabilities.map(|capabilities| capabilities.schema_words()) {
-            Some(SchemaWords::LlamaCpp) => Dialect::LlamaCpp,
-            Some(SchemaWords::Llguidance | SchemaWords::Unspecified) | None => Dialect::Vllm,
-        }
-    }
-
-    /// The model's context length, where what the client asks for is more, whatever its prompt is. Where only both
-    /// together are more, engines end the answer at the end of the context.
-    pub fn context_exceeded_by(&self, max_tokens: Option<u32>) -> Option<u64> {
-        let limit = self.told.context_length;
-        max_tokens.filter(|asked| limit > 0 && *asked > limit).map(|_| limit.into())
-    }
-}
-
-fn ready(snapshot: &CatalogSnapshot) -> HashSet<String> {
-    let ready = snapshot.models.iter().filter(|model| model.ready_replicas > 0);
-    ready.map(|model| model.id.clone()).collect()
-}
-
-async fn follow(catalog: Catalog, index: usize, router: Endpoint, running: Running) {
-    let mut backoff = PAUSES;
-    loop {
-        let begun = Instant::now();
-        let mut client = CatalogClient::new(router.connect_lazy()).max_decoding_message_size(MAX_SNAPSHOT_BYTES);
-        match client.watch(WatchCatalogRequest {}).await {
-            Ok(snapshots) => {
-                let mut snapshots = snapshots.into_inner();
-                while let Ok(Some(snapshot)) = snapshots.message().await {
-                    catalog.serves[index].store(Arc::new(ready(&snapshot)));
-                    catalog.replace(snapshot);
-                    running.ready.set(RECEIVED, true);
-                }
-                debug!(router = %router.uri(), "catalogue stream ended");
-            }
-            Err(error) => debug!(router = %router.uri(), %error, "no catalogue"),
-        }
-        catalog.serves[index].store(Arc::default());
-        sleep(backoff.next(begun.elapsed())).await;
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use cloudach_proto::v1::{Capabilities, ChatTemplate};
+    use cloudach_proto::v1::{self, Capabilities, ChatTemplate};
 
     use super::*;
 
