@@ -16,7 +16,7 @@ use cloudach_service::{
 use parking_lot::Mutex;
 use tokio::{
     sync::watch,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tracing::info;
 
@@ -29,7 +29,7 @@ pub use self::{
     prompting::{Formats, Template},
     routes::{Route, Routed},
 };
-use crate::error::ApiError;
+use crate::{error::ApiError, upstream::WITHIN};
 
 mod follow;
 mod model;
@@ -118,6 +118,7 @@ impl Catalog {
     /// # Errors
     /// No such model, it does not generate, or it cannot be prompted.
     pub async fn generating(&self, name: &str, key: &str) -> Result<Routed, ApiError> {
+        self.received().await;
         let Some(route) = self.route(name) else {
             return generates(self.known(name).await?).map(Routed::to);
         };
@@ -183,6 +184,7 @@ impl Catalog {
     /// # Errors
     /// No such model, or it does not embed.
     pub async fn embedding(&self, name: &str) -> Result<Arc<Model>, ApiError> {
+        self.received().await;
         if self.route(name).is_some() {
             return Err(ApiError::CannotEmbed);
         }
@@ -191,6 +193,15 @@ impl Catalog {
             return Err(ApiError::CannotEmbed);
         }
         Ok(model)
+    }
+
+    /// Waits for the catalogue as long as a request waits for a router: who sends it may not have heard that this edge has just
+    /// started.
+    async fn received(&self) {
+        if self.models.load().is_none() {
+            let mut changes = self.changed.subscribe();
+            let _ = timeout(WITHIN, changes.wait_for(|()| self.models.load().is_some())).await;
+        }
     }
 
     /// The model that `name` stands for, when it is known what it can do and how it is prompted: once one of its replicas

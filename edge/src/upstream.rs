@@ -3,7 +3,7 @@
 pub mod generating;
 mod spread;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use cloudach_proto::{
     session::{
@@ -18,10 +18,15 @@ use cloudach_service::{
     stop::Running,
 };
 use futures_util::future::select_all;
+use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::spread::Router;
 use crate::{catalog::Catalog, error::ApiError};
+
+/// How long a request waits for a router where none is connected. Who replaces routers one after the other may stop the last
+/// before every edge has found the one before it again, which it tries every two seconds at the least.
+pub const WITHIN: Duration = Duration::from_secs(5);
 
 /// The name of the condition that the edge's readiness waits for.
 const CONNECTED: &str = "router connected";
@@ -49,6 +54,16 @@ impl Upstream {
         Ok(Self { routers, names, kill: running.kill.clone() })
     }
 
+    /// Waits until a router is connected, and not for long: where none is, what follows says so.
+    pub async fn connected(&self) {
+        if is_connected(&self.routers) {
+            return;
+        }
+        let mut changes: Vec<_> = self.routers.iter().map(Peer::changes).collect();
+        let connected = async { while !is_connected(&self.routers) && changed(&mut changes).await {} };
+        let _ = timeout(WITHIN, self.kill.run_until_cancelled(connected)).await;
+    }
+
     /// Starts a generation at one router. Dropping the events ends it.
     ///
     /// A router that has just started knows no replicas yet and is idle; `catalog` tells it from one that is idle
@@ -72,6 +87,7 @@ impl Upstream {
     /// # Errors
     /// No router takes it now, or the engine's reason.
     pub async fn embed(&self, request: EmbedRequest, catalog: &Catalog) -> Result<Embeddings, ApiError> {
+        self.connected().await;
         let mut client = self.pick(&request.model, None, catalog)?.unary();
         let Some(answer) = self.kill.run_until_cancelled(client.embed(request)).await else {
             return Err(Failed::retryable(ErrorCode::ShuttingDown, "this server is stopping").into());
@@ -103,11 +119,18 @@ impl Upstream {
 async fn watch(routers: Arc<[Peer]>, running: Running) {
     let mut changes: Vec<_> = routers.iter().map(Peer::changes).collect();
     loop {
-        let connected = routers.iter().any(|router| router.takes_requests().is_ok());
-        running.ready.set(CONNECTED, connected);
-        let (changed, _, _) = select_all(changes.iter_mut().map(|changes| Box::pin(changes.changed()))).await;
-        if changed.is_err() {
+        running.ready.set(CONNECTED, is_connected(&routers));
+        if !changed(&mut changes).await {
             return;
         }
     }
+}
+
+fn is_connected(routers: &[Peer]) -> bool {
+    routers.iter().any(|router| router.takes_requests().is_ok())
+}
+
+/// Waits until a session to one of them connects or breaks. False: none ever will again.
+async fn changed(changes: &mut [watch::Receiver<u64>]) -> bool {
+    select_all(changes.iter_mut().map(|changes| Box::pin(changes.changed()))).await.0.is_ok()
 }

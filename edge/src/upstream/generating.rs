@@ -19,7 +19,8 @@ use tracing::warn;
 
 use crate::{Edge, error::ApiError};
 
-/// How long an answer that the client has a part of waits for another router.
+/// How long an answer that the client has a part of waits for another router; one that has not begun waits as long as a new
+/// request does.
 const WITHIN: Duration = Duration::from_secs(30);
 
 /// How often one is looked for meanwhile.
@@ -115,7 +116,7 @@ impl Stream for Generating {
                                 error = failed.message,
                                 "a router was lost: its answer goes on through another one"
                             );
-                            let patience = if this.passed.is_begun() { WITHIN } else { Duration::ZERO };
+                            let patience = if this.passed.is_begun() { WITHIN } else { super::WITHIN };
                             let until = Instant::now() + patience;
                             let pause = Box::pin(sleep(Duration::ZERO));
                             this.stage = Stage::Lost { failed: failed.clone(), until, pause };

@@ -67,18 +67,19 @@ fn roll(at_least: Duration) {
         over: AtomicBool::new(false),
         served: AtomicUsize::new(0),
     });
-    let balancer = {
-        let load = load.clone();
-        thread::spawn(move || {
-            while !load.over.load(Ordering::Relaxed) {
-                let admins = load.admins.lock().unwrap().clone();
-                for (ready, admin) in load.ready.iter().zip(admins) {
-                    ready.store(admin.is_some_and(is_ready), Ordering::Relaxed);
+    // Each by itself: one that is slow to answer does not keep the other from being seen.
+    let balancers: Vec<_> = (0..2)
+        .map(|edge| {
+            let load = load.clone();
+            thread::spawn(move || {
+                while !load.over.load(Ordering::Relaxed) {
+                    let admin = load.admins.lock().unwrap()[edge];
+                    load.ready[edge].store(admin.is_some_and(is_ready), Ordering::Relaxed);
+                    thread::sleep(Duration::from_millis(50));
                 }
-                thread::sleep(Duration::from_millis(50));
-            }
+            })
         })
-    };
+        .collect();
     let workers: Vec<_> = (0..STREAMS)
         .map(|number| {
             let (load, clients) = (load.clone(), clients.clone());
@@ -118,7 +119,7 @@ fn roll(at_least: Duration) {
     }
     load.over.store(true, Ordering::Relaxed);
     let troubles: Vec<String> = workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect();
-    balancer.join().unwrap();
+    balancers.into_iter().for_each(|balancer| balancer.join().unwrap());
     let served = load.served.load(Ordering::Relaxed);
     println!(
         "{served} streams in {:?}, everything restarted {restarts} times, {} failed",
@@ -181,11 +182,12 @@ fn work(number: usize, load: &Load, clients: &[Client]) -> Vec<String> {
 /// The text of a stream that is whole.
 fn stream(mut connection: Connection, client: &Client, request: &Value) -> Result<String, String> {
     connection.send(&client.posting(CHAT, request)).map_err(|error| format!("not sent: {error}"))?;
-    let reading = connection.reading().map_err(|error| format!("no answer: {error}"))?;
-    let mut events = cloudach_blackbox::Events::of(reading);
-    if events.head().status != 200 {
-        return Err(format!("status {}", events.head().status));
+    let mut reading = connection.reading().map_err(|error| format!("no answer: {error}"))?;
+    if reading.head.status != 200 {
+        let body = reading.bytes().ok().flatten().unwrap_or_default();
+        return Err(format!("status {}: {}", reading.head.status, String::from_utf8_lossy(&body)));
     }
+    let mut events = cloudach_blackbox::Events::of(reading);
     let mut text = String::new();
     let mut finished = false;
     loop {
