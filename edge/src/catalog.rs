@@ -16,7 +16,7 @@ use cloudach_service::{
 use parking_lot::Mutex;
 use tokio::{
     sync::watch,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 use tracing::info;
 
@@ -62,6 +62,8 @@ pub struct Catalog {
     /// For each router, the models of which it has replicas that are ready.
     serves: Arc<[ArcSwap<HashSet<String>>]>,
     wants: Wants,
+    /// Until when requests wait for the first catalogue.
+    expected: Instant,
     /// How long a model is waited for that is brought about.
     load_time: Duration,
     changed: watch::Sender<()>,
@@ -84,6 +86,7 @@ impl Catalog {
             replacing: Arc::default(),
             serves: serves.collect(),
             wants,
+            expected: Instant::now() + WITHIN,
             load_time,
             changed: watch::Sender::new(()),
             crowded: Arc::default(),
@@ -195,12 +198,11 @@ impl Catalog {
         Ok(model)
     }
 
-    /// Waits for the catalogue as long as a request waits for a router: who sends it may not have heard that this edge has just
-    /// started.
+    /// Waits for the catalogue of an edge that has just started: who sends a request may not have heard of that.
     async fn received(&self) {
         if self.models.load().is_none() {
             let mut changes = self.changed.subscribe();
-            let _ = timeout(WITHIN, changes.wait_for(|()| self.models.load().is_some())).await;
+            let _ = timeout_at(self.expected, changes.wait_for(|()| self.models.load().is_some())).await;
         }
     }
 
@@ -297,6 +299,7 @@ mod tests {
             replacing: Arc::default(),
             serves: Arc::new([]),
             wants: Wants::default(),
+            expected: Instant::now(),
             load_time: Duration::ZERO,
             changed: watch::Sender::new(()),
             crowded: Arc::default(),

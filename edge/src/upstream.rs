@@ -18,14 +18,19 @@ use cloudach_service::{
     stop::Running,
 };
 use futures_util::future::select_all;
-use tokio::{sync::watch, time::timeout};
+use parking_lot::Mutex;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 
 use self::spread::Router;
 use crate::{catalog::Catalog, error::ApiError};
 
-/// How long a request waits for a router where none is connected. Who replaces routers one after the other may stop the last
-/// before every edge has found the one before it again, which it tries every two seconds at the least.
+/// How long after the loss of the last router requests wait for another one. Who replaces routers one after the other may stop
+/// the last before every edge has found the one before it again, which it tries every two seconds at the least. A fleet
+/// that is away for longer is told of at once.
 pub const WITHIN: Duration = Duration::from_secs(5);
 
 /// The name of the condition that the edge's readiness waits for.
@@ -36,6 +41,8 @@ const CONNECTED: &str = "router connected";
 pub struct Upstream {
     routers: Arc<[Peer]>,
     names: Vec<String>,
+    /// Since when no router is connected, where that is so.
+    alone: Arc<Mutex<Option<Instant>>>,
     kill: CancellationToken,
 }
 
@@ -48,20 +55,22 @@ impl Upstream {
         let connect = |address| Ok(Peer::connect(&grpc::endpoint(address)?, &running.background, &running.kill));
         let routers: Arc<[Peer]> = addresses.iter().map(connect).collect::<Result<Vec<_>, GrpcError>>()?.into();
         running.ready.set(CONNECTED, false);
-        let watching = watch(routers.clone(), running.clone());
+        let alone = Arc::new(Mutex::new(Some(Instant::now())));
+        let watching = watch(routers.clone(), alone.clone(), running.clone());
         running.background.spawn(running.kill.clone().run_until_cancelled_owned(watching));
         let names = addresses.iter().map(ToString::to_string).collect();
-        Ok(Self { routers, names, kill: running.kill.clone() })
+        Ok(Self { routers, names, alone, kill: running.kill.clone() })
     }
 
-    /// Waits until a router is connected, and not for long: where none is, what follows says so.
+    /// Waits until a router is connected, for as long as one may be on its way: where none is, what follows says so.
     pub async fn connected(&self) {
         if is_connected(&self.routers) {
             return;
         }
         let mut changes: Vec<_> = self.routers.iter().map(Peer::changes).collect();
         let connected = async { while !is_connected(&self.routers) && changed(&mut changes).await {} };
-        let _ = timeout(WITHIN, self.kill.run_until_cancelled(connected)).await;
+        let since = self.alone.lock().unwrap_or_else(Instant::now);
+        let _ = timeout_at(since + WITHIN, self.kill.run_until_cancelled(connected)).await;
     }
 
     /// Starts a generation at one router. Dropping the events ends it.
@@ -116,10 +125,15 @@ impl Upstream {
 }
 
 /// Keeps the edge's readiness true to whether a router is connected.
-async fn watch(routers: Arc<[Peer]>, running: Running) {
+async fn watch(routers: Arc<[Peer]>, alone: Arc<Mutex<Option<Instant>>>, running: Running) {
     let mut changes: Vec<_> = routers.iter().map(Peer::changes).collect();
     loop {
-        running.ready.set(CONNECTED, is_connected(&routers));
+        let connected = is_connected(&routers);
+        running.ready.set(CONNECTED, connected);
+        {
+            let mut since = alone.lock();
+            *since = if connected { None } else { since.or_else(|| Some(Instant::now())) };
+        }
         if !changed(&mut changes).await {
             return;
         }

@@ -96,14 +96,15 @@ fn a_router_and_a_sidecar_are_killed_at_once() {
     assert!(!fleet.engines[1].requests().is_empty());
 }
 
-/// What nobody can serve is a 503 at once, and the edge says that it is not ready.
+/// What nobody can serve is a 503, at once where the routers have been away for longer than a rollout takes, and the edge says
+/// that it is not ready.
 #[test]
 fn all_routers_are_killed_and_come_back() {
     let mut fleet = Fleet::start(Plan { routers: 2, link: Link::Tcp, ..Plan::default() });
     fleet.routers[0].kill();
     fleet.routers[1].kill();
     eventually(Duration::from_secs(1), "the edge is not ready", || !fleet.edges[0].is_ready());
-    assert_eq!(ask(&fleet, 0), 503);
+    assert_eq!(ask(&fleet, 0), 503, "once it has been waited for another router");
     let begun = Instant::now();
     let answer = fleet.client().post(CHAT, &chat("hi"));
     assert_eq!(answer.head.status, 503);
