@@ -1,0 +1,75 @@
+//! `bench`: what the gateway adds to an engine. All three of its processes run on one core; the load and a scripted engine on
+//! another one. Every scenario is run in front of the engine alone and of the gateway in turn, so that each figure has its
+//! counterpart from the same minutes of the same machine.
+
+mod figure;
+mod machine;
+mod process;
+mod report;
+mod rig;
+mod scenario;
+mod wire;
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+
+use crate::{figure::Figures, rig::Rig, scenario::Scenario};
+
+/// Measures the gateway's processes, which are expected beside this program.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Only these, comma separated. Absent: all.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Scenario>,
+    /// How often each is measured; the medians are shown.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// How long each measurement takes that is not bounded otherwise.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+    /// Streams that are open and quiet, in the scenario `idle`. Each takes a descriptor of each process.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=60_000))]
+    idle: u32,
+    /// Writes all that was measured to this file, as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    machine::raise_descriptor_limit()?;
+    let (machine, cores) = (machine::description(), machine::cores()?);
+    ensure!(cores.len() >= 2, "two cores are needed: one for the gateway, one for the load and the engine");
+    let programs = std::env::current_exe()?.parent().context("this program is in no folder")?.to_owned();
+    let scenarios = if arguments.only.is_empty() { Scenario::all() } else { arguments.only };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut figures = Figures::default();
+    let measures =
+        scenario::Measures { time: Duration::from_secs(arguments.seconds.into()), idle: arguments.idle as usize };
+    runtime.block_on(async {
+        for round in 1..=arguments.rounds {
+            let rig = Rig::start(&programs, (cores[0], cores[1])).await?;
+            figures.note("at rest", "first 200 after start", "ms", rig.first_answer.as_secs_f64() * 1e3);
+            for process in &rig.gateway {
+                figures.note("at rest", &format!("RSS of {}", process.name), "MiB", process.resident()? / 1024.0);
+            }
+            for scenario in &scenarios {
+                report::progress(round, arguments.rounds, *scenario);
+                if let Err(error) = scenario.measure(&rig, &measures, &mut figures).await {
+                    return Err(error.context(format!("{scenario:?}; logs are in {}", rig.keep().display())));
+                }
+            }
+            rig.stop()?;
+        }
+        anyhow::Ok(())
+    })?;
+    report::table(&machine, &figures);
+    if let Some(path) = arguments.json {
+        let text = serde_json::to_string_pretty(&report::json(&machine, arguments.rounds, &figures))?;
+        fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}

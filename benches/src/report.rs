@@ -1,0 +1,40 @@
+//! What people and programs are shown.
+
+use serde_json::{Value, json};
+
+use crate::{figure::Figures, scenario::Scenario};
+
+/// Says what is being measured.
+#[expect(clippy::print_stderr, reason = "progress of minutes of work, for who waits")]
+pub fn progress(round: u32, rounds: u32, scenario: Scenario) {
+    eprintln!("round {round} of {rounds}: {}", scenario.about());
+}
+
+/// Prints the medians, and between what they lie.
+#[expect(clippy::print_stdout, reason = "the result")]
+pub fn table(machine: &str, figures: &Figures) {
+    println!("{machine}\n");
+    println!("{:<12} {:<44} {:>12} {:>10} .. {:<10} unit", "scenario", "figure", "median", "least", "most");
+    let mut scenario = "";
+    for figure in figures.all() {
+        let shown = if figure.scenario == scenario { "" } else { &figure.scenario };
+        scenario = &figure.scenario;
+        let (median, least, most) = (figure.median(), figure.least(), figure.most());
+        println!("{shown:<12} {:<44} {median:>12.2} {least:>10.2} .. {most:<10.2} {}", figure.name, figure.unit);
+    }
+}
+
+/// The same with the figures of every round.
+pub fn json(machine: &str, rounds: u32, figures: &Figures) -> Value {
+    let figures: Vec<_> = figures
+        .all()
+        .iter()
+        .map(|figure| {
+            json!({
+                "scenario": figure.scenario, "figure": figure.name, "unit": figure.unit,
+                "median": figure.median(), "values": figure.values,
+            })
+        })
+        .collect();
+    json!({ "machine": machine, "rounds": rounds, "figures": figures })
+}

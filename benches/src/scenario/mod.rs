@@ -1,0 +1,73 @@
+//! What is measured. Each scenario is a file.
+
+mod idle;
+mod latency;
+mod leaving;
+mod prompts;
+mod streams;
+mod unary;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::{
+    figure::Figures,
+    rig::{Rig, Target},
+};
+
+/// See each one's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    Latency,
+    Unary,
+    Streams,
+    Flood,
+    Leaving,
+    Prompts,
+    Idle,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone)]
+pub struct Measures {
+    /// For how long.
+    pub time: Duration,
+    /// How many streams are open and quiet.
+    pub idle: usize,
+}
+
+impl Scenario {
+    /// All of them; what leaves memory behind comes last.
+    pub fn all() -> Vec<Self> {
+        Self::value_variants().to_vec()
+    }
+
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Latency => "one connection, one request after the other",
+            Self::Unary => "short answers as fast as they come",
+            Self::Streams => "100 streams of 50 tokens a second",
+            Self::Flood => "1,000 streams of 100 tokens a second",
+            Self::Leaving => "clients that leave their streams",
+            Self::Prompts => "prompts of 100,000 tokens",
+            Self::Idle => "streams that are open and quiet",
+        }
+    }
+
+    pub async fn measure(self, rig: &Rig, measures: &Measures, figures: &mut Figures) -> Result<()> {
+        match self {
+            Self::Latency => latency::measure(rig, figures).await,
+            Self::Unary => unary::measure(rig, measures, figures).await,
+            Self::Streams => streams::measure(rig, measures, streams::FEW, figures).await,
+            Self::Flood => streams::measure(rig, measures, streams::MANY, figures).await,
+            Self::Leaving => leaving::measure(rig, figures).await,
+            Self::Prompts => prompts::measure(rig, measures, figures).await,
+            Self::Idle => idle::measure(rig, measures, figures).await,
+        }
+    }
+}
+
+/// The engine alone first, then the gateway.
+const BOTH: [(Target, &str); 2] = [(Target::Engine, "engine alone"), (Target::Gateway, "gateway")];
