@@ -69,7 +69,7 @@ pub async fn count(edge: &Edge, asking: Asking<'_>, request: ChatRequest) -> Res
     let Asking { arrival, caller, permit, bytes, .. } = asking;
     let routed = edge.catalog.generating(&request.model, &arrival.routing_key(&caller.tenant)).await?;
     permit.check_routed(&routed)?;
-    let (_, prompt) = prompt::chat(&edge.work, &routed.model, request, bytes).await?;
+    let (_, prompt) = prompt::chat(edge, &caller.tenant, &routed.model, request, bytes).await?;
     let tokens = match prompt.tokens {
         Some(tokens) => tokens,
         None => edge.work.run(prompt.text.len(), move || prompt.estimated_tokens()).await?,
@@ -108,10 +108,9 @@ impl<R: Reply, F: Fn(&Asked<'_>) -> R + Send + Sync> Question for Conversation<'
     }
 
     async fn prepare(&self, model: &Arc<Model>, request: ChatRequest) -> Result<Ready, ApiError> {
-        let work = &self.edge.work;
-        let (request, prompt) = prompt::chat(work, model, request, self.bytes).await?;
+        let (request, prompt) = prompt::chat(self.edge, &self.caller.tenant, model, request, self.bytes).await?;
         fits(prompt.text.len(), request.n)?;
-        let (reading, request) = reading::chat(work, model, request, prompt.end()).await?;
+        let (reading, request) = reading::chat(&self.edge.work, model, request, prompt.end()).await?;
         let cost = Cost {
             prompt_tokens: prompt.tokens,
             prompt_bytes: prompt.text.len(),

@@ -60,6 +60,7 @@ use crate::{
     mirror::Mirrors,
     responses::Responses,
     store::{Store, StoreError},
+    tokens::Remembered,
     upstream::Upstream,
     usage::{keeper::Keeper, spool::SpoolError},
     work::Work,
@@ -84,6 +85,8 @@ pub enum EdgeError {
     Issuer(#[from] IssuerError),
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    #[error("the system gives no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
 }
 
 /// What every request of this edge may use. Clones share it.
@@ -106,6 +109,7 @@ pub struct Parts {
     upstream: Upstream,
     metrics: Metrics,
     work: Work,
+    counted: Arc<Remembered>,
     config: Config,
     running: Running,
 }
@@ -187,6 +191,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
         upstream,
         metrics,
         work: Work::new(running.background.clone()),
+        counted: Arc::new(Remembered::new()?),
         config,
         running,
     }));

@@ -76,7 +76,7 @@ impl Mirror {
     pub fn chat(self, edge: &Edge, copy: Copy) {
         let (edge, to) = (edge.clone(), self.to.clone());
         self.run(&edge.clone(), copy.context.timeout_ms, async move {
-            let (request, prompt) = prompt::chat(&edge.work, &to, copy.request, copy.bytes).await?;
+            let (request, prompt) = prompt::chat(&edge, &copy.context.tenant, &to, copy.request, copy.bytes).await?;
             let (reading, request) = reading::chat(&edge.work, &to, request, prompt.end()).await?;
             let shared = Shared {
                 request_id: &copy.request_id,

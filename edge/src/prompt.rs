@@ -13,9 +13,9 @@ use cloudach_openai::chat::{ChatRequest, ToolChoice};
 use serde_json::Value;
 
 use crate::{
+    Edge,
     catalog::{Counting, Model, Template},
     error::ApiError,
-    work::Work,
 };
 
 /// A rendered conversation.
@@ -40,12 +40,13 @@ impl Prompt {
 }
 
 /// Renders the conversation of `request` and gives back what is left of it. `bytes` is the size of its body: long ones
-/// leave the network threads.
+/// leave the network threads. Texts that `tenant` has sent before are not counted again.
 ///
 /// # Errors
 /// The model does not chat, or its template refuses the conversation.
 pub async fn chat(
-    work: &Work,
+    edge: &Edge,
+    tenant: &str,
     model: &Model,
     mut request: ChatRequest,
     bytes: usize,
@@ -55,26 +56,27 @@ pub async fn chat(
         Template::Broken(error) => return Err(ApiError::BrokenTemplate(error.clone())),
         Template::None => return Err(ApiError::CannotChat),
     };
-    let counting = model.counting;
+    let (counting, tenant, remembered) = (model.counting, tenant.to_owned(), edge.counted.clone());
     let render = move || {
         let conversation = conversation(&mut request);
-        render(&template, &conversation, counting).map(|prompt| (request, prompt))
+        let text = render(&template, &conversation)?;
+        let tokens = match counting {
+            Counting::Engine => None,
+            Counting::Tiktoken(encoding) => {
+                let tools = conversation.tools.as_deref().unwrap_or_default();
+                let count = |text: &str| remembered.count(&tenant, encoding, text);
+                Some(tokens::chat_prompt_by(&count, &conversation.messages, tools))
+            }
+        };
+        Ok((request, Prompt { text, tokens }))
     };
-    work.run(bytes, render).await?
+    edge.work.run(bytes, render).await?
 }
 
-fn render(template: &Arc<ChatTemplate>, conversation: &Conversation, counting: Counting) -> Result<Prompt, ApiError> {
+fn render(template: &Arc<ChatTemplate>, conversation: &Conversation) -> Result<String, ApiError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = CivilTime::from_unix(i64::try_from(now.as_secs()).unwrap_or_default());
-    let text = template.render(conversation, now)?;
-    let tokens = match counting {
-        Counting::Engine => None,
-        Counting::Tiktoken(encoding) => {
-            let tools = conversation.tools.as_deref().unwrap_or_default();
-            Some(tokens::chat_prompt(encoding, &conversation.messages, tools))
-        }
-    };
-    Ok(Prompt { text, tokens })
+    Ok(template.render(conversation, now)?)
 }
 
 /// Takes the conversation out of the request: what follows needs it no more. The tools stay, to read calls of them.

@@ -1,5 +1,9 @@
 //! Counts tokens as OpenAI's tools do, by tiktoken's tables.
 
+mod remembered;
+
+pub use self::remembered::Remembered;
+
 use cloudach_model::tokens::{self, Encoding};
 use cloudach_openai::PromptInput;
 

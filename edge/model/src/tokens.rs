@@ -7,5 +7,5 @@ mod chat;
 mod encoding;
 mod tools;
 
-pub use chat::chat_prompt;
+pub use chat::{chat_prompt, chat_prompt_by};
 pub use encoding::{Encoding, UnknownEncoding, UnknownToken, count, decode};

@@ -1,5 +1,7 @@
 //! What the messages of a chat request are worth.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::tools;
@@ -23,35 +25,43 @@ const TOOLS_IN_SYSTEM: u64 = 4;
 /// texts of its parts as one) and the name. What tools cost is not published; they are counted by the
 /// rule that fits best, which is exact for simple parameters and off by some tokens for others.
 pub fn chat_prompt(encoding: Encoding, messages: &[Value], tools: &[Value]) -> u64 {
-    let texts: u64 = messages.iter().map(|message| PER_MESSAGE + message_tokens(encoding, message)).sum();
-    ANSWER + texts + if tools.is_empty() { 0 } else { tools_tokens(encoding, messages, tools) }
+    chat_prompt_by(&|text| count(encoding, text), messages, tools)
 }
 
-fn message_tokens(encoding: Encoding, message: &Value) -> u64 {
-    let texts: u64 = ["role", "content", "name"].iter().map(|key| count(encoding, &text(message.get(*key)))).sum();
+/// The same, where each text is counted by `count`, which may remember some.
+pub fn chat_prompt_by(count: &dyn Fn(&str) -> u64, messages: &[Value], tools: &[Value]) -> u64 {
+    let texts: u64 = messages.iter().map(|message| PER_MESSAGE + message_tokens(count, message)).sum();
+    ANSWER + texts + if tools.is_empty() { 0 } else { tools_tokens(count, messages, tools) }
+}
+
+fn message_tokens(count: &dyn Fn(&str) -> u64, message: &Value) -> u64 {
+    let texts: u64 = ["role", "content", "name"].iter().map(|key| count(&text(message.get(*key)))).sum();
     let calls = message.get("tool_calls").and_then(Value::as_array).into_iter().flatten();
     let calls = calls.map(|call| {
-        let part = |key: &str| count(encoding, &text(call.get("function").and_then(|function| function.get(key))));
+        let part = |key: &str| count(&text(call.get("function").and_then(|function| function.get(key))));
         PER_TOOL_CALL + part("name") + part("arguments")
     });
     texts + calls.sum::<u64>()
 }
 
-fn text(value: Option<&Value>) -> String {
+fn text(value: Option<&Value>) -> Cow<'_, str> {
     match value {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(parts)) => parts.iter().filter_map(|part| part.get("text")?.as_str()).collect(),
-        _ => String::new(),
+        Some(Value::String(text)) => text.into(),
+        Some(Value::Array(parts)) => match &**parts {
+            [part] => part.get("text").and_then(Value::as_str).unwrap_or_default().into(),
+            parts => parts.iter().filter_map(|part| part.get("text")?.as_str()).collect::<String>().into(),
+        },
+        _ => "".into(),
     }
 }
 
 /// What tools add: their declaration and, where there is a system message, a line end in it less a
 /// message's worth of framing.
-fn tools_tokens(encoding: Encoding, messages: &[Value], tools: &[Value]) -> u64 {
-    let declared = count(encoding, &tools::declaration(tools)) + tools::FRAMING;
+fn tools_tokens(count: &dyn Fn(&str) -> u64, messages: &[Value], tools: &[Value]) -> u64 {
+    let declared = count(&tools::declaration(tools)) + tools::FRAMING;
     let Some(system) = messages.iter().find(|message| message["role"] == "system") else { return declared };
     let content = text(system.get("content"));
-    let plain = count(encoding, &content);
-    let with_line_end = count(encoding, &(content + "\n"));
+    let plain = count(&content);
+    let with_line_end = count(&(content.into_owned() + "\n"));
     (declared + with_line_end).saturating_sub(plain + TOOLS_IN_SYSTEM)
 }
