@@ -1,10 +1,7 @@
 //! The serving end of a session, without I/O: frames go in, requests to start and to stop come out; events go in,
 //! frames come out.
 
-use std::{
-    collections::{HashMap, HashSet},
-    mem,
-};
+use std::{collections::HashMap, mem};
 
 use bytes::BytesMut;
 use prost::Message;
@@ -56,10 +53,13 @@ pub enum ProtocolError {
 #[derive(Debug, Default)]
 pub struct Callee {
     last_id: u64,
-    open: HashSet<u64>,
+    /// Requests that run, and whether a part of their answer was passed on.
+    open: HashMap<u64, bool>,
     assembling: HashMap<u64, BytesMut>,
     assembling_bytes: usize,
     pending: Vec<DownEvent>,
+    /// Something of it is not to wait for company.
+    urgent: bool,
     pending_bytes: usize,
     /// What of it is echoed prompts.
     echoed_bytes: usize,
@@ -93,7 +93,7 @@ impl Callee {
                 }
                 Some(Frame::Cancel(_)) => {
                     self.forget_pieces(up.id);
-                    if self.open.remove(&up.id) {
+                    if self.open.remove(&up.id).is_some() {
                         actions.push(Action::Stop(up.id));
                     }
                 }
@@ -107,9 +107,10 @@ impl Callee {
     /// Takes an event of a running request, which may have to stop for it. Events of requests that have ended or were
     /// given up are dropped.
     pub fn push(&mut self, id: u64, event: GenerateEvent) -> Result<Option<Action>, ProtocolError> {
-        if !self.open.contains(&id) {
-            return Ok(None);
-        }
+        let Some(begun) = self.open.get_mut(&id) else { return Ok(None) };
+        let is_text = is_text(&event);
+        // Its first text is waited for.
+        self.urgent |= is_text && !mem::replace(begun, true);
         if self.echoed_bytes + echoed(&event) > ECHOED_BYTES {
             self.open.remove(&id);
             let failed = Failed::retryable(ErrorCode::Overloaded, "too many long prompts are echoed at once");
@@ -125,7 +126,7 @@ impl Callee {
 
     /// The request's stream ended. One that did not say how is failed here, so that no caller waits for ever.
     pub fn ended(&mut self, id: u64) -> Result<(), ProtocolError> {
-        if !self.open.contains(&id) {
+        if !self.open.contains_key(&id) {
             return Ok(());
         }
         let failed = Failed::retryable(ErrorCode::Internal, "the generation ended without a result");
@@ -149,6 +150,11 @@ impl Callee {
         !self.pending.is_empty() || self.drain == Drain::ToTell
     }
 
+    /// Whether what waits should leave at once. More text of answers that have begun may wait a little for that of others.
+    pub fn is_urgent(&self) -> bool {
+        self.urgent || self.drain == Drain::ToTell
+    }
+
     /// The next message to send: everything that waits, up to [`MESSAGE_BYTES`].
     pub fn transmit(&mut self) -> Option<SessionDown> {
         if !self.has_pending() {
@@ -160,6 +166,7 @@ impl Callee {
         let events = if self.pending_bytes <= MESSAGE_BYTES {
             self.pending_bytes = 0;
             self.echoed_bytes = 0;
+            self.urgent = false;
             mem::take(&mut self.pending)
         } else {
             self.take_one_message()
@@ -188,7 +195,7 @@ impl Callee {
             self.queue(id, refusal.into())?;
             return Ok(None);
         }
-        self.open.insert(id);
+        self.open.insert(id, false);
         Ok(Some(Action::Start(id, Box::new(request))))
     }
 
@@ -225,6 +232,7 @@ impl Callee {
     }
 
     fn queue(&mut self, id: u64, event: GenerateEvent) -> Result<(), ProtocolError> {
+        self.urgent |= !is_text(&event);
         self.pending_bytes += event.weight();
         self.echoed_bytes += echoed(&event);
         self.pending.push(DownEvent { id, event: Some(event) });
@@ -277,6 +285,10 @@ impl Callee {
         self.echoed_bytes = self.echoed_bytes.saturating_sub(echoes);
         events
     }
+}
+
+fn is_text(event: &GenerateEvent) -> bool {
+    matches!(event.event, Some(Event::Delta(_)))
 }
 
 /// About how many bytes of the event are an echoed prompt.

@@ -6,7 +6,10 @@ use futures_util::{
     FutureExt, StreamExt,
     stream::{self, AbortHandle, Abortable, BoxStream, SelectAll},
 };
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, Streaming};
@@ -23,6 +26,10 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// How many events are gathered before a message is sent: keeps one turn of the loop short.
 const EVENTS_A_TURN: usize = 4096;
+
+/// Text of answers that have begun waits for so long after the last message, for that of others to leave with it: the engine's
+/// step gives all of them their tokens within about this time. Timers have steps of a millisecond, so it is up to two.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// The events of one generation, as whoever runs it makes them. Dropping it ends the work.
 pub type EventStream = BoxStream<'static, GenerateEvent>;
@@ -76,7 +83,10 @@ async fn run(
     let mut callee = Callee::default();
     let mut running = Running::default();
     let (mut draining, mut handed_over) = (false, false);
+    let gathered = sleep(GATHER);
+    tokio::pin!(gathered);
     loop {
+        let leaves = callee.has_pending() && (callee.is_urgent() || gathered.deadline() <= Instant::now());
         tokio::select! {
             message = up.message() => {
                 // A peer that has closed or broken its side asks for nothing any more.
@@ -96,12 +106,14 @@ async fn run(
                     running.take(event, &mut callee)?;
                 }
             }
-            permit = down.reserve(), if callee.has_pending() => {
+            permit = down.reserve(), if leaves => {
                 let Ok(permit) = permit else { return Ok(()) };
                 if let Some(message) = callee.transmit() {
                     permit.send(Ok(message));
+                    gathered.as_mut().reset(Instant::now() + GATHER);
                 }
             }
+            () = &mut gathered, if callee.has_pending() && !leaves => {}
             () = drain.cancelled(), if !draining => {
                 draining = true;
                 callee.drain();
