@@ -6,13 +6,14 @@
 #   make test-vllm  the end-to-end tests with real vLLM on the CPU
 #   make compat     how a server differs from OpenAI: BASE_URL=.. KEY=.. MODEL=.. (see tests/compat/README.md)
 #   make fuzz       look for inputs that break the readers: SECONDS=.. for each target (see docs/fuzzing.md)
+#   make bench      what the gateway costs, beside the engine alone (see docs/performance.md): BENCH_FLAGS="--rounds 1"
 #   make cluster    2 edges, 2 routers, 2 sidecars as separate processes on this machine
 #   make vllm       install real vLLM for the CPU into a cache folder (6 GB)
 
 CARGO ?= cargo
 ENGINES := deploy/local/engines
 
-.PHONY: run cluster test test-vllm vllm compat lint unit e2e sdk gate chart fuzz admin fuzz-admin build-debug engine redis
+.PHONY: run cluster test test-vllm vllm compat lint unit e2e sdk gate chart fuzz bench admin fuzz-admin build-debug engine redis
 
 run: engine
 	$(CARGO) build --release --locked -p cloudach
@@ -71,6 +72,10 @@ compat:
 
 fuzz:
 	edge/model/fuzz/run.sh $(or $(SECONDS),60)
+
+bench:
+	$(CARGO) build --release --locked -p cloudach-edge -p cloudach-router -p cloudach-sidecar -p cloudach-fake-engine -p cloudach-bench
+	target/release/bench $(BENCH_FLAGS)
 
 vllm:
 	$(ENGINES)/setup-vllm.sh

@@ -90,8 +90,8 @@ impl<R: Reply> Answer<R> {
             merge: making.merge,
             gather_until: None,
             meter,
-            // One for the whole answer: each registers with a lock that all answers share.
-            kill: edge.running.kill.clone().cancelled_owned().boxed().fuse(),
+            // Its own: a token is looked at under its lock with every event.
+            kill: edge.running.kill.child_token().cancelled_owned().boxed().fuse(),
         };
         let turn = making.turn.map(Arc::new);
         match answer.begin(generations, &making.reader, making.several_prompts, turn.as_ref()).await {

@@ -16,7 +16,7 @@ use tracing::warn;
 
 use crate::{
     answer::{Answer, Progress},
-    http::idempotent::Ending,
+    http::{connection::OfEvents, idempotent::Ending},
     reply::Reply,
 };
 
@@ -70,5 +70,6 @@ pub fn around(
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // nginx and those who copy it buffer event streams unless told not to.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response.extensions_mut().insert(OfEvents);
     response
 }

@@ -1,33 +1,15 @@
-//! The accept loop: connections of clients, each served by hyper within its bounds, and ended in order.
+//! The accept loop: connections of clients, as many as there may be.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Extension;
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::{sleep, timeout},
-};
-use tokio_io_timeout::TimeoutStream;
-use tower::Layer;
-use tracing::{debug, info, warn};
+use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+use tracing::{info, warn};
 
-use super::{peer::Peer, routes};
+use super::{connection, peer::Peer, routes};
 use crate::Edge;
-
-/// How long a connection may take, once everything is ended, to send what it was still told.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long to wait when the system has no descriptor for a further connection.
 const NO_DESCRIPTOR: Duration = Duration::from_millis(50);
-
-/// Buffered bytes of one connection, both ways: a head with generous headers.
-const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -69,45 +51,12 @@ pub async fn serve(listener: TcpListener, edge: Edge) {
                 continue;
             }
         };
-        let connection = connection(stream, Peer(peer.ip()), routes.clone(), edge.clone());
+        let (routes, serving) = (routes.clone(), edge.clone());
         edge.running.requests.spawn(async move {
-            connection.await;
+            serving.metrics.connections.inc();
+            connection::serve(stream, Peer(peer.ip()), routes, &serving).await;
+            serving.metrics.connections.dec();
             drop(place);
         });
-    }
-}
-
-/// Serves HTTP/1.1, which is what every SDK speaks to a server without TLS. There a client that does not read is seen
-/// by the bytes that stay unwritten.
-async fn connection(stream: TcpStream, peer: Peer, routes: axum::Router, edge: Edge) {
-    let limits = &edge.config.limits;
-    // Tokens are small and each should leave at once.
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "connection broke at once");
-        return;
-    }
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(limits.stall_time));
-
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(BUFFER_BYTES);
-    let serving =
-        http.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(Extension(peer).layer(routes)));
-    tokio::pin!(serving);
-
-    edge.metrics.connections.inc();
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = edge.running.drain.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = serving.as_mut() => ended,
-                () = edge.running.kill.cancelled() => timeout(LAST_WORDS, serving).await.unwrap_or(Ok(())),
-            }
-        }
-    };
-    edge.metrics.connections.dec();
-    if let Err(error) = ended {
-        debug!(%error, "connection ended");
     }
 }

@@ -5,6 +5,7 @@ pub mod arrival;
 mod body;
 mod chat;
 mod completions;
+pub mod connection;
 mod embeddings;
 pub mod headers;
 pub mod idempotent;
@@ -13,6 +14,8 @@ mod models;
 pub mod peer;
 mod respond;
 mod responses;
+mod socket;
+mod streaming;
 mod unread;
 
 use axum::{
