@@ -70,6 +70,7 @@ impl Rig {
         let sidecar = json!({
             "replica": "bench", "listen": sidecar_address, "admin": "127.0.0.1:0", "drain": drain,
             "routers": [router_address], "model": MODEL,
+            "limits": { "max_requests": 60_000 },
             "engine": {
                 "dialect": "vllm", "url": format!("http://{engine_address}"),
                 "chat_template_file": folder.path().join("chat_template.jinja"),

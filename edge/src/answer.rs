@@ -82,9 +82,10 @@ impl<R: Reply> Answer<R> {
     ) -> Result<Self, Unanswered<R>> {
         let mut answer = Self {
             events: SelectAll::new(),
-            arrived: VecDeque::new(),
+            // No larger than need be: most answers have one choice, and wait for long.
+            arrived: VecDeque::with_capacity(1),
             opened: false,
-            choices: Vec::new(),
+            choices: Vec::with_capacity(generations.size_hint().0),
             unfinished: 0,
             reply: making.reply,
             merge: making.merge,

@@ -23,7 +23,8 @@ impl Generate for Sidecar {
             };
             let mut hung = pin!(self.hangs());
             let accepted = tokio::select! {
-                accepted = self.engine.generate(request, &model) => accepted,
+                // In a box, which is gone when the engine has said yes: 15 KiB that an open stream needs no more.
+                accepted = Box::pin(self.engine.generate(request, &model)) => accepted.map(Box::new),
                 failed = &mut hung => Err(failed),
             };
             let mut generation = match accepted {
@@ -44,7 +45,7 @@ impl Generate for Sidecar {
                     Some(Event::Finished(_)) => {
                         drop(flight);
                         yield event;
-                        return generation.settle().await;
+                        return Box::pin(generation.settle()).await;
                     }
                     Some(Event::Failed(_)) => {
                         // First, so that who is told of the failure finds the engine free of it.

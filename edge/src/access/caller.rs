@@ -124,6 +124,8 @@ impl Caller {
         if let Some(tenant) = &self.tenants {
             tenant.add_scopes(TENANT_SCOPE.to_owned(), model, &mut scopes);
         }
+        // They are held for as long as the request runs.
+        scopes.shrink_to_fit();
         scopes
     }
 }
