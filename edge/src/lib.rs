@@ -5,6 +5,7 @@
 pub mod access;
 pub mod admin;
 mod answer;
+pub mod batches;
 mod best_of;
 pub mod catalog;
 mod choice;
@@ -13,6 +14,7 @@ mod context;
 mod conversation;
 mod error;
 mod fallback;
+pub mod files;
 mod generations;
 mod http;
 pub mod idempotency;

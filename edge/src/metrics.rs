@@ -280,6 +280,8 @@ pub enum Call {
     Usage,
     Idempotency,
     Response,
+    File,
+    Batch,
     Pulse,
 }
 

@@ -1,8 +1,10 @@
 //! The store of one process: documents in a database on disk (redb) or in memory, and the ledger in memory, written down
 //! every second.
 
+mod batches;
 mod claims;
 mod documents;
+mod files;
 mod responses;
 mod tallies;
 mod usage;
@@ -17,18 +19,20 @@ use std::{
 
 use cloudach_service::stop::Running;
 use parking_lot::Mutex;
-use redb::{Database, backends::InMemoryBackend};
+use redb::{Database, WriteTransaction, backends::InMemoryBackend};
 use tokio::{
     sync::broadcast,
     time::{MissedTickBehavior, interval},
 };
 use tracing::error;
 
+use batches::Seat;
 use claims::Held;
 
 use super::{Away, Change, MOST_CHANGES, now};
 use crate::{
     access::limits::{Ledger, Now},
+    idempotency::Place,
     metrics::StoreMetrics,
 };
 
@@ -45,6 +49,8 @@ struct Parts {
     ledger: Mutex<Ledger>,
     /// Requests with an idempotency key that run, by tenant and slot: no more than requests are in progress.
     claims: Mutex<HashMap<(String, String), Held>>,
+    /// Who is at which batch: no more than are open.
+    seats: Mutex<HashMap<Place, Seat>>,
     changes: broadcast::Sender<Change>,
     /// It is on disk.
     outlives: bool,
@@ -82,6 +88,7 @@ impl Embedded {
             database,
             ledger: Mutex::new(ledger),
             claims: Mutex::default(),
+            seats: Mutex::default(),
             changes,
             outlives: folder.is_some(),
         };
@@ -134,6 +141,27 @@ impl Embedded {
             Err(_) => Err(Away::Refused("a write was cut short".to_owned())),
         }
     }
+}
+
+impl Embedded {
+    /// Changes tables, all or none.
+    async fn writing<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, Away> {
+        self.blocking(move |database| {
+            let writing = database.begin_write()?;
+            let done = what(&writing)?;
+            writing.commit()?;
+            Ok(done)
+        })
+        .await
+    }
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    u64::try_from(now().ms).unwrap_or_default()
 }
 
 impl Drop for Parts {
