@@ -78,6 +78,51 @@ impl File {
     }
 }
 
+impl Invalid {
+    /// What was sent is no form.
+    pub fn not_a_form() -> Self {
+        Self::new("Invalid request: expected a body of 'multipart/form-data' with a 'file' and a 'purpose'.")
+            .code("invalid_multipart")
+    }
+
+    /// A form lacks a field.
+    pub fn no_field(name: &str) -> Self {
+        Self::missing(name)
+    }
+
+    /// A form has a field that nobody knows.
+    pub fn unknown_field(name: &str) -> Self {
+        Self::unrecognized(name)
+    }
+
+    /// A form has a field twice, or one that is too long.
+    pub fn wrong_field(name: &str) -> Self {
+        Self::new(format!("Invalid '{}': expected it once, and short.", crate::invalid::shorten(name)))
+            .param(crate::invalid::shorten(name))
+            .code("invalid_value")
+    }
+
+    /// A tenant has as many files as it may have.
+    pub fn too_many_files(most: usize) -> Self {
+        Self::new(format!("Your organization has {most} files, which is all that it may have. Please delete some."))
+            .code("file_limit_exceeded")
+    }
+
+    /// A tenant's files are as large as they may be together.
+    pub fn no_room_for_files(most: u64) -> Self {
+        Self::new(format!(
+            "With this file, your organization's files would be larger than the {most} bytes that they may be together. Please \
+             delete some."
+        ))
+        .code("storage_limit_exceeded")
+    }
+
+    /// It took too long to send a file.
+    pub fn upload_given_up() -> Self {
+        Self::new("The file did not arrive in time. Please send it again.").code("upload_expired")
+    }
+}
+
 /// For how long a file is kept, by the two fields of a form.
 ///
 /// # Errors

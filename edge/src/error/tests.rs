@@ -44,6 +44,10 @@ every_error! {
     ApiError::NoSuchModel(_) => [ApiError::NoSuchModel("m".to_owned())];
     ApiError::NoSuchResponse(_) => [ApiError::NoSuchResponse("resp_1".to_owned())];
     ApiError::Responses(_) => [ApiError::Responses(crate::store::Away::Disconnected)];
+    ApiError::NoSuchFile(_) => [ApiError::NoSuchFile("file-1".to_owned())];
+    ApiError::NoSuchBatch(_) => [ApiError::NoSuchBatch("batch_1".to_owned())];
+    ApiError::NotToCancel(_) => [ApiError::NotToCancel("completed")];
+    ApiError::Files(_) => [ApiError::Files(crate::store::Away::Disconnected)];
     ApiError::CannotGenerate => [ApiError::CannotGenerate];
     ApiError::CannotChat => [ApiError::CannotChat];
     ApiError::CannotEmbed => [ApiError::CannotEmbed];

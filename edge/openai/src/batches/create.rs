@@ -51,6 +51,31 @@ pub struct Create {
     pub output_seconds: Option<u64>,
 }
 
+impl Invalid {
+    /// A tenant has as many batches that are not over as it may have.
+    pub fn too_many_batches(most: usize) -> Self {
+        Self::new(format!(
+            "Your organization has {most} batches that are not over, which is all that it may have. Please try again when one of \
+             them is."
+        ))
+        .code("batch_limit_exceeded")
+    }
+
+    /// The input of a batch was not uploaded for one.
+    pub fn not_for_batches(id: &str) -> Self {
+        Self::new(format!("Invalid 'input_file_id': the purpose of the file '{id}' is not 'batch'."))
+            .param("input_file_id")
+            .code("invalid_purpose")
+    }
+
+    /// A line of a batch wants what only a client can have that waits.
+    pub fn not_in_a_batch(name: &str) -> Self {
+        Self::new(format!("Unsupported parameter: '{name}' is not supported in batches."))
+            .param(name)
+            .code("unsupported_parameter")
+    }
+}
+
 /// Reads the body of a request.
 ///
 /// # Errors
