@@ -133,6 +133,11 @@ fn over(client: &Client, batch: &str, status: &str) -> Value {
     shown
 }
 
+/// How often the engine was asked for an answer by a client.
+fn asked(fleet: &Fleet) -> u64 {
+    fleet.engine().requests().iter().filter(|request| request["prompt"].to_string().contains("<|user|>")).count() as u64
+}
+
 fn content(client: &Client, file: &Value) -> String {
     let answer = client.get(&format!("{FILES}/{}/content", file.as_str().unwrap()));
     assert_eq!(answer.head.status, 200, "{}", answer.text());

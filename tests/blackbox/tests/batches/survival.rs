@@ -108,5 +108,5 @@ fn an_edge_that_stops_leaves_its_batch_to_others() {
     let client = fleet.client_of(other);
     let over = over(&client, &batch, "completed");
     assert_answered(&client, &over, 100);
-    assert_eq!(fleet.engine().requests().len(), 100, "no line was asked twice");
+    assert_eq!(asked(&fleet), 100, "no line was asked twice");
 }
