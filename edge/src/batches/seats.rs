@@ -63,13 +63,13 @@ mod tests {
         assert!(Arc::ptr_eq(&acme, &seats.of("acme")));
         let take = |own| seats.take(own).now_or_never().flatten();
         let first = take(&acme).unwrap();
-        let _second = take(&acme).unwrap();
+        let second = take(&acme).unwrap();
         assert!(take(&acme).is_none(), "it has two");
-        let _third = take(&other).unwrap();
+        let third = take(&other).unwrap();
         assert!(take(&other).is_none(), "there are three");
         drop(first);
         assert!(take(&acme).is_some());
-        drop((acme, other));
+        drop((acme, other, second, third));
         seats.of("third");
         assert_eq!(seats.tenants.lock().len(), 1, "who is gone is forgotten");
     }
