@@ -136,6 +136,19 @@ impl Batches {
         Ok(self.0.store.batch(place).await?.and_then(Found::read))
     }
 
+    /// A batch for which its client looks. The queue lies elsewhere than what a batch is: where a failover has cost it an entry, the
+    /// batch is put back.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn look_for(&self, place: &Place) -> Result<Option<Found>, Away> {
+        let found = self.find(place).await?;
+        if found.as_ref().is_some_and(|found| !found.record.batch.status.is_last()) {
+            self.0.store.recall_batch(place).await?;
+        }
+        Ok(found)
+    }
+
     /// A tenant's batches behind the one of this id (empty: all), the newest first, at most so many.
     ///
     /// # Errors

@@ -158,6 +158,18 @@ impl Store {
         }
     }
 
+    /// A batch is open, which a store that has lost something may not know.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn recall_batch(&self, place: &Place) -> Result<(), Away> {
+        match self {
+            // It loses all or nothing.
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(redis) => redis.recall_batch(place).await,
+        }
+    }
+
     /// Takes the open batch that has waited longest for somebody, and is of none of these tenants, for as long as the lease.
     ///
     /// # Errors

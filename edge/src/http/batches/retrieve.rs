@@ -11,6 +11,6 @@ use super::place;
 use crate::{Edge, access::caller::Caller, batches::not_found, error::ApiError, http::files::json};
 
 pub async fn show(State(edge): State<Edge>, caller: Arc<Caller>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let found = edge.batches.find(&place(&caller, &id)?).await.map_err(ApiError::Files)?;
+    let found = edge.batches.look_for(&place(&caller, &id)?).await.map_err(ApiError::Files)?;
     Ok(json(found.ok_or_else(|| not_found(&id))?.show()))
 }

@@ -147,6 +147,13 @@ impl Redis {
         Ok(())
     }
 
+    pub async fn recall_batch(&self, place: &Place) -> Result<(), Away> {
+        let mut command = redis::cmd("ZADD");
+        command.arg(QUEUE).arg("NX").arg(0).arg(name(place));
+        self.link.call(Call::Batch, |mut wire| async move { command.query_async::<u8>(&mut wire).await }).await?;
+        Ok(())
+    }
+
     pub async fn take_batch(
         &self,
         owner: &str,

@@ -163,6 +163,20 @@ fn an_open_batch_is_one_edges_at_a_time() {
 }
 
 #[test]
+fn what_a_store_has_lost_from_its_queue_is_put_back() {
+    with_each(|store| async move {
+        if matches!(store, Store::Embedded(_)) {
+            return;
+        }
+        let here = place("acme", "b1");
+        store.recall_batch(&here).await.unwrap();
+        assert_eq!(store.take_batch("e1", &[], LEASE).await.unwrap().as_ref(), Some(&here));
+        store.recall_batch(&here).await.unwrap();
+        assert_eq!(store.take_batch("e2", &[], LEASE).await.unwrap(), None, "what is there stays as it is");
+    });
+}
+
+#[test]
 fn batches_outlive_the_process_and_wait_for_nobody() {
     let folder = TempDir::new().unwrap();
     let config = json!({ "path": folder.path() });
