@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use cloudach_blackbox::Exit;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 const LINES: usize = 1000;
@@ -88,6 +89,31 @@ fn a_batch_outlives_the_one_process_of_its_store() {
     fleet.restart_edge(0);
     assert_eq!(show(&client, &batch), over);
     assert_answered(&client, &over, 100);
+}
+
+/// One that is frozen for longer than its lease wakes up when another is at its batch, and both go on.
+#[test]
+fn an_edge_that_was_frozen_does_no_harm() {
+    let redis = Redis::start();
+    let settings = json!({ "store": redis.store("10s"), "batches": { "lease": "1s", "tenant_concurrency": 4 } });
+    let fleet = Fleet::start(plan(2, with(redis.edge(), settings)));
+    let input: String = thousand().lines().take(200).map(|line| format!("{line}\n")).collect();
+    let batch = begin(&fleet.client(), &input);
+    let at = |edge: usize| fleet.edges[edge].metric("cloudach_edge_batches_open") == Some(1.0);
+    eventually(PATIENCE, "some are done", || completed(&show(&fleet.client(), &batch)) >= 20);
+    let (it, other) = if at(0) { (0, 1) } else { (1, 0) };
+    let signal = |signal| {
+        let id = i32::try_from(fleet.edges[it].id()).ok().and_then(Pid::from_raw).unwrap();
+        kill_process(id, signal).unwrap();
+    };
+    signal(Signal::STOP);
+    eventually(PATIENCE, "the other is at it", || at(other));
+    let client = fleet.client_of(other);
+    eventually(PATIENCE, "it goes on", || completed(&show(&client, &batch)) >= 50);
+    signal(Signal::CONT);
+    let over = over(&client, &batch, "completed");
+    assert_answered(&client, &over, 200);
+    assert!(asked(&fleet) > 200, "what had been asked was asked again");
 }
 
 /// An edge that stops finishes the lines that it has asked, takes no others, and leaves the batch at once.
