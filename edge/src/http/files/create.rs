@@ -17,7 +17,10 @@ use cloudach_openai::{
 use hyper::body::Body as _;
 use tokio::time::timeout;
 
-use super::json;
+use super::{
+    json,
+    sips::{Given, sipped},
+};
 use crate::{Edge, access::caller::Caller, error::ApiError, files::Upload};
 
 /// What a form may have beside its file, in bytes: a few short fields and their heads.
@@ -48,9 +51,12 @@ pub async fn create(State(edge): State<Edge>, caller: Arc<Caller>, request: Requ
     if request.body().size_hint().lower() > config.file_bytes.saturating_add(FORM_BYTES) {
         return Err(ApiError::BodyTooLarge(usize::try_from(config.file_bytes).unwrap_or(usize::MAX)));
     }
-    let form = Multipart::from_request(request, &()).await.map_err(|_| Invalid::not_a_form())?;
+    let (parts, body) = request.into_parts();
+    let (body, given) = sipped(body);
+    let form = Multipart::from_request(Request::from_parts(parts, body), &()).await;
+    let form = form.map_err(|_| Invalid::not_a_form())?;
     let mut upload = Upload::begin(&edge.files, &caller.tenant);
-    let taken = timeout(config.upload_time, take(form, &mut upload)).await;
+    let taken = timeout(config.upload_time, take(form, &given, &mut upload)).await;
     match taken.unwrap_or(Err(ApiError::BodyTooSlow)) {
         Ok((file, bytes)) => Ok(json(file.show(bytes))),
         Err(error) => {
@@ -60,9 +66,10 @@ pub async fn create(State(edge): State<Edge>, caller: Arc<Caller>, request: Requ
     }
 }
 
-async fn take(mut multipart: Multipart, upload: &mut Upload) -> Result<(File, u64), ApiError> {
+async fn take(mut multipart: Multipart, given: &Given, upload: &mut Upload) -> Result<(File, u64), ApiError> {
     let mut form = Form::default();
     while let Some(mut field) = multipart.next_field().await.map_err(broken)? {
+        given.on();
         let name = field.name().unwrap_or_default().to_owned();
         let text = match name.as_str() {
             "file" => {
@@ -71,6 +78,7 @@ async fn take(mut multipart: Multipart, upload: &mut Upload) -> Result<(File, u6
                     return Err(Invalid::wrong_field("file").into());
                 }
                 while let Some(chunk) = field.chunk().await.map_err(broken)? {
+                    given.on();
                     upload.push(&chunk).await?;
                 }
                 continue;

@@ -5,6 +5,7 @@ pub mod create;
 pub mod list;
 pub mod remove;
 pub mod retrieve;
+mod sips;
 
 use axum::response::{IntoResponse, Response};
 use cloudach_openai::{files::File, ids};

@@ -39,6 +39,9 @@ use crate::{
 /// How often the ledger is written down: so much of it is lost when the process is killed.
 const WRITTEN: Duration = Duration::from_secs(1);
 
+/// What of the database is kept in memory at most: what was read and written last, as files are, need not stay there.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
+
 /// The store of one process. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Embedded(Arc<Parts>);
@@ -76,6 +79,7 @@ impl Embedded {
         let database = match folder {
             Some(folder) => open(folder)?,
             None => Database::builder()
+                .set_cache_size(CACHE_BYTES)
                 .create_with_backend(InMemoryBackend::new())
                 .map_err(|error| EmbeddedError::Database(error.into()))?,
         };
@@ -183,7 +187,7 @@ fn refused(error: &redb::Error) -> Away {
 
 fn open(folder: &Path) -> Result<Database, EmbeddedError> {
     fs::create_dir_all(folder).map_err(|source| EmbeddedError::Folder { path: folder.to_owned(), source })?;
-    Database::create(folder.join("cloudach.redb")).map_err(|error| match error {
+    Database::builder().set_cache_size(CACHE_BYTES).create(folder.join("cloudach.redb")).map_err(|error| match error {
         redb::DatabaseError::DatabaseAlreadyOpen => EmbeddedError::InUse { folder: folder.to_owned() },
         error => EmbeddedError::Database(error.into()),
     })

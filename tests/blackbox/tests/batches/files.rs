@@ -1,5 +1,7 @@
 //! Files: taken within their bounds, told and given back to their tenant alone.
 
+use std::time::Instant;
+
 use super::*;
 
 #[test]
@@ -156,6 +158,26 @@ fn a_tenant_has_room_for_so_many_files_of_such_a_size() {
         good(&try_upload(&client, 1));
         assert_eq!(refusal(&try_upload(&client, 1)), (400, json!("file_limit_exceeded"), Value::Null));
     });
+}
+
+/// A part whose head does not end, and a form that does not begin: whoever looks for more of it looks for ever.
+#[test]
+fn a_form_that_does_not_come_to_its_file_is_refused_soon() {
+    let fleet = Fleet::start(plan(1, json!({})));
+    let client = fleet.client();
+    let kind = [("content-type", "multipart/form-data; boundary=x")];
+    for beginning in ["--x\r\ncontent-disposition: form-data; name=\"", ""] {
+        let body = [beginning.as_bytes(), &vec![b'y'; 16 * 1024 * 1024]].concat();
+        let begun = Instant::now();
+        let answer = client.ask(&client.request("POST", FILES, &kind, &body));
+        assert_eq!(answer.head.status, 400, "{}", answer.text());
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
+    // What looks like the end of a part at every byte is content all the same.
+    let large = vec![b'\r'; 5_000_000];
+    let file = good(&form(&client, &[("purpose", b"batch"), ("file", &large)]));
+    let answer = client.get(&format!("{FILES}/{}/content", file["id"].as_str().unwrap()));
+    assert!(answer.body == large);
 }
 
 #[test]
