@@ -10,6 +10,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{
@@ -37,6 +38,9 @@ const LOOKED: Duration = Duration::from_secs(1);
 /// How often it is looked whether the key may still do what it asked for.
 const KEY_LOOKED: Duration = Duration::from_secs(10);
 
+/// An edge that can ask no router for so long leaves its batches to others, which may.
+const ALONE: Duration = Duration::from_secs(5);
+
 /// Why no more lines are asked.
 pub enum Stopped {
     /// Each has come to something.
@@ -47,7 +51,7 @@ pub enum Stopped {
     Changed,
     /// It cannot go on.
     Failed(BatchError),
-    /// This edge stops.
+    /// This edge stops, or can ask nobody.
     Leaving,
 }
 
@@ -59,6 +63,8 @@ struct Shared {
     /// As they were last known.
     caller: Mutex<Arc<Caller>>,
     seats: Arc<Semaphore>,
+    /// No line is asked any more; those that are asked may come to their ends.
+    leaving: CancellationToken,
 }
 
 /// What one of them came to.
@@ -88,6 +94,7 @@ pub async fn run(runner: &Arc<Runner>, place: &Place, found: &Found) -> Result<S
         found: found.clone(),
         caller: Mutex::new(caller),
         seats: runner.seats.of(&place.tenant),
+        leaving: edge.running.drain.child_token(),
     });
     let mut input = Input::new(&edge.store, place, found, edge.config.batches.line_bytes);
     // Dropped, it ends them all.
@@ -95,7 +102,7 @@ pub async fn run(runner: &Arc<Runner>, place: &Place, found: &Found) -> Result<S
     let (mut is_read, mut is_leaving) = (false, false);
     let mut looks = interval(LOOKED);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut key_looked = Instant::now();
+    let (mut key_looked, mut was_ready) = (Instant::now(), Instant::now());
     loop {
         while !is_read && !is_leaving && asked.len() < most {
             match input.undone().await {
@@ -125,6 +132,11 @@ pub async fn run(runner: &Arc<Runner>, place: &Place, found: &Found) -> Result<S
                 if is_expired() {
                     return Ok(Stopped::Expired);
                 }
+                if runner.is_ready() {
+                    was_ready = Instant::now();
+                } else if was_ready.elapsed() >= ALONE {
+                    shared.leaving.cancel();
+                }
                 // A store that is away is no reason to stop.
                 if let Ok(now) = edge.batches.find(place).await
                     && now.is_none_or(|now| now.record.batch.status != Status::InProgress)
@@ -140,21 +152,21 @@ pub async fn run(runner: &Arc<Runner>, place: &Place, found: &Found) -> Result<S
                     }
                 }
             }
-            () = edge.running.drain.cancelled(), if !is_leaving => is_leaving = true,
+            () = shared.leaving.cancelled(), if !is_leaving => is_leaving = true,
         }
     }
 }
 
 /// Asks a line until it has come to something.
 async fn line(shared: Arc<Shared>, number: u32, text: Vec<u8>) -> LineEnd {
-    let Shared { runner, place, found, seats, .. } = &*shared;
+    let Shared { runner, place, found, seats, leaving, .. } = &*shared;
     let edge = &runner.edge;
     let (endpoint, most) = (found.record.batch.endpoint, edge.config.batches.line_bytes);
     let (mut tries, mut faults) = (0, 0);
     loop {
         let seat = tokio::select! {
             seat = runner.seats.take(seats) => seat,
-            () = edge.running.drain.cancelled() => return LineEnd::Left,
+            () = leaving.cancelled() => return LineEnd::Left,
         };
         let caller = shared.caller.lock().clone();
         let question = Question { number, endpoint, text: &text, most, faults };
@@ -172,7 +184,7 @@ async fn line(shared: Arc<Shared>, number: u32, text: Vec<u8>) -> LineEnd {
                 faults += u32::from(is_fault);
                 tokio::select! {
                     () = sleep(wait) => {}
-                    () = edge.running.drain.cancelled() => return LineEnd::Left,
+                    () = leaving.cancelled() => return LineEnd::Left,
                 }
             }
         }

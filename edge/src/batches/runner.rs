@@ -33,6 +33,13 @@ pub struct Runner {
     at: Mutex<HashMap<String, usize>>,
 }
 
+impl Runner {
+    /// Whether this edge can have anything answered.
+    pub fn is_ready(&self) -> bool {
+        self.edge.running.ready.waits_for().is_empty()
+    }
+}
+
 /// A batch that this edge is at; counted until it is dropped.
 struct At {
     runner: Arc<Runner>,
@@ -93,8 +100,11 @@ pub async fn serve(edge: Edge) {
     }
 }
 
-/// A batch, if there is one that this edge has room for. A store that is away has none.
+/// A batch, if there is one that this edge has room for. A store that is away has none, and who can ask no router takes none.
 async fn take(runner: &Runner) -> Option<Place> {
+    if !runner.is_ready() {
+        return None;
+    }
     let full: Vec<String> = {
         let at = runner.at.lock();
         if at.values().sum::<usize>() >= MOST {

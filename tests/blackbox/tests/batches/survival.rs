@@ -116,6 +116,22 @@ fn an_edge_that_was_frozen_does_no_harm() {
     assert!(asked(&fleet) > 200, "what had been asked was asked again");
 }
 
+/// Another one might.
+#[test]
+fn an_edge_that_can_ask_no_router_leaves_its_batch() {
+    let mut fleet = Fleet::start(plan(1, json!({ "batches": { "lease": "10m", "tenant_concurrency": 4 } })));
+    let input: String = thousand().lines().take(60).map(|line| format!("{line}\n")).collect();
+    let batch = begin(&fleet.client(), &input);
+    eventually(PATIENCE, "some are done", || completed(&show(&fleet.client(), &batch)) >= 10);
+    fleet.routers[0].kill();
+    let open = |fleet: &Fleet| fleet.edges[0].metric("cloudach_edge_batches_open");
+    assert_eq!(open(&fleet), Some(1.0));
+    eventually(PATIENCE, "it leaves the batch", || open(&fleet) == Some(0.0));
+    assert_eq!(show(&fleet.client(), &batch)["status"], "in_progress");
+    fleet.restart_router(0);
+    assert_answered(&fleet.client(), &over(&fleet.client(), &batch, "completed"), 60);
+}
+
 /// An edge that stops finishes the lines that it has asked, takes no others, and leaves the batch at once.
 #[test]
 fn an_edge_that_stops_leaves_its_batch_to_others() {
