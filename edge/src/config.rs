@@ -14,6 +14,8 @@ use crate::{
         limits,
     },
     admin::AdminApi,
+    batches::config::BatchesConfig,
+    files::config::FilesConfig,
     idempotency::config::IdempotencyConfig,
     responses::config::ResponsesConfig,
     store::config::StoreConfig,
@@ -60,6 +62,12 @@ pub struct Config {
     /// What is kept of responses.
     #[serde(default)]
     pub responses: ResponsesConfig,
+    /// What is kept of files.
+    #[serde(default)]
+    pub files: FilesConfig,
+    /// How batches are run.
+    #[serde(default)]
+    pub batches: BatchesConfig,
     /// What tenants never share.
     #[serde(default)]
     pub isolation: Isolation,
@@ -94,6 +102,10 @@ pub enum InvalidConfig {
     Idempotency(&'static str),
     #[error("{0}")]
     Responses(&'static str),
+    #[error("{0}")]
+    Files(&'static str),
+    #[error("{0}")]
+    Batches(&'static str),
     #[error("`admin_api` needs an address: set `admin`")]
     NoAdminAddress,
     #[error(transparent)]
@@ -119,6 +131,8 @@ impl Config {
         self.usage.check().map_err(InvalidConfig::Usage)?;
         self.idempotency.check().map_err(InvalidConfig::Idempotency)?;
         self.responses.check().map_err(InvalidConfig::Responses)?;
+        self.files.check().map_err(InvalidConfig::Files)?;
+        self.batches.check().map_err(InvalidConfig::Batches)?;
         issuers::check(&self.issuers)?;
         let limits = &self.limits;
         let zero = [

@@ -83,6 +83,18 @@ pub enum ApiError {
     /// A response cannot be found or kept, because the store is away.
     #[error("responses cannot be looked up: {0}")]
     Responses(Away),
+    /// No such file of this tenant.
+    #[error("unknown file {0}")]
+    NoSuchFile(String),
+    /// No such batch of this tenant.
+    #[error("unknown batch {0}")]
+    NoSuchBatch(String),
+    /// The batch is over, or nearly.
+    #[error("a batch that is {0} is not cancelled")]
+    NotToCancel(&'static str),
+    /// A file or a batch cannot be found or kept, because the store is away.
+    #[error("files cannot be looked up: {0}")]
+    Files(Away),
     /// The model does not write text.
     #[error("the model does not generate")]
     CannotGenerate,

@@ -5,6 +5,7 @@
 pub mod access;
 pub mod admin;
 mod answer;
+pub mod batches;
 mod best_of;
 pub mod catalog;
 mod choice;
@@ -13,6 +14,7 @@ mod context;
 mod conversation;
 mod error;
 mod fallback;
+pub mod files;
 mod generations;
 mod http;
 pub mod idempotency;
@@ -52,8 +54,10 @@ use crate::{
         pepper::{Pepper, PepperError},
     },
     admin::Admin,
+    batches::Batches,
     catalog::Catalog,
     config::{Config, InvalidConfig},
+    files::Files,
     http::accept::{self, ListenError},
     idempotency::Idempotency,
     metrics::Metrics,
@@ -103,6 +107,9 @@ pub struct Parts {
     keeper: Keeper,
     idempotency: Idempotency,
     responses: Responses,
+    files: Files,
+    batches: Batches,
+    store: Store,
     admission: Admission,
     catalog: Catalog,
     mirrors: Mirrors,
@@ -174,7 +181,9 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
     let idempotency =
         Idempotency::start(config.idempotency.clone(), store.clone(), metrics.idempotency.clone(), &running);
     let responses = Responses::new(config.responses.clone(), store.clone());
-    let limiter = Limiter::start(store, metrics.limits.clone(), &running);
+    let files = Files::new(config.files.clone(), store.clone());
+    let batches = Batches::new(config.batches.clone(), store.clone());
+    let limiter = Limiter::start(store.clone(), metrics.limits.clone(), &running);
     // Loading the token tables takes a fifth of a second; the first request need not wait for it.
     running.background.spawn_blocking(tokens::preload);
 
@@ -185,6 +194,9 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
         keeper,
         idempotency,
         responses,
+        files,
+        batches,
+        store,
         admission: Admission::new(config.limits.requests),
         catalog,
         mirrors: Mirrors::new(metrics.mirrors.clone()),
@@ -216,6 +228,7 @@ impl Started {
     pub async fn run(self, stop: Stop) {
         let running = self.edge.running.clone();
         running.background.spawn(accept::serve(self.listener, self.edge.clone()));
+        running.background.spawn(batches::runner::serve(self.edge.clone()));
         running.until(&stop, &self.edge.config.drain).await;
     }
 }

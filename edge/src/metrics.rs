@@ -70,6 +70,43 @@ pub struct Metrics {
     pub tokens: TokenMetrics,
     pub mirrors: MirrorMetrics,
     pub fallbacks: FallbackMetrics,
+    pub batches: BatchMetrics,
+}
+
+/// What becomes of a line of a batch, each time that it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum BatchLine {
+    Completed,
+    Failed,
+    /// There was no room for it: it is asked again later.
+    Later,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BatchLabels {
+    outcome: BatchLine,
+}
+
+/// How batches are run.
+#[derive(Debug, Clone, Default)]
+pub struct BatchMetrics {
+    lines: Family<BatchLabels, Counter>,
+    /// Batches that this edge is at.
+    pub open: Gauge,
+}
+
+impl BatchMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("batch_lines", "Lines of batches that were asked, by outcome", metrics.lines.clone());
+        registry.register("batches_open", "Batches that this edge is at", metrics.open.clone());
+        metrics
+    }
+
+    /// Counts one.
+    pub fn count(&self, outcome: BatchLine) {
+        self.lines.get_or_create(&BatchLabels { outcome }).inc();
+    }
 }
 
 /// What becomes of a copy of a request.
@@ -280,6 +317,8 @@ pub enum Call {
     Usage,
     Idempotency,
     Response,
+    File,
+    Batch,
     Pulse,
 }
 
@@ -378,6 +417,7 @@ impl Metrics {
             tokens: TokenMetrics::register(&mut registry),
             mirrors: MirrorMetrics::register(&mut registry),
             fallbacks: FallbackMetrics::register(&mut registry),
+            batches: BatchMetrics::register(&mut registry),
             requests: Family::default(),
             prompt_tokens: Family::default(),
             completion_tokens: Family::default(),

@@ -21,6 +21,8 @@ STRUCTS = [
     ("edge/src/usage/config.rs", "UsageConfig", "edgeConfig.usage", set()),
     ("edge/src/idempotency/config.rs", "IdempotencyConfig", "edgeConfig.idempotency", set()),
     ("edge/src/responses/config.rs", "ResponsesConfig", "edgeConfig.responses", set()),
+    ("edge/src/files/config.rs", "FilesConfig", "edgeConfig.files", set()),
+    ("edge/src/batches/config.rs", "BatchesConfig", "edgeConfig.batches", set()),
     ("service/src/stop.rs", "Drain", "drain", set()),
     ("router/src/config.rs", "Config", "routerConfig", {"listen", "admin", "catalogue"}),
     ("router/src/config.rs", "Queue", "routerConfig.queue", set()),

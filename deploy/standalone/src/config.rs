@@ -8,7 +8,9 @@ use std::{
 use cloudach_edge::{
     access::{jwt::config::IssuerConfig, keys::KeyConfig},
     admin::AdminApi,
+    batches::config::BatchesConfig,
     config::{Isolation, Limits, Links, Stream},
+    files::config::FilesConfig,
     idempotency::config::IdempotencyConfig,
     responses::config::ResponsesConfig,
     store::config::StoreConfig,
@@ -64,6 +66,12 @@ pub struct Config {
     /// See the edge's configuration.
     #[serde(default)]
     pub responses: ResponsesConfig,
+    /// See the edge's configuration.
+    #[serde(default)]
+    pub files: FilesConfig,
+    /// See the edge's configuration.
+    #[serde(default)]
+    pub batches: BatchesConfig,
     /// See the edge's configuration.
     #[serde(default)]
     pub isolation: Isolation,
@@ -172,6 +180,8 @@ impl Config {
                 usage: self.usage,
                 idempotency: self.idempotency,
                 responses: self.responses,
+                files: self.files,
+                batches: self.batches,
                 isolation: self.isolation,
                 limits: self.limits,
                 links: self.links,

@@ -153,6 +153,8 @@ fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
         usage: cloudach_edge::usage::config::UsageConfig::default(),
         idempotency: cloudach_edge::idempotency::config::IdempotencyConfig::default(),
         responses: cloudach_edge::responses::config::ResponsesConfig::default(),
+        files: cloudach_edge::files::config::FilesConfig::default(),
+        batches: cloudach_edge::batches::config::BatchesConfig::default(),
         isolation: cloudach_edge::config::Isolation::default(),
         limits: cloudach_edge::config::Limits::default(),
         links: cloudach_edge::config::Links::default(),

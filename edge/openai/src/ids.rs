@@ -20,6 +20,44 @@ pub fn request(random: [u8; 16]) -> String {
     format!("req_{:032x}", u128::from_be_bytes(random))
 }
 
+/// Of a file: `file-` and 32 hexadecimal digits, which sort by age.
+pub fn file(ms: u64, random: [u8; AGED_BYTES]) -> String {
+    aged("file-", ms, random)
+}
+
+/// Of a batch: `batch_` and 32 hexadecimal digits, which sort by age.
+pub fn batch(ms: u64, random: [u8; AGED_BYTES]) -> String {
+    aged("batch_", ms, random)
+}
+
+/// Of a line of a batch's output: `batch_req_` and 32 hexadecimal digits.
+pub fn batch_request(random: [u8; 16]) -> String {
+    format!("batch_req_{:032x}", u128::from_be_bytes(random))
+}
+
+/// Whether a text may be the id of a file of ours.
+pub fn is_file(id: &str) -> bool {
+    id.strip_prefix("file-").is_some_and(is_aged)
+}
+
+/// Whether a text may be the id of a batch of ours.
+pub fn is_batch(id: &str) -> bool {
+    id.strip_prefix("batch_").is_some_and(is_aged)
+}
+
+/// Bytes of chance in an id that sorts by age.
+pub const AGED_BYTES: usize = 10;
+
+/// The milliseconds since 1970, and chance behind them.
+fn aged(prefix: &str, ms: u64, random: [u8; AGED_BYTES]) -> String {
+    let chance = random.iter().fold(0_u128, |sum, byte| (sum << 8) | u128::from(*byte));
+    format!("{prefix}{:012x}{chance:020x}", ms & 0xffff_ffff_ffff)
+}
+
+fn is_aged(digits: &str) -> bool {
+    digits.len() == 12 + 2 * AGED_BYTES && digits.bytes().all(|byte| HEX.contains(&byte))
+}
+
 pub(crate) const ALPHANUMERIC: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 fn alphanumeric(prefix: &str, random: &[u8]) -> String {
@@ -81,6 +119,17 @@ fn mixed(stem: &str, number: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_and_batches_sort_by_age() {
+        let (old, new) = (file(1_800_000_000_000, [255; AGED_BYTES]), file(1_800_000_000_001, [0; AGED_BYTES]));
+        assert!(old < new && is_file(&old) && !is_batch(&old));
+        assert_eq!(old.len(), "file-".len() + 32);
+        assert!(is_batch(&batch(0, [1; AGED_BYTES])));
+        for other in ["", "file-", "file-1", &old[..20], &old.replace('f', "F"), &format!("{old}0"), "batch_\u{e9}"] {
+            assert!(!is_file(other) && !is_batch(other), "{other}");
+        }
+    }
 
     #[test]
     fn items_lead_to_their_response() {

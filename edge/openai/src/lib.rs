@@ -5,9 +5,11 @@
 //! status, no socket, no clock and no engine; ids, times and randomness come in
 //! from outside.
 
+pub mod batches;
 pub mod chat;
 pub mod completions;
 pub mod embeddings;
+pub mod files;
 pub mod ids;
 pub mod models;
 pub mod responses;

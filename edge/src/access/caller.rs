@@ -12,6 +12,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::{
     account::Account,
@@ -58,7 +59,7 @@ pub struct Caller {
 }
 
 /// What a key or a tenant may use.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allowance {
     pub limits: Limits,
     /// With one model each, by its name in the catalogue.

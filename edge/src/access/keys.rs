@@ -14,6 +14,9 @@ use super::{
 /// The organization and the project of keys that name none.
 const DEFAULT: &str = "default";
 
+/// What the ids of the configuration's keys begin with.
+pub const CONFIGURED: &str = "configured-";
+
 /// A key as the configuration names it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -127,7 +130,7 @@ impl ConfiguredKeys {
     pub fn new(keys: &[KeyConfig], limits: Limits) -> Self {
         let caller = |key: &KeyConfig| {
             // Names may be the same; hashes are not.
-            let id = format!("configured-{}", hex(&key.sha256.0[..8]));
+            let id = format!("{CONFIGURED}{}", hex(&key.sha256.0[..8]));
             let limits = key.rate_limits.or(limits).or(DEFAULT_LIMITS);
             Caller {
                 suspended: key.suspended,
@@ -138,6 +141,11 @@ impl ConfiguredKeys {
             }
         };
         Self { callers: keys.iter().map(|key| (key.sha256, Arc::new(caller(key)))).collect() }
+    }
+
+    /// Whose key has this id.
+    pub fn by_id(&self, id: &str) -> Option<Arc<Caller>> {
+        self.callers.values().find(|caller| caller.key_id == id).cloned()
     }
 
     /// Whose key has this hash.

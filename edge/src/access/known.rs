@@ -10,13 +10,13 @@ use tracing::error;
 
 use super::{
     caller::Caller,
-    directory,
-    keys::{ConfiguredKeys, KeyHash},
+    directory::{self, KeyRecord},
+    keys::{CONFIGURED, ConfiguredKeys, KeyHash},
     limits::Limits,
     pepper::Pepper,
     remembered::{Remembered, Said},
 };
-use crate::store::{Away, Change, Collection, Fingerprint, Lookup, Store, config::StoreConfig};
+use crate::store::{Away, Change, Collection, Fingerprint, Found, Lookup, Store, config::StoreConfig};
 
 /// All keys.
 #[derive(Debug)]
@@ -47,6 +47,26 @@ impl KnownKeys {
         let fingerprint = self.pepper.fingerprint(&hash);
         let found = self.remembered.find(&fingerprint, self.ask(&fingerprint)).await?;
         Ok(found.filter(|caller| lives(caller)))
+    }
+
+    /// Whose key has this id now, which nobody has shown. None: there is no such key any more. Nothing of it is remembered.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn by_id(&self, id: &str) -> Result<Option<Arc<Caller>>, Away> {
+        if id.starts_with(CONFIGURED) {
+            return Ok(self.configured.by_id(id));
+        }
+        let Some(key) = self.store.get(Collection::Keys, id).await? else { return Ok(None) };
+        let unreadable = |_| Away::Refused("a key cannot be read".to_owned());
+        let record: KeyRecord = serde_json::from_str(&key).map_err(unreadable)?;
+        let Some(fingerprint) = &record.fingerprint else { return Ok(None) };
+        let tenant = match record.tenant.as_str() {
+            "" => None,
+            tenant => self.store.get(Collection::Tenants, tenant).await?,
+        };
+        let caller = directory::caller(&Found { key, tenant }, fingerprint, self.limits).map_err(unreadable)?;
+        Ok(caller.filter(lives).map(Arc::new))
     }
 
     /// Forgets what changes.

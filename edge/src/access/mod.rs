@@ -10,6 +10,7 @@ pub mod known;
 pub mod limiter;
 pub mod limits;
 pub mod pepper;
+pub mod principal;
 pub mod priority;
 mod remembered;
 pub mod secret;

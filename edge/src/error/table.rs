@@ -104,6 +104,16 @@ impl Row {
                 wrong(Status::NOT_FOUND, format!("Response with id '{id}' not found.")).at(Account)
             }
             ApiError::Responses(_) => unavailable(texts::RESPONSES_AWAY, Retry::After(SOON)),
+            ApiError::NoSuchFile(id) => {
+                wrong(Status::NOT_FOUND, format!("No such File object: {id}")).param("id").at(Account)
+            }
+            ApiError::NoSuchBatch(id) => {
+                wrong(Status::NOT_FOUND, format!("No batch found with id '{id}'.")).at(Account)
+            }
+            ApiError::NotToCancel(status) => {
+                wrong(Status::CONFLICT, format!("Cannot cancel a batch with status '{status}'.")).retry(Retry::Never)
+            }
+            ApiError::Files(_) => unavailable(texts::FILES_AWAY, Retry::After(SOON)),
             ApiError::CannotGenerate => {
                 wrong(Status::FORBIDDEN, "You are not allowed to sample from this model").at(Gate)
             }

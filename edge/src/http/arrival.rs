@@ -1,6 +1,9 @@
 //! A request's arrival: its id, its time, and the trace it belongs to.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 
 use axum::{
     extract::{FromRequestParts, Request, State},
@@ -15,6 +18,7 @@ use crate::{
     Edge,
     access::{
         account::Account,
+        caller::Caller,
         limits::{Amounts, Ask},
     },
     error::{self, ApiError, Dialect, Words},
@@ -98,6 +102,10 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// On a request that the gateway makes itself: for whom. Nothing that comes by a connection bears it.
+#[derive(Debug, Clone)]
+pub struct OnBehalf(pub Arc<Caller>);
+
 /// A request that was refused for what it is counts too, as at OpenAI, or trying again without end would cost nothing.
 async fn count_refused(edge: &Edge, account: &Account) {
     let Some(caller) = account.take_uncounted() else { return };
@@ -109,6 +117,9 @@ async fn count_refused(edge: &Edge, account: &Account) {
 pub async fn stamp(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
     let (arrival, account) = (Arrival::of(request.headers()), Account::default());
     let (id, at) = (arrival.request_id.clone(), arrival.at);
+    if let Some(OnBehalf(caller)) = request.extensions_mut().remove() {
+        account.note_caller(caller);
+    }
     request.extensions_mut().insert(arrival);
     request.extensions_mut().insert(account.clone());
     let words = Words { links: &edge.config.links, request_id: &id };

@@ -2,15 +2,18 @@
 
 pub mod accept;
 pub mod arrival;
+mod batches;
 mod body;
 mod chat;
 mod completions;
 pub mod connection;
 mod embeddings;
+mod files;
 pub mod headers;
 pub mod idempotent;
 mod messages;
 mod models;
+mod paging;
 pub mod peer;
 mod respond;
 mod responses;
@@ -20,7 +23,7 @@ mod unread;
 
 use axum::{
     Router,
-    extract::Request,
+    extract::{DefaultBodyLimit, Request},
     http::Method,
     middleware,
     response::IntoResponse,
@@ -33,7 +36,9 @@ use crate::{Edge, error::ApiError};
 pub fn routes(edge: Edge) -> Router {
     // Around what generates and embeds alone: a request that names an idempotency key is run once.
     let once = middleware::from_fn_with_state(edge.clone(), idempotent::once);
+    let files = if edge.config.files.enabled { files_and_batches() } else { Router::new() };
     Router::new()
+        .merge(files)
         .route("/v1/chat/completions", post(chat::create).route_layer(once.clone()))
         .route("/v1/messages", post(messages::create).route_layer(once.clone()))
         .route("/v1/messages/count_tokens", post(messages::count_tokens))
@@ -54,6 +59,18 @@ pub fn routes(edge: Edge) -> Router {
         // Reads what a refusal has left unread.
         .layer(middleware::from_fn(unread::discard))
         .with_state(edge)
+}
+
+fn files_and_batches() -> Router<Edge> {
+    // Files have bounds of their own.
+    let create = post(files::create::create).layer(DefaultBodyLimit::disable());
+    Router::new()
+        .route("/v1/files", get(files::list::list).merge(create))
+        .route("/v1/files/{id}", get(files::retrieve::show).delete(files::remove::remove))
+        .route("/v1/files/{id}/content", get(files::content::show))
+        .route("/v1/batches", get(batches::list::list).post(batches::create::create))
+        .route("/v1/batches/{id}", get(batches::retrieve::show))
+        .route("/v1/batches/{id}/cancel", post(batches::cancel::cancel))
 }
 
 async fn unknown_url(request: Request) -> impl IntoResponse {

@@ -1,8 +1,10 @@
 //! What all edges share: documents (keys and tenants), the ledger of limits, and usage. In Redis where there are several edges,
 //! else embedded in this process; both are held to the same tests. Nothing outside this folder knows which it is.
 
+pub mod batches;
 pub mod config;
 mod embedded;
+pub mod files;
 mod redis;
 #[cfg(test)]
 pub mod tests;

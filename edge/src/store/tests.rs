@@ -1,7 +1,9 @@
 //! Both stores do the same: each test runs against the embedded one and against a real server.
 
+mod batches;
 mod claims;
 mod cluster;
+mod files;
 mod responses;
 pub mod servers;
 mod tls;

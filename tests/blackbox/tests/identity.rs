@@ -348,3 +348,50 @@ fn a_redis_that_is_away_or_wiped_locks_nobody_out_who_was_let_in() {
     assert_eq!(status(&fleet, &known), 200);
     assert_eq!(status(&fleet, &unknown), 401);
 }
+
+/// A token lives for minutes and a batch for hours: its lines are asked for whom the token named, as they are now.
+#[test]
+fn a_batch_goes_on_when_its_token_has_expired() {
+    let signer = Signer::new("k1");
+    let provider = Provider::start(Mode::Says(keys(&[&signer]).to_string()));
+    let issuers = issuer(&provider, json!({ "models": "models", "leeway": "0s" }));
+    let settings = json!({ "issuers": issuers, "admin_api": admin_api(), "batches": { "tenant_concurrency": 2 } });
+    let fleet = start(settings, 1);
+    let token = |seconds: u64| {
+        let claims = json!({ "models": ["fake-model"], "exp": now() + seconds });
+        signer.token(&with(ann(), claims))
+    };
+    until_let_in(&fleet, &token(60));
+    let short = token(3);
+    let begin = |token: &str, model: &str, count: usize| {
+        let client = Client { key: token.to_owned(), ..fleet.client() };
+        let body =
+            json!({ "model": model, "messages": [{ "role": "user", "content": "[[tokens=2]][[first=200ms]]" }] });
+        let line = |number| json!({ "custom_id": format!("{number}"), "method": "POST", "url": CHAT, "body": body });
+        let lines: String = (0..count).map(|number| format!("{}\r\n", line(number))).collect();
+        let part = |name: &str, content: &str| {
+            format!("--x\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{content}\r\n")
+        };
+        let form = format!("{}{}--x--\r\n", part("purpose", "batch"), part("file", &lines));
+        let kind = [("content-type", "multipart/form-data; boundary=x")];
+        let file = client.ask(&client.request("POST", "/v1/files", &kind, form.as_bytes())).json();
+        let batch = json!({ "input_file_id": file["id"], "endpoint": CHAT, "completion_window": "24h" });
+        let batch = client.post("/v1/batches", &batch);
+        assert_eq!(batch.head.status, 200, "{}", batch.text());
+        format!("/v1/batches/{}", batch.json()["id"].as_str().unwrap())
+    };
+    let batches = [begin(&short, "fake-model", 50), begin(&short, "other-model", 1)];
+    let later = Client { key: token(600), ..fleet.client() };
+    let [done, refused] = batches.map(|batch| {
+        let over = || Some(later.get(&batch).json()).filter(|batch| batch["status"] == "completed");
+        eventually(4 * SOON, "the batch is over", || over().is_some());
+        over().unwrap()["request_counts"].take()
+    });
+    assert_eq!(status(&fleet, &short), 401, "the token has expired meanwhile");
+    assert_eq!(done, json!({ "total": 50, "completed": 50, "failed": 0 }));
+    assert_eq!(refused, json!({ "total": 1, "completed": 0, "failed": 1 }));
+    let stranger = Client { key: signer.token(&json!({ "sub": "eve", "org": "other" })), ..fleet.client() };
+    make_tenant(&fleet, &json!({ "id": "other", "name": "Other" }));
+    eventually(SOON, "it is let in", || stranger.get("/v1/batches").head.status == 200);
+    assert_eq!(stranger.get("/v1/batches").json()["data"], json!([]));
+}

@@ -29,6 +29,9 @@ pub fn is_tenant(id: &str) -> bool {
     check_id("tenant", id).is_ok()
 }
 
+/// What the ids of callers with tokens begin with; the name of their issuer and a colon follow.
+pub const CALLERS: &str = "jwt:";
+
 /// Who asks with a token of these claims, without what their tenant says. `now` is in seconds since 1970, and `limits` are
 /// those of keys that have none of their own.
 ///
@@ -56,7 +59,7 @@ pub fn caller(issuer: &IssuerConfig, claims: &Map<String, Value>, now: u64, limi
     let plan = issuer.plans.iter().find(|plan| contains(find(claims, &plan.claim), &plan.contains));
     let own = plan.map_or(issuer.limits, |plan| plan.limits.or(issuer.limits));
     let subject = fit_for_ids(subject);
-    let id = format!("jwt:{}:{subject}", issuer.name);
+    let id = format!("{CALLERS}{}:{subject}", issuer.name);
     Ok(Caller {
         project: label(project),
         models: issuer.models.as_ref().map(|models| words(find(claims, models))),

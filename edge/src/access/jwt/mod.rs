@@ -18,5 +18,6 @@ mod samples;
 mod tests;
 
 pub use algorithm::Algorithm;
+pub use claims::CALLERS;
 pub use refusal::Refusal;
 pub use token::{PREFIX, looks_like_a_token};

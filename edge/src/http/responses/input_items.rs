@@ -6,14 +6,16 @@ use axum::{
     extract::{Path, Query, State},
     response::Response,
 };
-use cloudach_openai::{
-    Invalid,
-    responses::{self, Page},
-};
+use cloudach_openai::responses::{self, Page};
 use serde::Deserialize;
 
 use super::{find, json, place};
-use crate::{Edge, access::caller::Caller, error::ApiError};
+use crate::{
+    Edge,
+    access::caller::Caller,
+    error::ApiError,
+    http::paging::{limit, newest_first},
+};
 
 /// Items of a page, as at OpenAI.
 const USUAL: usize = 20;
@@ -37,18 +39,8 @@ pub async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Response, ApiError> {
     let place = place(&caller, &id)?;
-    let limit = match asked.limit {
-        None => USUAL,
-        Some(text) => {
-            let limit = text.parse().ok().filter(|limit| (1..=MOST).contains(limit));
-            limit.ok_or_else(|| Invalid::query("limit", "an integer from 1 to 100"))?
-        }
-    };
-    let newest_first = match asked.order.as_deref() {
-        None | Some("desc") => true,
-        Some("asc") => false,
-        Some(_) => return Err(Invalid::query("order", "'asc' or 'desc'").into()),
-    };
+    let limit = limit(asked.limit.as_deref(), USUAL, MOST)?;
+    let newest_first = newest_first(asked.order.as_deref())?;
     let found = find(&edge.responses, &place).await?;
     let page = Page { after: asked.after.as_deref(), limit, newest_first };
     Ok(json(responses::input_items(&found.response().record().input, &page)))

@@ -8,10 +8,10 @@ use std::{
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::{Embedded, refused};
+use super::{Embedded, now_ms, refused};
 use crate::{
     idempotency::{Place, config::IdempotencyConfig},
-    store::{Away, Claimed, now},
+    store::{Away, Claimed},
 };
 
 /// Until when, of which request, and itself, by tenant and slot.
@@ -148,8 +148,4 @@ fn oldest_beyond(
     all.sort_unstable();
     all.truncate(all.len().saturating_sub(most));
     Ok(all)
-}
-
-fn now_ms() -> u64 {
-    u64::try_from(now().ms).unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::{Embedded, EmbeddedError, claims, refused, responses, tallies, usage};
+use super::{Embedded, EmbeddedError, batches, claims, files, refused, responses, tallies, usage};
 use crate::store::{Away, Change, Collection, Fingerprint, Found, Put};
 
 const KEYS: TableDefinition<'_, &str, &str> = TableDefinition::new("keys");
@@ -24,6 +24,8 @@ pub fn make_tables(database: &Database) -> Result<(), EmbeddedError> {
         writing.open_table(claims::ANSWERS)?;
         writing.open_table(claims::ENDS)?;
         responses::make_tables(&writing)?;
+        files::make_tables(&writing)?;
+        batches::make_tables(&writing)?;
         writing.commit()?;
         Ok(())
     };

@@ -1,8 +1,10 @@
 //! The store of one process: documents in a database on disk (redb) or in memory, and the ledger in memory, written down
 //! every second.
 
+mod batches;
 mod claims;
 mod documents;
+mod files;
 mod responses;
 mod tallies;
 mod usage;
@@ -17,23 +19,28 @@ use std::{
 
 use cloudach_service::stop::Running;
 use parking_lot::Mutex;
-use redb::{Database, backends::InMemoryBackend};
+use redb::{Database, WriteTransaction, backends::InMemoryBackend};
 use tokio::{
     sync::broadcast,
     time::{MissedTickBehavior, interval},
 };
 use tracing::error;
 
+use batches::Seat;
 use claims::Held;
 
 use super::{Away, Change, MOST_CHANGES, now};
 use crate::{
     access::limits::{Ledger, Now},
+    idempotency::Place,
     metrics::StoreMetrics,
 };
 
 /// How often the ledger is written down: so much of it is lost when the process is killed.
 const WRITTEN: Duration = Duration::from_secs(1);
+
+/// What of the database is kept in memory at most: what was read and written last, as files are, need not stay there.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The store of one process. Clones share it.
 #[derive(Debug, Clone)]
@@ -45,6 +52,8 @@ struct Parts {
     ledger: Mutex<Ledger>,
     /// Requests with an idempotency key that run, by tenant and slot: no more than requests are in progress.
     claims: Mutex<HashMap<(String, String), Held>>,
+    /// Who is at which batch: no more than are open.
+    seats: Mutex<HashMap<Place, Seat>>,
     changes: broadcast::Sender<Change>,
     /// It is on disk.
     outlives: bool,
@@ -70,6 +79,7 @@ impl Embedded {
         let database = match folder {
             Some(folder) => open(folder)?,
             None => Database::builder()
+                .set_cache_size(CACHE_BYTES)
                 .create_with_backend(InMemoryBackend::new())
                 .map_err(|error| EmbeddedError::Database(error.into()))?,
         };
@@ -82,6 +92,7 @@ impl Embedded {
             database,
             ledger: Mutex::new(ledger),
             claims: Mutex::default(),
+            seats: Mutex::default(),
             changes,
             outlives: folder.is_some(),
         };
@@ -136,6 +147,27 @@ impl Embedded {
     }
 }
 
+impl Embedded {
+    /// Changes tables, all or none.
+    async fn writing<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, Away> {
+        self.blocking(move |database| {
+            let writing = database.begin_write()?;
+            let done = what(&writing)?;
+            writing.commit()?;
+            Ok(done)
+        })
+        .await
+    }
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    u64::try_from(now().ms).unwrap_or_default()
+}
+
 impl Drop for Parts {
     /// Nobody counts any more: what is written now is the last.
     fn drop(&mut self) {
@@ -155,7 +187,7 @@ fn refused(error: &redb::Error) -> Away {
 
 fn open(folder: &Path) -> Result<Database, EmbeddedError> {
     fs::create_dir_all(folder).map_err(|source| EmbeddedError::Folder { path: folder.to_owned(), source })?;
-    Database::create(folder.join("cloudach.redb")).map_err(|error| match error {
+    Database::builder().set_cache_size(CACHE_BYTES).create(folder.join("cloudach.redb")).map_err(|error| match error {
         redb::DatabaseError::DatabaseAlreadyOpen => EmbeddedError::InUse { folder: folder.to_owned() },
         error => EmbeddedError::Database(error.into()),
     })

@@ -3,14 +3,14 @@
 
 use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 
-use super::Embedded;
+use super::{Embedded, now_ms};
 use crate::{
     idempotency::Place,
     responses::{
         config::ResponsesConfig,
         kept::{Found, Kept, Stage},
     },
-    store::{Away, now},
+    store::Away,
 };
 
 /// Tenant and id.
@@ -156,8 +156,4 @@ impl<'w> Tables<'w> {
         }
         Ok(())
     }
-}
-
-fn now_ms() -> u64 {
-    u64::try_from(now().ms).unwrap_or_default()
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 
-use super::Embedded;
+use super::{Embedded, now_ms};
 use crate::{
-    store::{Away, now},
+    store::Away,
     usage::{
         batch::Batch,
         config::UsageConfig,
@@ -125,10 +125,6 @@ fn table(period: Period) -> (TableDefinition<'static, (u64, &'static str), &'sta
         Period::Hour(number) => (HOURS, number),
         Period::Day(number) => (DAYS, number),
     }
-}
-
-fn now_ms() -> u64 {
-    u64::try_from(now().ms).unwrap_or_default()
 }
 
 fn milliseconds(duration: std::time::Duration) -> u64 {

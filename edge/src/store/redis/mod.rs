@@ -1,8 +1,10 @@
 //! The store in Redis or Valkey. What belongs to a tenant lies in that tenant's slot, and what keys and tenants are in one
 //! of its own, so that every call goes to one node of a cluster.
 
+pub mod batches;
 mod claims;
 mod documents;
+pub mod files;
 mod ledger;
 mod link;
 mod pulse;
@@ -23,6 +25,8 @@ use tokio::{sync::broadcast, time::timeout};
 
 use super::{Change, MOST_CHANGES, StoreError, config::RedisConfig};
 use crate::{http::arrival::random, metrics::StoreMetrics};
+use batches::BatchScripts;
+use files::FileScripts;
 use link::Link;
 use pulse::Heard;
 pub use topology::RedisUrlError;
@@ -53,6 +57,8 @@ struct Scripts {
     extend_response: redis::Script,
     response: redis::Script,
     cancel_response: redis::Script,
+    files: FileScripts,
+    batches: BatchScripts,
 }
 
 impl Redis {
@@ -106,6 +112,8 @@ impl Scripts {
             extend_response: redis::Script::new(include_str!("extend_response.lua")),
             response: redis::Script::new(include_str!("response.lua")),
             cancel_response: redis::Script::new(include_str!("cancel_response.lua")),
+            files: FileScripts::new(),
+            batches: BatchScripts::new(),
         }
     }
 }
