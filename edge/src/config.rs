@@ -3,7 +3,11 @@
 use std::{net::SocketAddr, time::Duration};
 
 use cloudach_openai::chat::ReasoningField;
-use cloudach_service::{address::Address, stop::Drain};
+use cloudach_service::{
+    address::Address,
+    stop::Drain,
+    trace::config::{InvalidTracing, Tracing},
+};
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -72,6 +76,9 @@ pub struct Config {
     /// How answers are streamed.
     #[serde(default)]
     pub stream: Stream,
+    /// Traces of requests.
+    #[serde(default)]
+    pub tracing: Tracing,
     /// How the process stops.
     #[serde(default)]
     pub drain: Drain,
@@ -98,6 +105,8 @@ pub enum InvalidConfig {
     NoAdminAddress,
     #[error(transparent)]
     Issuers(#[from] InvalidIssuers),
+    #[error(transparent)]
+    Tracing(#[from] InvalidTracing),
 }
 
 impl Config {
@@ -120,6 +129,7 @@ impl Config {
         self.idempotency.check().map_err(InvalidConfig::Idempotency)?;
         self.responses.check().map_err(InvalidConfig::Responses)?;
         issuers::check(&self.issuers)?;
+        self.tracing.check()?;
         let limits = &self.limits;
         let zero = [
             ("limits.connections", limits.connections == 0),

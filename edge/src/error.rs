@@ -137,6 +137,8 @@ impl From<RenderError> for ApiError {
 pub struct Words<'a> {
     pub links: &'a Links,
     pub request_id: &'a str,
+    /// For logs. None: there is no trace.
+    pub trace_id: Option<&'a str>,
 }
 
 impl ApiError {
@@ -160,12 +162,18 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// Why a request is refused, for operators. None: it is not.
+pub fn reason(response: &Response) -> Option<String> {
+    response.extensions().get::<Unworded>().map(|Unworded(error)| error.to_string())
+}
+
 /// Gives a refusal its status, body and headers. Any other response stays as it is.
 pub fn put_into_words(mut response: Response, words: &Words<'_>, dialect: Dialect) -> Response {
     let Some(Unworded(error)) = response.extensions_mut().remove() else { return response };
     let row = Row::of(&error, words);
     if row.status.is_server_error() {
-        warn!(request_id = words.request_id, status = row.status.as_u16(), %error, "request failed");
+        let (request_id, trace_id, status) = (words.request_id, words.trace_id, row.status.as_u16());
+        warn!(request_id, trace_id, status, %error, "request failed");
     }
     let (mut parts, _) = response.into_parts();
     parts.extensions.insert(row.reach);

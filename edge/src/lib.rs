@@ -26,6 +26,7 @@ pub mod responses;
 mod sse;
 pub mod store;
 mod tokens;
+mod trace;
 mod trail;
 mod turn;
 mod upstream;
@@ -38,6 +39,7 @@ use cloudach_service::{
     admin::{self as admin_port, AdminError},
     grpc::GrpcError,
     stop::{Running, Stop},
+    trace::{TraceError, Tracer},
 };
 
 use tokio::net::TcpListener;
@@ -84,6 +86,8 @@ pub enum EdgeError {
     Issuer(#[from] IssuerError),
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
 }
 
 /// What every request of this edge may use. Clones share it.
@@ -106,6 +110,7 @@ pub struct Parts {
     upstream: Upstream,
     metrics: Metrics,
     work: Work,
+    tracer: Tracer,
     config: Config,
     running: Running,
 }
@@ -144,6 +149,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
     let upstream = Upstream::connect(&config.routers, &running)?;
     let catalog = Catalog::follow(&config.routers, config.limits.load_time, &running)?;
     let (metrics, registry) = Metrics::new();
+    let tracer = Tracer::start(&config.tracing, "cloudach-edge", &[], &metrics.traces, &running)?;
     let store = Store::open(&config.store, metrics.store.clone(), &running).await?;
     let pepper = Pepper::open(&config.store)?;
     let configured = ConfiguredKeys::new(&config.keys, config.rate_limits);
@@ -187,6 +193,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
         upstream,
         metrics,
         work: Work::new(running.background.clone()),
+        tracer,
         config,
         running,
     }));

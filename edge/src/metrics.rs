@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cloudach_service::trace::TraceMetrics;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -70,6 +71,7 @@ pub struct Metrics {
     pub tokens: TokenMetrics,
     pub mirrors: MirrorMetrics,
     pub fallbacks: FallbackMetrics,
+    pub traces: TraceMetrics,
 }
 
 /// What becomes of a copy of a request.
@@ -266,6 +268,12 @@ impl TokenMetrics {
     }
 }
 
+fn traced(registry: &mut Registry) -> TraceMetrics {
+    let metrics = TraceMetrics::default();
+    metrics.register(registry);
+    metrics
+}
+
 /// Bounds of the histogram of calls, in seconds.
 const CALL_SECONDS: [f64; 8] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.05, 0.25, 1.0];
 
@@ -378,6 +386,7 @@ impl Metrics {
             tokens: TokenMetrics::register(&mut registry),
             mirrors: MirrorMetrics::register(&mut registry),
             fallbacks: FallbackMetrics::register(&mut registry),
+            traces: traced(&mut registry),
             requests: Family::default(),
             prompt_tokens: Family::default(),
             completion_tokens: Family::default(),

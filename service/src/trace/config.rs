@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 use crate::secret::Secret;
 
+const NO_URL: &str = "begins with neither `http://` nor `https://`";
+
 /// The most spans that may wait, whatever is asked for: about two gigabytes.
 const MOST_QUEUE: usize = 1_000_000;
 
@@ -109,8 +111,8 @@ pub(super) struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` {problem}")]
 pub struct InvalidTracing {
-    pub(super) field: &'static str,
-    pub(super) problem: &'static str,
+    pub field: &'static str,
+    pub problem: &'static str,
 }
 
 impl Tracing {
@@ -149,7 +151,7 @@ impl Tracing {
             },
         };
         if !(endpoint.starts_with("http://") || endpoint.starts_with("https://")) {
-            return Err(wrong("tracing.endpoint", "begins with neither `http://` nor `https://`"));
+            return Err(wrong("OTEL_EXPORTER_OTLP_ENDPOINT", NO_URL));
         }
         let ratio = match (self.ratio, variable("OTEL_TRACES_SAMPLER_ARG")) {
             (Some(ratio), _) => ratio,
@@ -157,7 +159,7 @@ impl Tracing {
             (None, None) => 1.0,
         };
         if !(0.0..=1.0).contains(&ratio) {
-            return Err(wrong("tracing.ratio", "is not between 0 and 1"));
+            return Err(wrong("OTEL_TRACES_SAMPLER_ARG", "is not between 0 and 1"));
         }
         let millis = either("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT");
         let timeout = match (self.timeout, millis) {
@@ -189,8 +191,15 @@ impl Tracing {
         }))
     }
 
-    fn check(&self) -> Result<(), InvalidTracing> {
+    /// Checks what the types cannot, without the environment.
+    ///
+    /// # Errors
+    /// Names the field.
+    pub fn check(&self) -> Result<(), InvalidTracing> {
+        let is_url = |url: &String| url.starts_with("http://") || url.starts_with("https://");
         let problems = [
+            ("tracing.endpoint", !self.endpoint.iter().all(is_url), NO_URL),
+            ("tracing.ratio", !self.ratio.iter().all(|ratio| (0.0..=1.0).contains(ratio)), "is not between 0 and 1"),
             ("tracing.queue", self.queue == 0, "must not be 0"),
             ("tracing.queue", self.queue > MOST_QUEUE, "is more than a million"),
             ("tracing.batch", self.batch == 0, "must not be 0"),

@@ -55,6 +55,14 @@ pub const LIMIT: &str = "cloudach.limit";
 pub const PROMPT_BYTES: &str = "cloudach.prompt.bytes";
 pub const PROMPT_TOKENS: &str = "cloudach.prompt.tokens";
 pub const BODY_BYTES: &str = "cloudach.body.bytes";
+/// The model's id in the catalogue, on spans below the request's own: the conventions' attributes, which tools add up,
+/// stand there alone.
+pub const MODEL: &str = "cloudach.model";
+/// As the engine counts, and why it ended.
+pub const ENGINE_PROMPT_TOKENS: &str = "cloudach.engine.prompt_tokens";
+pub const ENGINE_COMPLETION_TOKENS: &str = "cloudach.engine.completion_tokens";
+pub const ENGINE_CACHED_TOKENS: &str = "cloudach.engine.cached_tokens";
+pub const ENGINE_FINISH_REASON: &str = "cloudach.engine.finish_reason";
 pub const CLASS: &str = "cloudach.queue.class";
 /// How often the request was started on a replica, this time included.
 pub const ATTEMPT: &str = "cloudach.attempt";

@@ -259,7 +259,7 @@ impl Trace {
     }
 
     /// The request has failed here: it is kept.
-    pub fn fail(&self, kind: &'static str, message: &str) {
+    pub fn fail(&self, kind: &str, message: &str) {
         if let Some(shared) = &self.0 {
             shared.held.lock().root.fail(kind, message);
         }

@@ -79,8 +79,8 @@ impl Record {
         }
     }
 
-    pub fn fail(&mut self, kind: &'static str, message: &str) {
-        self.set(names::ERROR_TYPE, kind.into());
+    pub fn fail(&mut self, kind: &str, message: &str) {
+        self.set(names::ERROR_TYPE, kind.to_owned().into());
         self.status = Status::error(shorten(message).to_owned());
     }
 }
@@ -135,7 +135,7 @@ impl Span {
     }
 
     /// It has failed, in one of few ways, as is explained for people.
-    pub fn fail(&mut self, kind: &'static str, message: &str) {
+    pub fn fail(&mut self, kind: &str, message: &str) {
         if let Some(open) = &mut self.0 {
             open.record.fail(kind, message);
         }

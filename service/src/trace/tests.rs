@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 use tokio::{
     sync::mpsc,
+    task::JoinSet,
     time::{Instant, sleep},
 };
 
@@ -273,14 +274,15 @@ async fn spans_are_sent_together_and_at_the_end() {
     let (tracer, spans, metrics) = tracer(1.0, 64);
     let collector = Collector::default();
     let stopping = sleep(Duration::from_secs(100));
-    let running = tokio::spawn(queue(&metrics).run(spans, collector.clone(), stopping));
+    let mut running = JoinSet::new();
+    running.spawn(queue(&metrics).run(spans, collector.clone(), stopping));
     (0..6).for_each(|_| drop(begin(&tracer, None)));
     sleep(Duration::from_secs(2)).await;
     assert_eq!(*collector.taken.lock(), [4, 2]);
     let last = begin(&tracer, None);
     sleep(Duration::from_millis(97_500)).await;
     drop(last);
-    running.await.unwrap();
+    running.join_all().await;
     assert_eq!(*collector.taken.lock(), [4, 2, 1]);
     assert_eq!(metrics.of(Fate::Sent), 7);
 }
@@ -289,16 +291,17 @@ async fn spans_are_sent_together_and_at_the_end() {
 async fn a_collector_that_is_away_is_asked_again_and_then_given_up() {
     let (tracer, spans, metrics) = tracer(1.0, 64);
     let collector = Collector { refusals: 3, ..Collector::default() };
-    let running = tokio::spawn(queue(&metrics).run(spans, collector.clone(), std::future::pending()));
+    let mut running = JoinSet::new();
+    running.spawn(queue(&metrics).run(spans, collector.clone(), std::future::pending()));
     drop(begin(&tracer, None));
     sleep(Duration::from_secs(5)).await;
     assert_eq!(*collector.taken.lock(), [1]);
-    running.abort();
+    running.shutdown().await;
 
     let (tracer, spans, metrics) = tests::tracer(1.0, 8);
     let collector = Collector { refusals: usize::MAX, ..Collector::default() };
     let begun = Instant::now();
-    let running = tokio::spawn(queue(&metrics).run(spans, collector.clone(), sleep(Duration::from_secs(90))));
+    running.spawn(queue(&metrics).run(spans, collector.clone(), sleep(Duration::from_secs(90))));
     for _ in 0..100 {
         drop(begin(&tracer, None));
         sleep(Duration::from_millis(10)).await;
@@ -306,7 +309,7 @@ async fn a_collector_that_is_away_is_asked_again_and_then_given_up() {
     sleep(Duration::from_secs(62)).await;
     assert!(metrics.of(Fate::QueueFull) >= 80, "what finds no room is dropped at once");
     assert_eq!(metrics.of(Fate::GivenUp), 4);
-    running.await.unwrap();
+    running.join_all().await;
     assert!(begun.elapsed() < Duration::from_secs(101), "the end is not held up");
     let told = [Fate::GivenUp, Fate::QueueFull, Fate::Sent].map(|fate| metrics.of(fate));
     assert_eq!(told.iter().sum::<u64>(), 100, "every span is counted once: {told:?}");
