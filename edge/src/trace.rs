@@ -73,7 +73,10 @@ pub fn answered(trace: &Trace, status: StatusCode, reason: Option<&str>) {
         trace.fail(status.as_str(), reason.unwrap_or_default());
     } else if status.is_client_error() {
         trace.set(names::ERROR_TYPE, status.as_str().to_owned());
-        trace.set_text(names::MESSAGE, reason.unwrap_or_default());
+        // What is said of a wrong key shows a part of it, to who has sent it and to nobody else.
+        if status != StatusCode::UNAUTHORIZED {
+            trace.set_text(names::MESSAGE, reason.unwrap_or_default());
+        }
     }
 }
 
@@ -180,6 +183,8 @@ pub fn ended(record: &Record) {
     trace.set(names::OUTPUT_TOKENS, int(shown.completion_tokens));
     trace.set(names::CACHED_TOKENS, int(shown.cached_tokens));
     trace.set(names::REASONING_TOKENS, int(shown.reasoning_tokens));
+    trace.set(names::ENGINE_PROMPT_TOKENS, int(record.engine.prompt_tokens));
+    trace.set(names::ENGINE_COMPLETION_TOKENS, int(record.engine.completion_tokens));
     if !record.finish_reasons.is_empty() {
         let reasons = record.finish_reasons.iter().map(|reason| reason.as_str());
         trace.set(names::FINISH_REASONS, strings(reasons));
