@@ -22,6 +22,7 @@ STRUCTS = [
     ("edge/src/idempotency/config.rs", "IdempotencyConfig", "edgeConfig.idempotency", set()),
     ("edge/src/responses/config.rs", "ResponsesConfig", "edgeConfig.responses", set()),
     ("service/src/stop.rs", "Drain", "drain", set()),
+    ("service/src/trace/config.rs", "Tracing", "tracing", set()),
     ("router/src/config.rs", "Config", "routerConfig", {"listen", "admin", "catalogue"}),
     ("router/src/config.rs", "Queue", "routerConfig.queue", set()),
     ("router/src/config.rs", "Relay", "routerConfig.relay", set()),

@@ -205,7 +205,7 @@ fn other_endpoints_have_theirs() {
 #[test]
 fn a_request_that_is_tried_again() {
     let collector = Collector::start();
-    let fault = FaultRule::from(Fault::Die).matching("again").times(1);
+    let fault = FaultRule::from(Fault::After(0, Break::Reset)).matching("again").times(1);
     let scripts = [0, 1].map(|_| Script { faults: vec![fault.clone()], ..script() });
     // It succeeds, and is kept all the same: more than one replica was asked.
     let fleet = fleet(&collector, 0.0, scripts.to_vec());
