@@ -15,7 +15,7 @@ use cloudach_proto::{
 };
 use cloudach_service::trace::{
     KeyValue, Span, Trace,
-    names::{self, event},
+    names::{self, event, kept},
     trace_id,
 };
 use futures_util::Stream;
@@ -108,6 +108,9 @@ impl Generating {
         let gone = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         // 0 would be none at all.
         context.timeout_ms = context.timeout_ms.saturating_sub(gone).max(1);
+        if let Some(ours) = self.span.context() {
+            context.traceparent = ours.to_string();
+        }
         self.edge.upstream.generate(request, &self.edge.catalog, &mut self.span).ok()
     }
 }
@@ -138,6 +141,7 @@ impl Stream for Generating {
                                 return Poll::Ready(Some(finished.into()));
                             }
                             this.moves += 1;
+                            this.span.keep(kept::RETRIED);
                             this.span.event(event::RESUME, || {
                                 let tokens = i64::try_from(this.passed.tokens()).unwrap_or(i64::MAX);
                                 let why = failed.message.clone();

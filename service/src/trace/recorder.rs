@@ -202,7 +202,9 @@ impl Trace {
 
     pub(super) fn context_of(&self, span_id: SpanId) -> Option<Context> {
         let shared = self.0.as_ref()?;
-        Some(Context { trace_id: shared.trace_id, span_id, sampled: shared.sampled })
+        // What follows on a reason to keep the request is sampled, here and wherever it goes from here.
+        let sampled = shared.sampled || shared.held.lock().kept.is_some();
+        Some(Context { trace_id: shared.trace_id, span_id, sampled })
     }
 
     /// What others have noted of the trace.

@@ -141,6 +141,13 @@ impl Span {
         }
     }
 
+    /// Its request is kept, see [`Trace::keep`].
+    pub fn keep(&self, why: &'static str) {
+        if let Some(open) = &self.0 {
+            open.trace.keep(why);
+        }
+    }
+
     /// It has come to its end.
     pub fn end(mut self) {
         if let Some(open) = &mut self.0 {

@@ -106,13 +106,15 @@ fn what_fails_or_is_worth_it_is_kept() {
         trace.step("first").end();
         happens(&trace);
         assert_eq!(trace.is_kept(), why.is_some(), "{number}");
+        // Whoever is asked because of it is told that it is sampled.
+        assert_eq!(trace.call("next").context().unwrap().sampled, why == Some("retried"), "{number}");
         assert!(sent(&mut spans).is_empty(), "nothing is sent before the end");
         drop(trace);
         let sent = sent(&mut spans);
         let told = sent.last().map(|root| root.attributes.clone()).unwrap_or_default();
         let told = told.iter().find(|attribute| attribute.key.as_str() == names::KEPT);
         assert_eq!(told.map(|attribute| attribute.value.to_string()).as_deref(), why, "{number}");
-        assert_eq!(sent.len(), if why.is_some() { 2 } else { 0 }, "{number}");
+        assert_eq!(sent.len(), if why.is_some() { 3 } else { 0 }, "{number}");
     }
 }
 

@@ -3,7 +3,6 @@
 //! back.
 
 #![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
-#![expect(clippy::print_stdout, reason = "shows what was measured")]
 
 #[path = "traces/collector.rs"]
 mod collector;
@@ -222,13 +221,13 @@ fn a_request_that_is_tried_again() {
     assert_eq!(attempts.iter().map(|span| span.error.is_some()).collect::<Vec<_>>(), [true, false]);
     assert_eq!(attempts.iter().map(|span| &span.attributes["cloudach.attempt"]).collect::<Vec<_>>(), [1, 2]);
     // Each has its own replica's spans under it, and each engine was told of its own.
-    for (attempt, replica) in attempts.iter().zip(replicas) {
+    for ((attempt, replica), flags) in attempts.iter().zip(replicas).zip(["00", "01"]) {
         let [generate] = children(&spans, attempt)[..] else { panic!("{}", draw(&spans)) };
         assert_eq!(generate.service, SIDECAR);
         assert_eq!(generate.error.is_some(), attempt.error.is_some());
         let number: usize = replica.trim_start_matches("sidecar").parse().unwrap();
         let told = fleet.engines[number].traces().pop().unwrap().unwrap().traceparent;
-        assert_eq!(told, format!("00-{trace}-{}-00", generate.id), "and that it is not sampled");
+        assert_eq!(told, format!("00-{trace}-{}-{flags}", generate.id), "what comes after is sampled");
     }
     assert_eq!(root(&spans).attributes["cloudach.kept"], "below");
     let warned = fleet.routers[0].log();
@@ -442,7 +441,7 @@ fn a_collector_that_is_slow_or_away() {
     all(REQUESTS);
 
     // Slower than spans are made: some are lost, and counted, and nobody waits.
-    collector.slow_down(Duration::from_millis(300));
+    collector.slow_down(Duration::from_millis(500));
     let slow = times(&client, REQUESTS);
     let [_, queue_full, given_up, _] = all(2 * REQUESTS);
     assert!(queue_full > 0 && given_up == 0, "{:?}", fates(&fleet));
@@ -454,9 +453,9 @@ fn a_collector_that_is_slow_or_away() {
     assert!(given_up > 0 && full_then > queue_full, "{:?}", fates(&fleet));
     println!("the middle and the longest of {REQUESTS} requests: well {well:?}, slow {slow:?}, away {away:?}");
     for (middle, longest) in [slow, away] {
-        assert!(middle < well.0 * 4 + Duration::from_millis(20), "{middle:?} instead of {:?}", well.0);
-        // A request that waited for the collector would have waited for its time-out, or for a call.
-        assert!(longest < Duration::from_secs(1), "{longest:?}");
+        // One that waited for the collector would have waited for a call, or for a time-out.
+        assert!(middle < well.0 * 4 + Duration::from_millis(100), "{middle:?} instead of {:?}", well.0);
+        assert!(longest < Duration::from_secs(5), "{longest:?}");
     }
     let log = &fleet.edges[0];
     assert_eq!(log.logged(&["the collector takes no spans: they wait, and what finds no room is dropped"]).len(), 1);
@@ -469,7 +468,7 @@ fn a_collector_that_is_slow_or_away() {
             collector.spans().iter().any(|span| span.trace == trace && span.service == EDGE && span.kind == 2)
         })
     });
-    assert_eq!(log.logged(&["the collector takes spans again"]).len(), 1);
+    eventually(SOON, "and is said to", || log.logged(&["the collector takes spans again"]).len() == 1);
 }
 
 #[test]
