@@ -348,7 +348,7 @@ impl<R: Reply> Answer<R> {
     }
 
     fn fail(&mut self, error: ApiError) -> ApiError {
-        self.meter.finish(Outcome::Failed);
+        self.meter.fail(&error);
         error
     }
 }

@@ -162,9 +162,31 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Why a request is refused, for operators. None: it is not.
-pub fn reason(response: &Response) -> Option<String> {
-    response.extensions().get::<Unworded>().map(|Unworded(error)| error.to_string())
+impl ApiError {
+    /// The status that it has where an answer has not begun.
+    pub fn status(&self, words: &Words<'_>) -> StatusCode {
+        Row::of(self, words).status
+    }
+}
+
+/// Why a request is refused, for operators: nothing of what texts for clients quote of it.
+#[derive(Debug)]
+pub struct Refusal {
+    pub status: StatusCode,
+    /// Of the error's envelope.
+    pub kind: &'static str,
+    pub code: Option<&'static str>,
+    pub param: Option<String>,
+    /// What failed here. None: it is the client's doing.
+    pub failure: Option<String>,
+}
+
+/// Why the request of this response is refused. None: it is not.
+pub fn refusal(response: &Response, words: &Words<'_>) -> Option<Refusal> {
+    let Unworded(error) = response.extensions().get()?;
+    let Row { status, kind, code, param, .. } = Row::of(error, words);
+    let failure = status.is_server_error().then(|| error.to_string());
+    Some(Refusal { status, kind: kind.as_str(), code, param, failure })
 }
 
 /// Gives a refusal its status, body and headers. Any other response stays as it is.

@@ -17,7 +17,7 @@ use crate::{
         caller::Caller,
         limits::{Ask, Cost, Exceeded, Usd},
     },
-    error::ApiError,
+    error::{ApiError, Refusal},
     metrics::{Endpoint, Outcome},
     usage::{Metered, Record},
 };
@@ -64,27 +64,38 @@ fn method(method: &Method) -> &'static str {
 
 /// The head of the answer is on its way. What is the client's doing is no failure of the request here, as HTTP's
 /// conventions have it.
-pub fn answered(trace: &Trace, status: StatusCode, reason: Option<&str>) {
+pub fn answered(trace: &Trace, status: StatusCode, refusal: Option<&Refusal>) {
     if !trace.is_on() {
         return;
     }
     trace.set(names::HTTP_STATUS, i64::from(status.as_u16()));
     if status.is_server_error() {
-        trace.fail(status.as_str(), reason.unwrap_or_default());
+        let failure = refusal.and_then(|refusal| refusal.failure.as_deref());
+        trace.fail(status.as_str(), failure.unwrap_or_default());
     } else if status.is_client_error() {
         trace.set(names::ERROR_TYPE, status.as_str().to_owned());
-        // What is said of a wrong key shows a part of it, to who has sent it and to nobody else.
-        if status != StatusCode::UNAUTHORIZED {
-            trace.set_text(names::MESSAGE, reason.unwrap_or_default());
+    }
+    if let Some(Refusal { kind, code, param, .. }) = refusal {
+        trace.set(names::ERROR_CODE, code.unwrap_or(kind));
+        if let Some(param) = param {
+            trace.set_text(names::ERROR_PARAM, param);
         }
+    }
+}
+
+/// The kind of an error, and what operators may read of it.
+pub fn told(error: &ApiError) -> (&'static str, &str) {
+    match error {
+        ApiError::Upstream(failed) => (failed.kind(), failed.for_operators()),
+        _ => ("not_sent", ""),
     }
 }
 
 /// The stream broke after its head was sent.
 pub fn broken(trace: &Trace, error: &ApiError) {
     if trace.is_on() {
-        let kind = if let ApiError::Upstream(failed) = error { failed.kind() } else { "stream" };
-        trace.fail(kind, &error.to_string());
+        let (kind, message) = told(error);
+        trace.fail(kind, message);
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::spread::Router;
-use crate::{catalog::Catalog, error::ApiError};
+use crate::{catalog::Catalog, error::ApiError, trace};
 
 /// How long a request waits for a router where none is connected. Who replaces routers one after the other may stop the last
 /// before every edge has found the one before it again, which it tries every two seconds at the least.
@@ -91,20 +91,21 @@ impl Upstream {
     /// No router takes it now, or the engine's reason.
     pub async fn embed(
         &self,
-        trace: &Trace,
+        of: &Trace,
         mut request: EmbedRequest,
         catalog: &Catalog,
     ) -> Result<Embeddings, ApiError> {
         self.connected().await;
         let (name, router) = self.pick(&request.model, None, catalog)?;
-        let mut span = trace.call("embed");
+        let mut span = of.call("embed");
         span.set_text(names::ROUTER, name);
         if let Some(ours) = span.context() {
             request.context.get_or_insert_default().traceparent = ours.to_string();
         }
         let embedded = self.embed_at(router, request).await;
         if let Err(error) = &embedded {
-            span.fail("failed", &error.to_string());
+            let (kind, message) = trace::told(error);
+            span.fail(kind, message);
         }
         span.end();
         embedded

@@ -26,7 +26,7 @@ use crate::{
     Edge,
     access::{admission::Permit, caller::Caller},
     catalog::{Counting, Model},
-    error::Words,
+    error::{ApiError, Words},
     http::arrival::Arrival,
     metrics::{Endpoint, Outcome},
     prices::Prices,
@@ -109,6 +109,7 @@ impl Meter {
     /// Starts to follow a request that holds `permit`.
     pub fn start(edge: &Edge, permit: Permit, metered: &Metered<'_>) -> Self {
         edge.metrics.open.inc();
+        permit.note_recorded();
         trace::begun(metered);
         let record = Record {
             request_id: metered.arrival.request_id.clone(),
@@ -123,6 +124,7 @@ impl Meter {
             model: metered.model.id.clone(),
             replica: String::new(),
             outcome: Outcome::Abandoned,
+            status: 200,
             shown: Usage::default(),
             engine: Usage::default(),
             cost: 0,
@@ -271,6 +273,12 @@ impl Meter {
     /// Claims how the request ended.
     pub fn finish(&mut self, outcome: Outcome) {
         self.record.outcome = outcome;
+    }
+
+    /// Claims that it failed, and how the client is told so.
+    pub fn fail(&mut self, error: &ApiError) {
+        self.record.status = error.status(&self.words()).as_u16();
+        self.finish(Outcome::Failed);
     }
 
     /// Counts a copy of the texts when it is called.

@@ -29,6 +29,11 @@ impl Failed {
         )
     }
 
+    /// What operators are told of it. Where it is the request's own doing nothing: its text may quote what the client wrote.
+    pub fn for_operators(&self) -> &str {
+        if self.is_the_requests() { "" } else { &self.message }
+    }
+
     /// Names the request's parameter that is to blame.
     pub fn with_param(mut self, param: impl Into<String>) -> Self {
         self.param = param.into();

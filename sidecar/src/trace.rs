@@ -65,7 +65,7 @@ impl Traced {
 
     /// It has failed, or is refused.
     pub(crate) fn failed(&mut self, failed: &Failed) {
-        self.step.fail(failed.kind(), &failed.message);
+        self.step.fail(failed.kind(), failed.for_operators());
         fail(&self.trace, failed);
     }
 }
@@ -83,7 +83,6 @@ pub(crate) fn begin_embedding(tracer: &Tracer, request: &mut EmbedRequest) -> Tr
 pub(crate) fn fail(trace: &Trace, failed: &Failed) {
     if failed.is_the_requests() {
         trace.set(names::ERROR_TYPE, failed.kind());
-        trace.set_text(names::MESSAGE, &failed.message);
     } else {
         trace.fail(failed.kind(), &failed.message);
     }

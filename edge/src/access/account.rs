@@ -20,6 +20,8 @@ struct Noted {
     standing: Option<Standing>,
     /// It was let in and is not counted yet.
     uncounted: bool,
+    /// A record is made of it.
+    recorded: bool,
 }
 
 impl Account {
@@ -46,6 +48,16 @@ impl Account {
     /// The request is counted with what it reserves.
     pub fn note_counted(&self) {
         self.noted.lock().uncounted = false;
+    }
+
+    /// A record of it is made, whatever becomes of it.
+    pub fn note_recorded(&self) {
+        self.noted.lock().recorded = true;
+    }
+
+    /// Whether one is.
+    pub fn is_recorded(&self) -> bool {
+        self.noted.lock().recorded
     }
 
     /// Whose request it is, where it was let in and came to its end uncounted: it was refused for what it is.

@@ -175,6 +175,11 @@ impl Permit {
         self.account.trace()
     }
 
+    /// A record of the request is made from now on, whatever becomes of it.
+    pub fn note_recorded(&self) {
+        self.account.note_recorded();
+    }
+
     /// The place that it has.
     pub fn place(&self) -> Place {
         self.place.clone()

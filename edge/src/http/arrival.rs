@@ -1,6 +1,6 @@
 //! A request's arrival: its id, its time, and the trace it belongs to.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::{
     extract::{FromRequestParts, Request, State},
@@ -11,14 +11,17 @@ use axum::{
 use cloudach_openai::ids;
 use cloudach_service::trace::{Context, State as TraceState, Trace};
 
+use tracing::{debug, info};
+
 use super::headers;
 use crate::{
     Edge,
     access::{
         account::Account,
+        caller::Caller,
         limits::{Amounts, Ask},
     },
-    error::{self, ApiError, Dialect, Words},
+    error::{self, ApiError, Dialect, Refusal, Words},
     trace,
 };
 
@@ -125,6 +128,20 @@ async fn count_refused(edge: &Edge, account: &Account) {
     account.note_standing(edge.limiter.count(&ask).await.standing);
 }
 
+/// The line of a request that came to no record. Nobody fills the log without a key.
+fn note_refused(words: &Words<'_>, refusal: &Refusal, took: Duration, caller: Option<&Caller>) {
+    let (request_id, trace_id, status) = (words.request_id, words.trace_id, refusal.status.as_u16());
+    let (code, param) = (refusal.code, refusal.param.as_deref());
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    match caller {
+        Some(Caller { tenant, key, key_id, .. }) => info!(
+            target: "usage",
+            request_id, trace_id, tenant, key, key_id, status, code, param, duration_ms, "request refused"
+        ),
+        None => debug!(target: "usage", request_id, trace_id, status, code, duration_ms, "request refused"),
+    }
+}
+
 /// Gives the request its [`Arrival`], a refusal its words, and every answer its headers.
 pub async fn stamp(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
     let arrival = Arrival::of(&edge, &request);
@@ -138,9 +155,12 @@ pub async fn stamp(State(edge): State<Edge>, mut request: Request, next: Next) -
     let dialect = Dialect::of(request.uri().path());
     let response = next.run(request).await;
     count_refused(&edge, &account).await;
-    let reason = if trace.is_on() { error::reason(&response) } else { None };
+    let refusal = error::refusal(&response, &words);
     let mut response = error::put_into_words(response, &words, dialect);
-    trace::answered(&trace, response.status(), reason.as_deref());
+    if let Some(refusal) = refusal.as_ref().filter(|_| !account.is_recorded()) {
+        note_refused(&words, refusal, at.elapsed(), account.caller().as_deref());
+    }
+    trace::answered(&trace, response.status(), refusal.as_ref());
     headers::add(&mut response, &id, at.elapsed(), &account);
     headers::name_request(&mut response, dialect);
     headers::name_trace(&mut response, &trace);

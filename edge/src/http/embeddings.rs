@@ -68,8 +68,9 @@ pub async fn create(
     let embeddings = match edge.upstream.embed(&arrival.trace, embedding, &edge.catalog).await {
         Ok(embeddings) => embeddings,
         Err(error) => {
-            meter.finish(Outcome::Failed);
-            return Err(too_long(error, prompt_tokens));
+            let error = too_long(error, prompt_tokens);
+            meter.fail(&error);
+            return Err(error);
         }
     };
     let usage = meter.embedded(embeddings.replica, embeddings.usage.unwrap_or_default());

@@ -22,7 +22,7 @@ use futures_util::Stream;
 use tokio::time::{Instant, Sleep, sleep};
 use tracing::warn;
 
-use crate::{Edge, error::ApiError};
+use crate::{Edge, error::ApiError, trace};
 
 /// How long an answer that the client has a part of waits for another router; one that has not begun waits as long as a new
 /// request does.
@@ -63,8 +63,8 @@ impl Generating {
     ///
     /// # Errors
     /// No router takes it now, or it is too large for any.
-    pub fn start(edge: &Edge, trace: &Trace, mut request: GenerateRequest) -> Result<Self, ApiError> {
-        let mut span = trace.call("generate");
+    pub fn start(edge: &Edge, of: &Trace, mut request: GenerateRequest) -> Result<Self, ApiError> {
+        let mut span = of.call("generate");
         let context = request.context.get_or_insert_default();
         if let Some(ours) = span.context() {
             context.traceparent = ours.to_string();
@@ -73,7 +73,8 @@ impl Generating {
         let events = match edge.upstream.generate(request.clone(), &edge.catalog, &mut span) {
             Ok(events) => events,
             Err(error) => {
-                span.fail("not_sent", &error.to_string());
+                let (kind, message) = trace::told(&error);
+                span.fail(kind, message);
                 return Err(error);
             }
         };
@@ -160,7 +161,7 @@ impl Stream for Generating {
                             this.stage = Stage::Lost { failed: failed.clone(), until, pause };
                             continue;
                         }
-                        Some(Event::Failed(failed)) => this.span.fail(failed.kind(), &failed.message),
+                        Some(Event::Failed(failed)) => this.span.fail(failed.kind(), failed.for_operators()),
                         Some(Event::Finished(_)) => std::mem::take(&mut this.span).end(),
                         Some(Event::Waiting(_)) | None => {}
                     }
@@ -174,7 +175,7 @@ impl Stream for Generating {
                         Some(events) => this.stage = Stage::Carried(events),
                         None if over => {
                             this.stage = Stage::Over;
-                            this.span.fail(failed.kind(), &failed.message);
+                            this.span.fail(failed.kind(), failed.for_operators());
                             return Poll::Ready(Some(failed.into()));
                         }
                         None => {}

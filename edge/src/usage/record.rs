@@ -40,6 +40,8 @@ pub struct Record {
     /// The last replica that ran it. Empty: none did.
     pub replica: String,
     pub outcome: Outcome,
+    /// What the client was told: the answer's status, or that of the error which ended its stream.
+    pub status: u16,
     /// As the client was told, or would have been.
     pub shown: Usage,
     /// As the engine counted.
@@ -120,6 +122,7 @@ impl Record {
             model = self.model,
             replica = self.replica,
             outcome = ?self.outcome,
+            status = self.status,
             finish_reasons = self.reasons(),
             prompt_tokens = self.shown.prompt_tokens,
             completion_tokens = self.shown.completion_tokens,

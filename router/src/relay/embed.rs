@@ -53,7 +53,7 @@ impl Embed for Relay {
                     None => Failed::new(ErrorCode::Internal, "the replica gave an empty answer"),
                 },
             };
-            span.fail(failed.kind(), &failed.message);
+            span.fail(failed.kind(), failed.for_operators());
             drop(span);
             if is_loss(failed.code()) {
                 placed.lost();

@@ -62,7 +62,7 @@ impl Runner {
 
     /// It has failed.
     pub fn failed(&mut self, failed: &Failed) {
-        self.span.fail(failed.kind(), &failed.message);
+        self.span.fail(failed.kind(), failed.for_operators());
     }
 
     async fn event(&mut self) -> GenerateEvent {

@@ -57,7 +57,7 @@ impl Relay {
             self.be_ready(&wanted.model, deadline).await?;
             self.queues.place(wanted, deadline).await
         };
-        let placed = placing.await.inspect_err(|failed| step.fail(failed.kind(), &failed.message))?;
+        let placed = placing.await.inspect_err(|failed| step.fail(failed.kind(), failed.for_operators()))?;
         step.end();
         attempts.start(&placed.replica);
         Ok(placed)
@@ -188,7 +188,7 @@ fn opened(
         Err(refused) => {
             debug!(replica = placed.replica.name, %refused, "replica takes no request");
             let failed = failure::refusal(refused);
-            span.fail(failed.kind(), &failed.message);
+            span.fail(failed.kind(), failed.for_operators());
             Err(failed)
         }
     }

@@ -107,7 +107,6 @@ pub fn goes_on(trace: &Trace, replica: &Replica, failed: &Failed, passed: &Passe
 pub fn failed(trace: &Trace, failed: &Failed) {
     if failed.is_the_requests() {
         trace.set(names::ERROR_TYPE, failed.kind());
-        trace.set_text(names::MESSAGE, &failed.message);
     } else {
         trace.fail(failed.kind(), &failed.message);
     }

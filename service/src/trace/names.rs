@@ -41,6 +41,9 @@ pub const KEPT: &str = "cloudach.kept";
 pub const BROKEN_OFF: &str = "cloudach.broken_off";
 pub const TENANT: &str = "cloudach.tenant";
 pub const REQUEST_ID: &str = "cloudach.request.id";
+/// The error's `code` as the client is told it, or else its `type`; and its `param`.
+pub const ERROR_CODE: &str = "cloudach.error.code";
+pub const ERROR_PARAM: &str = "cloudach.error.param";
 /// How the request ended: served, failed or abandoned.
 pub const OUTCOME: &str = "cloudach.outcome";
 pub const COST_USD: &str = "cloudach.cost_usd";
