@@ -8,6 +8,9 @@ use crate::secret::Secret;
 
 const NO_URL: &str = "begins with neither `http://` nor `https://`";
 
+/// It would stand in the log.
+const IN_URL: &str = "has a password in it: say it in a header, `authorization`";
+
 /// The most spans that may wait, whatever is asked for: about two gigabytes.
 const MOST_QUEUE: usize = 1_000_000;
 
@@ -150,7 +153,10 @@ impl Tracing {
                 (None, None) => return Ok(None),
             },
         };
-        if !(endpoint.starts_with("http://") || endpoint.starts_with("https://")) {
+        if endpoint.contains('@') {
+            return Err(wrong("OTEL_EXPORTER_OTLP_ENDPOINT", IN_URL));
+        }
+        if !is_url(&endpoint) {
             return Err(wrong("OTEL_EXPORTER_OTLP_ENDPOINT", NO_URL));
         }
         let ratio = match (self.ratio, variable("OTEL_TRACES_SAMPLER_ARG")) {
@@ -196,9 +202,9 @@ impl Tracing {
     /// # Errors
     /// Names the field.
     pub fn check(&self) -> Result<(), InvalidTracing> {
-        let is_url = |url: &String| url.starts_with("http://") || url.starts_with("https://");
         let problems = [
-            ("tracing.endpoint", !self.endpoint.iter().all(is_url), NO_URL),
+            ("tracing.endpoint", self.endpoint.iter().any(|url| !is_url(url)), NO_URL),
+            ("tracing.endpoint", self.endpoint.iter().any(|url| url.contains('@')), IN_URL),
             ("tracing.ratio", !self.ratio.iter().all(|ratio| (0.0..=1.0).contains(ratio)), "is not between 0 and 1"),
             ("tracing.queue", self.queue == 0, "must not be 0"),
             ("tracing.queue", self.queue > MOST_QUEUE, "is more than a million"),
@@ -214,6 +220,10 @@ impl Tracing {
             None => Ok(()),
         }
     }
+}
+
+fn is_url(url: &str) -> bool {
+    url.starts_with("http://") || url.starts_with("https://")
 }
 
 fn wrong(field: &'static str, problem: &'static str) -> InvalidTracing {

@@ -33,6 +33,10 @@ impl TraceMetrics {
     pub fn register(&self, registry: &mut Registry) {
         let help = "Spans of requests that were to be sent to the collector, by what became of them";
         registry.register("trace_spans", help, self.0.clone());
+        // Told from the start, so that what is lost first shows as a change.
+        for fate in [Fate::Sent, Fate::QueueFull, Fate::GivenUp, Fate::TooMany] {
+            self.count(fate, 0);
+        }
     }
 
     pub(super) fn count(&self, fate: Fate, spans: usize) {

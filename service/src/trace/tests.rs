@@ -230,6 +230,7 @@ fn settings_that_make_no_sense_are_named() {
     let at = "endpoint: 'http://x'";
     for (config, field) in [
         ("{endpoint: 'collector:4317'}".to_owned(), "tracing.endpoint"),
+        ("{endpoint: 'http://me:secret@collector'}".to_owned(), "tracing.endpoint"),
         (format!("{{{at}, ratio: 1.5}}"), "tracing.ratio"),
         (format!("{{{at}, ratio: .nan}}"), "tracing.ratio"),
         (format!("{{{at}, queue: 0}}"), "tracing.queue"),
