@@ -6,12 +6,14 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use cloudach_model::reading::Reader;
 use cloudach_openai::{FinishReason, Head, Usage};
 use cloudach_proto::v1::{self, ErrorCode, Failed, GenerateEvent, GenerateRequest, generate_event::Event};
+use cloudach_service::trace::names::kept;
 use futures_util::{
     FutureExt, StreamExt,
     future::{BoxFuture, Fuse},
     stream::{AbortHandle, BoxStream, SelectAll, abortable},
 };
 use tokio::time::{Instant, timeout_at};
+use tracing::warn;
 
 use crate::{
     Edge,
@@ -21,6 +23,7 @@ use crate::{
     metrics::Outcome,
     reading::schema_refused,
     reply::Reply,
+    trace,
     turn::Continuation,
     upstream::generating::Generating,
     usage::Meter,
@@ -133,7 +136,7 @@ impl<R: Reply> Answer<R> {
     }
 
     fn generate(&mut self, source: Source, generation: GenerateRequest) -> Result<AbortHandle, ApiError> {
-        let started = Generating::start(self.meter.edge(), generation);
+        let started = Generating::start(self.meter.edge(), self.meter.trace(), generation);
         let (stream, abort) = abortable(started.map_err(|error| self.fail(error))?);
         self.events.push(stream.map(move |event| (source, event)).boxed());
         Ok(abort)
@@ -192,6 +195,13 @@ impl<R: Reply> Answer<R> {
     /// What errors of this request are worded with.
     pub fn words(&self) -> Words<'_> {
         self.meter.words()
+    }
+
+    /// Takes note of what ended an open stream, for operators.
+    pub fn note_failure(&self, error: &ApiError, what: &'static str) {
+        let words = self.meter.words();
+        warn!(request_id = words.request_id, trace_id = words.trace_id, %error, "{what}");
+        trace::broken(self.meter.trace(), error);
     }
 
     /// Appends what ends an open stream that failed.
@@ -278,6 +288,9 @@ impl<R: Reply> Answer<R> {
                     v1::FinishReason::Length => FinishReason::Length,
                     v1::FinishReason::Stop | v1::FinishReason::Unspecified => FinishReason::Stop,
                 };
+                if finished.keep_trace {
+                    sink.meter.trace().keep(kept::BELOW);
+                }
                 sink.meter.choice_finished(number, finished.usage);
                 if reason == FinishReason::Stop && choice.turns_at_end(sink) {
                     return self.turn_if_due(number as usize, out);
@@ -336,7 +349,7 @@ impl<R: Reply> Answer<R> {
     }
 
     fn fail(&mut self, error: ApiError) -> ApiError {
-        self.meter.finish(Outcome::Failed);
+        self.meter.fail(&error);
         error
     }
 }

@@ -210,6 +210,7 @@ impl Choice {
         if let Some(stop) = reader.stop_met() {
             sink.reply.stopped_at(*number, stop);
         }
+        sink.meter.choice_ended(*number, reason);
         sink.reply.finish_choice(*number, reason, sink.out);
     }
 
@@ -285,6 +286,7 @@ fn give(number: u32, event: Event<'_>, logprobs: &mut Vec<TokenLogprob>, sink: &
         }
         Event::CallBegin { name } => {
             sink.meter.shown(number, name);
+            sink.meter.called(number);
             let id = ids::tool_call(arrival::random());
             sink.reply.call(number, &CallPiece::Begin { id: &id, name }, sink.out);
         }

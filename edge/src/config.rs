@@ -3,7 +3,11 @@
 use std::{net::SocketAddr, time::Duration};
 
 use cloudach_openai::chat::ReasoningField;
-use cloudach_service::{address::Address, stop::Drain};
+use cloudach_service::{
+    address::Address,
+    stop::Drain,
+    trace::config::{InvalidTracing, Tracing},
+};
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -80,6 +84,9 @@ pub struct Config {
     /// How answers are streamed.
     #[serde(default)]
     pub stream: Stream,
+    /// Traces of requests.
+    #[serde(default)]
+    pub tracing: Tracing,
     /// How the process stops.
     #[serde(default)]
     pub drain: Drain,
@@ -110,6 +117,8 @@ pub enum InvalidConfig {
     NoAdminAddress,
     #[error(transparent)]
     Issuers(#[from] InvalidIssuers),
+    #[error(transparent)]
+    Tracing(#[from] InvalidTracing),
 }
 
 impl Config {
@@ -134,6 +143,7 @@ impl Config {
         self.files.check().map_err(InvalidConfig::Files)?;
         self.batches.check().map_err(InvalidConfig::Batches)?;
         issuers::check(&self.issuers)?;
+        self.tracing.check()?;
         let limits = &self.limits;
         let zero = [
             ("limits.connections", limits.connections == 0),

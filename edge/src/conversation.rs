@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use cloudach_openai::chat::{ChatRequest, ServiceTier};
+use cloudach_service::trace::names;
 
 use crate::{
     Edge,
@@ -19,6 +20,7 @@ use crate::{
     prompt::{self, Prompt},
     reading::{self, Reading},
     reply::Reply,
+    trace,
     turn::Continuation,
     usage::{Meter, Metered},
 };
@@ -53,6 +55,7 @@ pub async fn begin<R: Reply>(
     reply: impl Fn(&Asked<'_>) -> R + Send + Sync,
 ) -> Result<Begun<R>, ApiError> {
     let Asking { endpoint, arrival, caller, permit, bytes } = asking;
+    arrival.trace.set_text(names::MODEL_ASKED, &request.model);
     let routed = edge.catalog.generating(&request.model, &arrival.routing_key(&caller.tenant)).await?;
     permit.check_routed(&routed)?;
     let mirror = edge.mirrors.draw(edge, &routed, &arrival.request_id).map(|mirror| (mirror, request.clone()));
@@ -138,6 +141,7 @@ impl<R: Reply, F: Fn(&Asked<'_>) -> R + Send + Sync> Question for Conversation<'
             endpoint: self.endpoint,
             caller,
             arrival,
+            asked: &request.model,
             model,
             prompt_tokens: prompt.tokens,
             choices: request.n as usize,
@@ -145,6 +149,7 @@ impl<R: Reply, F: Fn(&Asked<'_>) -> R + Send + Sync> Question for Conversation<'
             max_tokens: request.sampling.max_tokens,
         };
         let meter = Meter::start(edge, permit, &metered);
+        trace::sampling(&arrival.trace, &request.sampling, request.n, request.stream.is_some());
         let cache_salt = edge.cache_salt(caller, request.sampling.cache_salt.as_deref());
         let urgency = caller.priority.min(urgency(request.service_tier));
         let context = routed.bounded(edge.context(arrival, caller, urgency), spent);

@@ -149,6 +149,8 @@ impl From<RenderError> for ApiError {
 pub struct Words<'a> {
     pub links: &'a Links,
     pub request_id: &'a str,
+    /// For logs. None: there is no trace.
+    pub trace_id: Option<&'a str>,
 }
 
 impl ApiError {
@@ -172,12 +174,40 @@ impl IntoResponse for ApiError {
     }
 }
 
+impl ApiError {
+    /// The status that it has where an answer has not begun.
+    pub fn status(&self, words: &Words<'_>) -> StatusCode {
+        Row::of(self, words).status
+    }
+}
+
+/// Why a request is refused, for operators: nothing of what texts for clients quote of it.
+#[derive(Debug)]
+pub struct Refusal {
+    pub status: StatusCode,
+    /// Of the error's envelope.
+    pub kind: &'static str,
+    pub code: Option<&'static str>,
+    pub param: Option<String>,
+    /// What failed here. None: it is the client's doing.
+    pub failure: Option<String>,
+}
+
+/// Why the request of this response is refused. None: it is not.
+pub fn refusal(response: &Response, words: &Words<'_>) -> Option<Refusal> {
+    let Unworded(error) = response.extensions().get()?;
+    let Row { status, kind, code, param, .. } = Row::of(error, words);
+    let failure = status.is_server_error().then(|| error.to_string());
+    Some(Refusal { status, kind: kind.as_str(), code, param, failure })
+}
+
 /// Gives a refusal its status, body and headers. Any other response stays as it is.
 pub fn put_into_words(mut response: Response, words: &Words<'_>, dialect: Dialect) -> Response {
     let Some(Unworded(error)) = response.extensions_mut().remove() else { return response };
     let row = Row::of(&error, words);
     if row.status.is_server_error() {
-        warn!(request_id = words.request_id, status = row.status.as_u16(), %error, "request failed");
+        let (request_id, trace_id, status) = (words.request_id, words.trace_id, row.status.as_u16());
+        warn!(request_id, trace_id, status, %error, "request failed");
     }
     let (mut parts, _) = response.into_parts();
     parts.extensions.insert(row.reach);

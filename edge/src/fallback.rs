@@ -14,6 +14,7 @@ use crate::{
     error::ApiError,
     http::arrival::Arrival,
     reply::Reply,
+    trace,
 };
 
 /// What models can be asked, one after the other.
@@ -103,8 +104,11 @@ pub async fn begin<Q: Question>(
 
 /// Ready for a model, if it is not more than that ever has room for.
 async fn prepare<Q: Question>(question: &Q, model: &Arc<Model>, request: Q::Request) -> Result<Q::Ready, ApiError> {
+    let mut step = question.asked().1.trace.step("render");
     let ready = question.prepare(model, request).await?;
     let cost = Q::cost(&ready);
+    trace::rendered(&mut step, &model.id, cost);
+    step.end();
     match model.context_exceeded_by(cost.max_tokens) {
         Some(limit) => Err(Q::Reply::too_long(limit, cost.prompt(), cost.max_tokens.map(u64::from)).into()),
         None => Ok(ready),
@@ -126,7 +130,10 @@ impl<R: Reply> Unanswered<R> {
     /// The request goes on to another model: what is held for it, and no record of it is made here.
     pub fn hand_over(mut self, from: &str, to: &str) -> Permit {
         let meter = self.answer.meter();
-        info!(request = meter.request_id(), from, to, error = %self.error, "the next model of the route is asked");
+        let words = meter.words();
+        let (request, trace_id) = (words.request_id, words.trace_id);
+        info!(request, trace_id, from, to, error = %self.error, "the next model of the route is asked");
+        trace::fell_back(meter.trace(), from, to, &self.error);
         meter.edge().metrics.fallbacks.count(from);
         meter.hand_over()
     }

@@ -28,6 +28,7 @@ pub mod responses;
 mod sse;
 pub mod store;
 mod tokens;
+mod trace;
 mod trail;
 mod turn;
 mod upstream;
@@ -40,6 +41,7 @@ use cloudach_service::{
     admin::{self as admin_port, AdminError},
     grpc::GrpcError,
     stop::{Running, Stop},
+    trace::{TraceError, Tracer},
 };
 
 use tokio::net::TcpListener;
@@ -91,6 +93,8 @@ pub enum EdgeError {
     Spool(#[from] SpoolError),
     #[error("the system gives no random bytes: {0}")]
     Random(#[from] getrandom::Error),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
 }
 
 /// What every request of this edge may use. Clones share it.
@@ -117,6 +121,7 @@ pub struct Parts {
     metrics: Metrics,
     work: Work,
     counted: Arc<Remembered>,
+    tracer: Tracer,
     config: Config,
     running: Running,
 }
@@ -155,6 +160,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
     let upstream = Upstream::connect(&config.routers, &running)?;
     let catalog = Catalog::follow(&config.routers, config.limits.load_time, &running)?;
     let (metrics, registry) = Metrics::new();
+    let tracer = Tracer::start(&config.tracing, "cloudach-edge", &[], &metrics.traces, &running)?;
     let store = Store::open(&config.store, metrics.store.clone(), &running).await?;
     let pepper = Pepper::open(&config.store)?;
     let configured = ConfiguredKeys::new(&config.keys, config.rate_limits);
@@ -204,6 +210,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
         metrics,
         work: Work::new(running.background.clone()),
         counted: Arc::new(Remembered::new()?),
+        tracer,
         config,
         running,
     }));

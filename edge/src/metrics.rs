@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cloudach_service::trace::TraceMetrics;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -71,6 +72,7 @@ pub struct Metrics {
     pub mirrors: MirrorMetrics,
     pub fallbacks: FallbackMetrics,
     pub batches: BatchMetrics,
+    pub traces: TraceMetrics,
 }
 
 /// What becomes of a line of a batch, each time that it is asked.
@@ -303,6 +305,12 @@ impl TokenMetrics {
     }
 }
 
+fn traced(registry: &mut Registry) -> TraceMetrics {
+    let metrics = TraceMetrics::default();
+    metrics.register(registry);
+    metrics
+}
+
 /// Bounds of the histogram of calls, in seconds.
 const CALL_SECONDS: [f64; 8] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.05, 0.25, 1.0];
 
@@ -418,6 +426,7 @@ impl Metrics {
             mirrors: MirrorMetrics::register(&mut registry),
             fallbacks: FallbackMetrics::register(&mut registry),
             batches: BatchMetrics::register(&mut registry),
+            traces: traced(&mut registry),
             requests: Family::default(),
             prompt_tokens: Family::default(),
             completion_tokens: Family::default(),

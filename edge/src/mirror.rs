@@ -5,6 +5,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use cloudach_openai::chat::ChatRequest;
 use cloudach_proto::v1::{GenerateRequest, Priority, RequestContext, generate_event::Event};
+use cloudach_service::trace::Trace;
 use futures_util::StreamExt;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -123,7 +124,7 @@ async fn answered(edge: &Edge, making: impl Future<Output = Result<GenerateReque
     let context = generation.context.get_or_insert_default();
     context.set_priority(Priority::Low);
     context.explain = false;
-    let Ok(mut events) = Generating::start(edge, generation) else { return false };
+    let Ok(mut events) = Generating::start(edge, &Trace::none(), generation) else { return false };
     while let Some(event) = events.next().await {
         match event.event {
             Some(Event::Finished(_)) => return true,

@@ -12,7 +12,6 @@ use axum::{
 use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::{Instant, sleep_until};
-use tracing::warn;
 
 use crate::{
     answer::{Answer, Progress},
@@ -39,7 +38,7 @@ pub fn respond<R: Reply>(mut answer: Answer<R>, content_type: &'static str, keep
             }
             let progress = answer.advance(&mut out).await;
             if let Err(error) = &progress {
-                warn!(request_id = answer.words().request_id, %error, "stream failed");
+                answer.note_failure(error, "stream failed");
                 answer.tell(error, &mut out);
             }
             if matches!(progress, Ok(Progress::Complete)) {

@@ -16,6 +16,7 @@ use cloudach_service::{
     address::Address,
     grpc::{self, GrpcError},
     stop::Running,
+    trace::{Span, Trace, names},
 };
 use futures_util::future::select_all;
 use parking_lot::Mutex;
@@ -26,7 +27,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::spread::Router;
-use crate::{catalog::Catalog, error::ApiError};
+use crate::{catalog::Catalog, error::ApiError, trace};
 
 /// How long after the loss of the last router requests wait for another one. Who replaces routers one after the other may stop
 /// the last before every edge has found the one before it again, which it tries every two seconds at the least. A fleet
@@ -80,9 +81,11 @@ impl Upstream {
     ///
     /// # Errors
     /// No router takes it now, or it is too large for any.
-    fn generate(&self, request: GenerateRequest, catalog: &Catalog) -> Result<Events, ApiError> {
+    fn generate(&self, request: GenerateRequest, catalog: &Catalog, span: &mut Span) -> Result<Events, ApiError> {
         let beginning = spread::beginning(&request);
-        self.pick(&request.model, beginning, catalog)?.generate(request).map_err(|refused| match refused {
+        let (name, router) = self.pick(&request.model, beginning, catalog)?;
+        span.set_text(names::ROUTER, name);
+        router.generate(request).map_err(|refused| match refused {
             Refused::TooLarge(_) => {
                 ApiError::Upstream(Failed::new(ErrorCode::InvalidRequest, "The request is too large."))
             }
@@ -95,9 +98,30 @@ impl Upstream {
     ///
     /// # Errors
     /// No router takes it now, or the engine's reason.
-    pub async fn embed(&self, request: EmbedRequest, catalog: &Catalog) -> Result<Embeddings, ApiError> {
+    pub async fn embed(
+        &self,
+        of: &Trace,
+        mut request: EmbedRequest,
+        catalog: &Catalog,
+    ) -> Result<Embeddings, ApiError> {
         self.connected().await;
-        let mut client = self.pick(&request.model, None, catalog)?.unary();
+        let (name, router) = self.pick(&request.model, None, catalog)?;
+        let mut span = of.call("embed");
+        span.set_text(names::ROUTER, name);
+        if let Some(ours) = span.context() {
+            request.context.get_or_insert_default().traceparent = ours.to_string();
+        }
+        let embedded = self.embed_at(router, request).await;
+        if let Err(error) = &embedded {
+            let (kind, message) = trace::told(error);
+            span.fail(kind, message);
+        }
+        span.end();
+        embedded
+    }
+
+    async fn embed_at(&self, router: &Peer, request: EmbedRequest) -> Result<Embeddings, ApiError> {
+        let mut client = router.unary();
         let Some(answer) = self.kill.run_until_cancelled(client.embed(request)).await else {
             return Err(Failed::retryable(ErrorCode::ShuttingDown, "this server is stopping").into());
         };
@@ -109,7 +133,7 @@ impl Upstream {
         }
     }
 
-    fn pick(&self, model: &str, beginning: Option<u64>, catalog: &Catalog) -> Result<&Peer, ApiError> {
+    fn pick(&self, model: &str, beginning: Option<u64>, catalog: &Catalog) -> Result<(&str, &Peer), ApiError> {
         let connected: Vec<_> =
             self.routers.iter().enumerate().filter(|(_, router)| router.takes_requests().is_ok()).collect();
         let seen: Vec<_> = connected
@@ -120,7 +144,8 @@ impl Upstream {
                 serves: catalog.is_served_by(*index, model),
             })
             .collect();
-        spread::choose(&seen, beginning).map(|at| connected[at].1).ok_or(ApiError::NoRouter)
+        let name = |index: usize| self.names[index].as_str();
+        spread::choose(&seen, beginning).map(|at| (name(connected[at].0), connected[at].1)).ok_or(ApiError::NoRouter)
     }
 }
 

@@ -18,17 +18,19 @@ use std::{
 };
 
 use cloudach_model::tokens::{self, Encoding};
-use cloudach_openai::Usage;
+use cloudach_openai::{FinishReason, Usage};
 use cloudach_proto::v1::{Delta, Started, TokenUsage};
+use cloudach_service::trace::Trace;
 
 use crate::{
     Edge,
     access::{admission::Permit, caller::Caller},
     catalog::{Counting, Model},
-    error::Words,
+    error::{ApiError, Words},
     http::arrival::Arrival,
     metrics::{Endpoint, Outcome},
     prices::Prices,
+    trace,
 };
 use keeper::Expected;
 use record::Counted;
@@ -69,6 +71,10 @@ struct Choice {
     /// As the engine said at the start. 0: it did not.
     prompt_tokens: u64,
     engine: Option<TokenUsage>,
+    /// It calls tools.
+    called: bool,
+    /// Why it ended, once it has.
+    reason: Option<FinishReason>,
 }
 
 impl Choice {
@@ -87,6 +93,8 @@ pub struct Metered<'a> {
     pub endpoint: Endpoint,
     pub caller: &'a Caller,
     pub arrival: &'a Arrival,
+    /// The model by the name that the client gave it.
+    pub asked: &'a str,
     pub model: &'a Arc<Model>,
     /// Prompt tokens as the client is told. None: as the engine counts.
     pub prompt_tokens: Option<u64>,
@@ -101,8 +109,14 @@ impl Meter {
     /// Starts to follow a request that holds `permit`.
     pub fn start(edge: &Edge, permit: Permit, metered: &Metered<'_>) -> Self {
         edge.metrics.open.inc();
+        permit.note_recorded();
+        trace::begun(metered);
         let record = Record {
             request_id: metered.arrival.request_id.clone(),
+            trace_id: metered.arrival.trace_id().map(str::to_owned),
+            trace: metered.arrival.trace.clone(),
+            asked: metered.asked.to_owned(),
+            finish_reasons: Vec::new(),
             endpoint: metered.endpoint,
             tenant: metered.caller.tenant.clone(),
             key: metered.caller.key.clone(),
@@ -110,6 +124,7 @@ impl Meter {
             model: metered.model.id.clone(),
             replica: String::new(),
             outcome: Outcome::Abandoned,
+            status: 200,
             shown: Usage::default(),
             engine: Usage::default(),
             cost: 0,
@@ -145,9 +160,15 @@ impl Meter {
         &self.record.request_id
     }
 
+    /// The request's trace.
+    pub fn trace(&self) -> &Trace {
+        &self.record.trace
+    }
+
     /// What an error that ends the stream is filled in with.
     pub fn words(&self) -> Words<'_> {
-        Words { links: &self.edge.config.links, request_id: &self.record.request_id }
+        let trace_id = self.record.trace_id.as_deref();
+        Words { links: &self.edge.config.links, request_id: &self.record.request_id, trace_id }
     }
 
     /// Prompt tokens as the client is told. None: as the engine counts.
@@ -171,6 +192,7 @@ impl Meter {
 
     /// Tokens were generated.
     pub fn generated(&mut self, choice: u32, delta: &Delta) {
+        self.record.trace.token();
         if self.record.first_token.is_none() {
             self.record.first_token = Some(self.arrived.elapsed());
         }
@@ -216,6 +238,20 @@ impl Meter {
         }
     }
 
+    /// A choice has told its client why it ended.
+    pub fn choice_ended(&mut self, choice: u32, reason: FinishReason) {
+        if let Some(choice) = self.choices.get_mut(choice as usize) {
+            choice.reason = Some(if choice.called { FinishReason::ToolCalls } else { reason });
+        }
+    }
+
+    /// A choice calls tools.
+    pub fn called(&mut self, choice: u32) {
+        if let Some(choice) = self.choices.get_mut(choice as usize) {
+            choice.called = true;
+        }
+    }
+
     /// The engine used this for embeddings.
     pub fn embedded(&mut self, replica: String, usage: TokenUsage) -> Usage {
         self.record.replica = replica;
@@ -237,6 +273,12 @@ impl Meter {
     /// Claims how the request ended.
     pub fn finish(&mut self, outcome: Outcome) {
         self.record.outcome = outcome;
+    }
+
+    /// Claims that it failed, and how the client is told so.
+    pub fn fail(&mut self, error: &ApiError) {
+        self.record.status = error.status(&self.words()).as_u16();
+        self.finish(Outcome::Failed);
     }
 
     /// Counts a copy of the texts when it is called.
@@ -303,6 +345,8 @@ impl Drop for Meter {
             return;
         }
         self.record.duration = self.arrived.elapsed();
+        self.record.finish_reasons = self.choices.iter().filter_map(|choice| choice.reason).collect();
+        self.record.trace.over();
         if !self.counted {
             self.count_engine();
             self.settle(Counted::default());

@@ -13,6 +13,27 @@ impl Failed {
         Self { retryable: true, ..Self::new(code, message) }
     }
 
+    /// The kind of failure in one word, for people who count them.
+    pub fn kind(&self) -> &'static str {
+        self.code().as_str_name().trim_start_matches("ERROR_CODE_")
+    }
+
+    /// Whether it is the request's own doing: nothing here has failed.
+    pub fn is_the_requests(&self) -> bool {
+        matches!(
+            self.code(),
+            ErrorCode::InvalidRequest
+                | ErrorCode::Unsupported
+                | ErrorCode::ContextLengthExceeded
+                | ErrorCode::ModelNotFound
+        )
+    }
+
+    /// What operators are told of it. Where it is the request's own doing nothing: its text may quote what the client wrote.
+    pub fn for_operators(&self) -> &str {
+        if self.is_the_requests() { "" } else { &self.message }
+    }
+
     /// Names the request's parameter that is to blame.
     pub fn with_param(mut self, param: impl Into<String>) -> Self {
         self.param = param.into();

@@ -6,13 +6,14 @@ use futures_util::StreamExt;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{future::FutureExt, sync::CancellationToken, task::TaskTracker};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use crate::{
     MAX_MESSAGE_BYTES,
     session::server::{self, Down, EventStream, Generate, Stopping},
     v1::{
-        EmbedRequest, EmbedResponse, Embeddings, ErrorCode, Failed, GenerateEvent, GenerateRequest, SessionUp,
+        EmbedRequest, EmbedResponse, Embeddings, ErrorCode, Failed, GenerateEvent, GenerateRequest, RequestContext,
+        SessionUp,
         embed_response::Outcome,
         inference_server::{self, Inference, InferenceServer},
     },
@@ -70,6 +71,19 @@ async fn pass_on(
     }
 }
 
+/// Whoever makes a single call may name its trace in the call's metadata, as is usual in gRPC, where the request names none.
+fn take_trace(metadata: &MetadataMap, context: &mut Option<RequestContext>) {
+    let text = |name| metadata.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    if context.as_ref().is_some_and(|context| !context.traceparent.is_empty()) {
+        return;
+    }
+    if let Some(traceparent) = text("traceparent") {
+        let context = context.get_or_insert_default();
+        context.traceparent = traceparent;
+        context.tracestate = text("tracestate").unwrap_or_default();
+    }
+}
+
 struct Service<R> {
     runs: Arc<R>,
     tasks: TaskTracker,
@@ -100,7 +114,9 @@ impl<R: Generate + Embed> Inference for Service<R> {
     async fn generate(&self, request: Request<GenerateRequest>) -> Result<Response<Self::GenerateStream>, Status> {
         self.takes_requests()?;
         let (caller, events) = mpsc::channel(EVENTS_AHEAD);
-        let running = self.runs.clone().generate(request.into_inner());
+        let (metadata, _, mut request) = request.into_parts();
+        take_trace(&metadata, &mut request.context);
+        let running = self.runs.clone().generate(request);
         self.tasks.spawn(pass_on(running, caller, self.stopping.kill.clone()));
         Ok(Response::new(ReceiverStream::new(events)))
     }
@@ -108,7 +124,9 @@ impl<R: Generate + Embed> Inference for Service<R> {
     async fn embed(&self, request: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
         self.takes_requests()?;
         let _token = self.tasks.token();
-        let embedding = self.runs.embed(request.into_inner()).with_cancellation_token(&self.stopping.kill);
+        let (metadata, _, mut request) = request.into_parts();
+        take_trace(&metadata, &mut request.context);
+        let embedding = self.runs.embed(request).with_cancellation_token(&self.stopping.kill);
         let outcome = match embedding.await {
             Some(Ok(embeddings)) => Outcome::Embeddings(embeddings),
             Some(Err(failed)) => Outcome::Failed(failed),

@@ -77,7 +77,7 @@ impl Passed {
             completion_tokens: u32::try_from(self.token_ids.len()).unwrap_or(u32::MAX),
             cached_tokens: 0,
         };
-        Some(Finished { reason: FinishReason::Length.into(), usage: Some(usage), stop: None })
+        Some(Finished { reason: FinishReason::Length.into(), usage: Some(usage), ..Finished::default() })
     }
 }
 

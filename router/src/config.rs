@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use cloudach_service::{address::Address, secret::Secret, stop::Drain};
+use cloudach_service::{address::Address, secret::Secret, stop::Drain, trace::config::Tracing};
 use serde::{Deserialize, Deserializer, de::Error};
 
 use crate::{catalogue::Catalogue, placement::plan::Rules};
@@ -26,6 +26,9 @@ pub struct Config {
     /// How models are placed on the sidecars that are managed.
     #[serde(default)]
     pub placement: Placement,
+    /// Traces of requests.
+    #[serde(default)]
+    pub tracing: Tracing,
     /// How the process stops.
     #[serde(default)]
     pub drain: Drain,

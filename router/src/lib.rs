@@ -28,6 +28,7 @@ use cloudach_service::{
     admin::{AdminError, bind_with},
     grpc::{self, GrpcError, Listener, ServingStatus},
     stop::{Running, Stop},
+    trace::{TraceError, Tracer},
 };
 use tracing::info;
 
@@ -58,6 +59,8 @@ pub enum RouterError {
     Grpc(#[from] GrpcError),
     #[error(transparent)]
     Admin(#[from] AdminError),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
 }
 
 /// Runs a router until `stop`.
@@ -74,6 +77,7 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
     let queues = Arc::new(Queues::new(models, picker.clone(), config.queue));
     let (metrics, registry) = Metrics::new(fleet.clone(), queues.clone(), picker.outliers());
     let running = Running::default();
+    let tracer = Tracer::start(&config.tracing, "cloudach-router", &[], &metrics.traces, &running)?;
     let leader = Leader::of(&config.placement)?;
     let rules = config.placement.rules();
     let placement = Arc::new(Placement::new(&names, rules, config.placement.settle, metrics.clone()));
@@ -101,6 +105,7 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
         picker,
         queues,
         hedges,
+        tracer,
     };
     let stopping =
         Stopping { drain: running.drain.clone(), hand_over: running.hand_over.clone(), kill: running.kill.clone() };

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use cloudach_service::trace::TraceMetrics;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric},
@@ -65,6 +66,7 @@ pub struct Metrics {
     retries: Counter,
     resumptions: Counter,
     hedges: Family<HedgedLabel, Counter>,
+    pub traces: TraceMetrics,
     commands: Family<ActionLabel, Counter>,
     commands_failed: Family<ActionLabel, Counter>,
     open: Arc<AtomicU64>,
@@ -75,6 +77,7 @@ impl Metrics {
     pub fn new(fleet: Arc<Fleet>, queues: Arc<Queues>, outliers: &Outliers) -> (Self, Registry) {
         let metrics = Self::default();
         let mut registry = Registry::with_prefix("cloudach_router");
+        metrics.traces.register(&mut registry);
         registry.register("requests", "Requests that ended, by outcome", metrics.requests.clone());
         registry.register(
             "retries",

@@ -8,6 +8,7 @@ mod failure;
 pub mod hedges;
 mod race;
 mod start;
+mod traced;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,6 +18,7 @@ use cloudach_proto::{
     session::server::{EventStream, Generate},
     v1::{ErrorCode, Failed, GenerateEvent, GenerateRequest, RequestContext, Waiting, generate_event::Event},
 };
+use cloudach_service::trace::Tracer;
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
@@ -50,6 +52,7 @@ pub struct Relay {
     pub picker: Arc<Picker>,
     pub queues: Arc<Queues>,
     pub hedges: Hedges,
+    pub tracer: Tracer,
 }
 
 impl Generate for Relay {
@@ -57,8 +60,10 @@ impl Generate for Relay {
         let deadline = self.deadline(request.context.as_ref());
         let flight = self.metrics.start();
         let events = stream! {
+            let trace = traced::begin(&self.tracer, &mut request.context, "route", &request.model);
             if let Err(failed) = self.resolve(&mut request.model) {
                 flight.finish(Outcome::Failed);
+                traced::failed(&trace, &failed);
                 yield exhausted(failed).into();
                 return;
             }
@@ -66,7 +71,7 @@ impl Generate for Relay {
             self.fix_chance(&mut request);
             let expired = sleep_until(deadline);
             tokio::pin!(expired);
-            let mut attempts = Attempts::default();
+            let mut attempts = Attempts::of(trace.clone());
             let mut passed = Passed::of(request.resumed.as_ref());
             let wanted = Arc::new(self.picker.wanted(&request));
             let open = self.hedges.open(&request.model);
@@ -86,6 +91,7 @@ impl Generate for Relay {
                     Ok(runner) => Race::new(runner, self.patience(&open, &passed), explains),
                     Err(failed) => {
                         flight.finish(Outcome::Failed);
+                        traced::failed(&trace, &failed);
                         yield exhausted(failed).into();
                         return;
                     }
@@ -101,15 +107,18 @@ impl Generate for Relay {
                             self.hedge(&request, &wanted, deadline, &mut attempts, &open, &mut race);
                             continue;
                         }
-                        Turn::Fell(runner, failed) => {
+                        Turn::Fell(mut runner, failed) => {
+                            runner.failed(&failed);
                             self.fell(&request, &runner.placed, &failed, &mut attempts);
                             continue;
                         }
                     };
                     match event.event {
                         Some(Event::Failed(failed)) => break failed,
-                        Some(Event::Finished(ref finished)) => {
+                        Some(Event::Finished(ref mut finished)) => {
                             race.placed().learn(finished.usage.as_ref());
+                            race.served();
+                            traced::finished(&trace, finished);
                             flight.finish(Outcome::Served);
                             yield event;
                             return;
@@ -121,23 +130,28 @@ impl Generate for Relay {
                                 started.picked = race.why();
                             }
                         }
-                        Some(Event::Delta(ref delta)) => passed.delta(delta),
+                        Some(Event::Delta(ref delta)) => {
+                            trace.token();
+                            passed.delta(delta);
+                        }
                         Some(Event::Waiting(_)) | None => {}
                     }
                     yield event;
                 };
                 // First, so that the replica is free of it.
-                let placed = race.end();
+                let placed = race.end(&failed);
                 if attempts::is_loss(failed.code()) {
                     placed.lost();
                 }
-                if failed.retryable && let Some(finished) = passed.end(&request) {
+                if failed.retryable && let Some(mut finished) = passed.end(&request) {
+                    traced::finished(&trace, &mut finished);
                     flight.finish(Outcome::Served);
                     yield finished.into();
                     return;
                 }
                 if !self.goes_on(&request, &failed, &mut attempts, &passed) {
                     flight.finish(Outcome::Failed);
+                    traced::failed(&trace, &failed);
                     yield exhausted(failed).into();
                     return;
                 }
@@ -193,8 +207,10 @@ impl Relay {
     ) {
         let begun = passed.is_begun();
         let what = if begun { "its answer goes on at another one" } else { "another one is tried" };
+        traced::goes_on(attempts.trace(), replica, failed, passed);
         warn!(
             request = request.request_id,
+            trace_id = traced::id(request),
             replica = replica.name,
             attempt = attempts.starts(),
             tokens = passed.tokens(),

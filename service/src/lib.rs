@@ -1,5 +1,5 @@
 //! What edge, router and sidecar do alike: read a configuration, listen and dial, log, say whether they are ready,
-//! answer on an admin port, and stop in order.
+//! answer on an admin port, trace, and stop in order.
 //!
 //! Nothing here knows what a service does.
 
@@ -14,3 +14,4 @@ pub mod process;
 pub mod ready;
 pub mod secret;
 pub mod stop;
+pub mod trace;

@@ -1,11 +1,44 @@
-//! Structured logs on standard error: pretty on a terminal, one JSON object per line elsewhere.
+//! Structured logs on standard error: pretty on a terminal, one JSON object per line elsewhere. How much is told can be changed
+//! while the process runs, for a while.
 
-use std::io::{IsTerminal, stderr};
+use std::{
+    io::{IsTerminal, stderr},
+    str::FromStr,
+    sync::OnceLock,
+    time::Duration,
+};
 
+use parking_lot::Mutex;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+use tracing::{info, level_filters::LevelFilter, warn};
 use tracing_subscriber::{EnvFilter, fmt};
 
 /// The level when `CLOUDACH_LOG` is not set.
 const DEFAULT_FILTER: &str = "info";
+
+/// The longest that another level may hold: whoever forgets it does not fill a disk for ever.
+pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The logs of this process, once they have started.
+static LOGS: OnceLock<Logs> = OnceLock::new();
+
+struct Logs {
+    set: Box<dyn Fn(EnvFilter) + Send + Sync>,
+    usual: String,
+    now: Mutex<String>,
+    /// When it is the usual one again. None: it is.
+    until: watch::Sender<Option<Instant>>,
+}
+
+/// It says nothing of levels.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is neither a level (error, warn, info, debug, trace, off) nor TARGET=LEVEL, such as cloudach_router=debug"
+)]
+pub struct NoLevel(String);
 
 /// Starts logging for this process. `CLOUDACH_LOG` sets the level, such as `debug` or `cloudach_router=debug,info`.
 /// A second call does nothing.
@@ -16,10 +49,93 @@ pub fn start() {
 /// As [`start`], with another level for when `CLOUDACH_LOG` is not set.
 pub fn start_with_default(default: &str) {
     let filter = EnvFilter::try_from_env("CLOUDACH_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let usual = filter.to_string();
     let logs = fmt().with_env_filter(filter).with_writer(stderr);
-    let _ = if stderr().is_terminal() {
-        logs.with_target(false).try_init()
+    // What cannot be changed any more belongs to a process that ends.
+    let (set, started): (Box<dyn Fn(EnvFilter) + Send + Sync>, _) = if stderr().is_terminal() {
+        let logs = logs.with_target(false).with_filter_reloading();
+        let handle = logs.reload_handle();
+        (Box::new(move |filter| drop(handle.reload(filter))), logs.try_init())
     } else {
-        logs.json().flatten_event(true).try_init()
+        let logs = logs.json().flatten_event(true).with_filter_reloading();
+        let handle = logs.reload_handle();
+        (Box::new(move |filter| drop(handle.reload(filter))), logs.try_init())
     };
+    if started.is_ok() {
+        let now = Mutex::new(usual.clone());
+        let _ = LOGS.set(Logs { set, usual, now, until: watch::Sender::new(None) });
+    }
+}
+
+/// What is told now.
+pub fn level() -> String {
+    LOGS.get().map(|logs| logs.now.lock().clone()).unwrap_or_default()
+}
+
+/// Tells so much from now on, and as much as before after `time`, [`LONGEST`] at most.
+///
+/// # Errors
+/// It says nothing of levels.
+pub fn change(level: &str, time: Duration) -> Result<(), NoLevel> {
+    let filter = read(level)?;
+    let Some(logs) = LOGS.get() else { return Ok(()) };
+    let time = time.min(LONGEST);
+    *logs.now.lock() = filter.to_string();
+    warn!(level, ?time, "another log level");
+    (logs.set)(filter);
+    logs.until.send_replace(Some(Instant::now() + time));
+    Ok(())
+}
+
+/// Goes back to the usual level when it is time, for as long as this runs.
+pub async fn go_back() {
+    let Some(logs) = LOGS.get() else { return std::future::pending().await };
+    let mut until = logs.until.subscribe();
+    loop {
+        let at = *until.borrow_and_update();
+        let time = async { if let Some(at) = at { sleep_until(at).await } else { std::future::pending().await } };
+        tokio::select! {
+            changed = until.changed() => if changed.is_err() {
+                return std::future::pending().await;
+            },
+            () = time => {
+                (logs.set)(EnvFilter::new(&logs.usual));
+                logs.now.lock().clone_from(&logs.usual);
+                logs.until.send_replace(None);
+                info!(level = logs.usual, "the usual log level again");
+            }
+        }
+    }
+}
+
+/// A word that is no level would be a target, and everything else would be silent.
+fn read(level: &str) -> Result<EnvFilter, NoLevel> {
+    let wrong = || NoLevel(level.chars().take(100).collect());
+    let is_level = |word: &str| {
+        let level = word.rsplit('=').next().unwrap_or_default();
+        // Nothing would be `error`.
+        !level.is_empty() && LevelFilter::from_str(level).is_ok()
+    };
+    let words: Vec<_> = level.split(',').map(str::trim).collect();
+    if !words.iter().all(|word| is_level(word)) {
+        return Err(wrong());
+    }
+    EnvFilter::try_new(words.join(",")).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_told_from_what_is_none() {
+        for level in ["info", "debug", "off", "WARN", "cloudach_router=debug,info", "info, cloudach_edge::http=trace"] {
+            assert!(read(level).is_ok(), "{level}");
+        }
+        for other in
+            ["", "debgu", "cloudach_router", "cloudach_router=loud", "cloudach_router=", "info,", "[{=debug", "=x"]
+        {
+            assert_eq!(read(other).err(), Some(NoLevel(other.to_owned())), "{other}");
+        }
+    }
 }

@@ -23,7 +23,7 @@ where
         }
     };
     let stop = Stop::default();
-    match stop.on_signals(service(config, stop.clone())).await {
+    match stop.on_signals(Box::pin(service(config, stop.clone()))).await {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
             error!(%error, "stopped by an error");

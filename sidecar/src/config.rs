@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use cloudach_service::{address::Address, stop::Drain};
+use cloudach_service::{
+    address::Address,
+    stop::Drain,
+    trace::config::{InvalidTracing, Tracing},
+};
 use serde::{Deserialize, Deserializer};
 
 /// Everything about one sidecar.
@@ -40,6 +44,9 @@ pub struct Config {
     /// What is held at the same time.
     #[serde(default)]
     pub limits: Limits,
+    /// Traces of requests.
+    #[serde(default)]
+    pub tracing: Tracing,
     /// How the sidecar stops.
     #[serde(default)]
     pub drain: Drain,
@@ -81,10 +88,10 @@ impl Config {
             ("limits.stall_timeout", self.limits.stall_timeout.is_zero(), "leaves no time"),
             ("limits.connect_timeout", self.limits.connect_timeout.is_zero(), "leaves no time"),
         ];
-        match problems.into_iter().find(|(_, wrong, _)| *wrong) {
-            Some((field, _, problem)) => Err(InvalidConfig { field, problem }),
-            None => Ok(()),
+        if let Some((field, _, problem)) = problems.into_iter().find(|(_, wrong, _)| *wrong) {
+            return Err(InvalidConfig { field, problem });
         }
+        self.tracing.check().map_err(|InvalidTracing { field, problem }| InvalidConfig { field, problem })
     }
 }
 

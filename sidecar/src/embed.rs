@@ -5,11 +5,12 @@ use cloudach_proto::{
     v1::{EmbedRequest, Embeddings, Failed},
 };
 
-use crate::sidecar::Sidecar;
+use crate::{sidecar::Sidecar, trace};
 
 impl Embed for Sidecar {
-    async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, Failed> {
-        let (flight, model) = self.admit(&request.model)?;
+    async fn embed(&self, mut request: EmbedRequest) -> Result<Embeddings, Failed> {
+        let trace = trace::begin_embedding(&self.tracer, &mut request);
+        let (flight, model) = self.admit(&request.model).inspect_err(|failed| trace::fail(&trace, failed))?;
         let hung = self.hangs();
         let embedded = tokio::select! {
             embedded = self.engine.embed(request, &model) => embedded,
@@ -17,6 +18,7 @@ impl Embed for Sidecar {
         };
         flight.end(embedded.as_ref().err());
         if let Err(failed) = &embedded {
+            trace::fail(&trace, failed);
             self.suspect(failed);
         }
         Ok(Embeddings { replica: self.replica.clone(), ..embedded? })

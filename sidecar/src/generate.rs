@@ -9,14 +9,17 @@ use cloudach_proto::{
 };
 use tracing::debug;
 
-use crate::{engine::ModelInfo, flight::Flight, sidecar::Sidecar};
+use crate::{engine::ModelInfo, flight::Flight, sidecar::Sidecar, trace::Traced};
 
 impl Generate for Sidecar {
     fn generate(self: Arc<Self>, request: GenerateRequest) -> EventStream {
         Box::pin(stream! {
+            let mut request = request;
+            let mut traced = Traced::begin(&self.tracer, &mut request);
             let (mut flight, model) = match self.admit(&request.model) {
                 Ok(admitted) => admitted,
                 Err(failed) => {
+                    traced.failed(&failed);
                     yield failed.into();
                     return;
                 }
@@ -30,6 +33,7 @@ impl Generate for Sidecar {
             let mut generation = match accepted {
                 Ok(generation) => generation,
                 Err(failed) => {
+                    traced.failed(&failed);
                     yield self.noted(&mut flight, failed.into());
                     return;
                 }
@@ -40,7 +44,8 @@ impl Generate for Sidecar {
                     event = generation.next() => event,
                     failed = &mut hung => failed.into(),
                 };
-                let event = self.noted(&mut flight, event);
+                let mut event = self.noted(&mut flight, event);
+                traced.note(&mut event);
                 match event.event {
                     Some(Event::Finished(_)) => {
                         drop(flight);

@@ -22,6 +22,7 @@ mod run;
 mod sidecar;
 mod state;
 pub mod supervise;
+mod trace;
 
 pub use self::{
     config::Config,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use cloudach_proto::v1::{DeathCause, ErrorCode, Failed};
+use cloudach_service::trace::TraceMetrics;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -20,6 +21,7 @@ const SECONDS: [f64; 12] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 18
 /// The sidecar's metrics.
 #[derive(Debug)]
 pub(crate) struct Metrics {
+    pub(crate) traces: TraceMetrics,
     /// Requests in the engine or on their way into it.
     pub(crate) requests_running: Gauge,
     requests: Family<OutcomeLabel, Counter>,
@@ -141,6 +143,7 @@ impl Outcome {
 impl Default for Metrics {
     fn default() -> Self {
         Self {
+            traces: TraceMetrics::default(),
             requests_running: Gauge::default(),
             requests: Family::default(),
             request_seconds: Histogram::new(SECONDS),
@@ -164,6 +167,7 @@ impl Metrics {
     /// A registry with all of them.
     pub(crate) fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("cloudach_sidecar");
+        self.traces.register(&mut registry);
         let help = "Requests in the engine or on their way into it";
         registry.register("requests_running", help, self.requests_running.clone());
         registry.register("requests", "Requests by how they ended", self.requests.clone());

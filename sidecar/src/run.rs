@@ -12,6 +12,7 @@ use cloudach_service::{
     admin::{self, AdminError},
     grpc::{self, GrpcError, HealthReporter, Listener, ServingStatus},
     stop::{Running, Stop},
+    trace::{TraceError, Tracer},
 };
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +51,9 @@ pub enum SidecarError {
     /// The admin port cannot be opened.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// Traces cannot be sent as is asked for.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
 }
 
 /// Runs one sidecar until it is asked to stop, and returns when all of it has ended, the engine it started included.
@@ -69,7 +73,10 @@ pub async fn run(mut config: Config, stop: Stop) -> Result<(), SidecarError> {
     let address = config.advertise.clone().unwrap_or_else(|| listener.address().clone());
     let replica = config.replica.clone().unwrap_or_else(|| default_name(listener.address()));
     let running = Running::default();
-    let sidecar = Arc::new(assemble(&config, replica.clone()));
+    let metrics = Arc::new(Metrics::default());
+    let more = [("service.instance.id", replica.clone())];
+    let tracer = Tracer::start(&config.tracing, "cloudach-sidecar", &more, &metrics.traces, &running)?;
+    let sidecar = Arc::new(assemble(&config, replica.clone(), metrics, tracer));
 
     running.ready.set(ENGINE_READY, false);
     if let Some(admin) = config.admin {
@@ -126,8 +133,7 @@ async fn serve(listener: Listener, services: Router, stop: Stop, end: Cancellati
     }
 }
 
-fn assemble(config: &Config, replica: String) -> Sidecar {
-    let metrics = Arc::new(Metrics::default());
+fn assemble(config: &Config, replica: String, metrics: Arc<Metrics>, tracer: Tracer) -> Sidecar {
     Sidecar {
         replica,
         managed: config.managed.clone(),
@@ -142,6 +148,7 @@ fn assemble(config: &Config, replica: String) -> Sidecar {
         hung: watch::Sender::new(0),
         figures: watch::Sender::default(),
         metrics,
+        tracer,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use cloudach_service::trace::Tracer;
 use tokio::sync::{Notify, watch};
 
 use crate::{
@@ -39,4 +40,5 @@ pub(crate) struct Sidecar {
     /// What the engine last said about its load.
     pub(crate) figures: watch::Sender<Figures>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tracer: Tracer,
 }

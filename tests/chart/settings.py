@@ -24,6 +24,7 @@ STRUCTS = [
     ("edge/src/files/config.rs", "FilesConfig", "edgeConfig.files", set()),
     ("edge/src/batches/config.rs", "BatchesConfig", "edgeConfig.batches", set()),
     ("service/src/stop.rs", "Drain", "drain", set()),
+    ("service/src/trace/config.rs", "Tracing", "tracing", set()),
     ("router/src/config.rs", "Config", "routerConfig", {"listen", "admin", "catalogue"}),
     ("router/src/config.rs", "Queue", "routerConfig.queue", set()),
     ("router/src/config.rs", "Relay", "routerConfig.relay", set()),

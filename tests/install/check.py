@@ -80,6 +80,34 @@ def compose(folder):
         expect(int(port) in listens.get(host, ()), f"compose.yaml: nobody listens at {host}:{port}")
     for service in stack["services"].values():
         expect(set(service.get("depends_on", [])) <= set(stack["services"]), "compose.yaml: what it waits for is not there")
+    observe(stack, files)
+
+
+def observe(stack, files):
+    """What stands beside the stack: locked up as it is, told where the services are, and with files that are YAML."""
+    more = yaml.safe_load((ROOT / "deploy/local/observe.yaml").read_text())
+    tools = {name: service for name, service in more["services"].items() if "image" in service}
+    for name, service in tools.items():
+        what = f"observe.yaml: {name}"
+        locked = service["read_only"] and service["cap_drop"] == ["ALL"] and service["security_opt"] == ["no-new-privileges:true"]
+        expect(locked and service["user"] == "10001:10001", f"{what} has rights")
+        expect(re.search(r":v?\d+\.\d+\.\d+$", service["image"]), f"{what} is of no version")
+        expect(all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), f"{what} is open to others")
+        expect(set(service.get("depends_on", [])) <= set(tools), f"{what} waits for what is not there")
+        mounted = {file["source"] for file in service.get("configs", [])}
+        expect(mounted <= set(more["configs"]), f"{what} has the files {mounted}")
+    traced = set(more["services"]) - set(tools)
+    built = {name for name, service in stack["services"].items() if "build" in service}
+    expect(traced == built, f"observe.yaml: {built ^ traced} do not trace, or are not there")
+    for name in traced & built:
+        told = more["services"][name]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"]
+        expect(told == "http://collector:4317", f"observe.yaml: {name} sends its traces to {told}")
+    inside = {name: yaml.safe_load(config["content"]) for name, config in more["configs"].items()}
+    expect("0.0.0.0:4317" in str(inside["collector"]), "observe.yaml: nobody takes traces")
+    [job] = inside["prometheus"]["scrape_configs"]
+    targets = {target for group in job["static_configs"] for target in group["targets"]}
+    admins = {f"{name}:{files[stack['services'][name]['build']['target']]['admin'].rsplit(':', 1)[1]}" for name in built}
+    expect(targets == admins, f"observe.yaml: metrics are at {admins}, and looked for at {targets}")
 
 
 def units(folder):

@@ -20,7 +20,7 @@ use cloudach_router::{
     catalogue::Catalogue,
     config::{Placement, Queue, Relay, Source},
 };
-use cloudach_service::{address::Address, stop::Drain};
+use cloudach_service::{address::Address, stop::Drain, trace::config::Tracing};
 use cloudach_sidecar::config::EngineConfig;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -95,6 +95,9 @@ pub struct Config {
     /// See the router's configuration.
     #[serde(default)]
     pub placement: Placement,
+    /// Traces of requests, for all three services.
+    #[serde(default)]
+    pub tracing: Tracing,
     /// How the process stops.
     #[serde(default)]
     pub drain: Drain,
@@ -154,6 +157,7 @@ impl Config {
             engine: engine.engine,
             gpu: engine.gpu,
             limits: engine.limits,
+            tracing: self.tracing.clone(),
             drain: drain.clone(),
         });
         Services {
@@ -165,6 +169,7 @@ impl Config {
                 relay: self.relay,
                 queue: self.queue,
                 placement: self.placement,
+                tracing: self.tracing.clone(),
                 drain: drain.clone(),
             },
             edge: cloudach_edge::config::Config {
@@ -186,6 +191,7 @@ impl Config {
                 limits: self.limits,
                 links: self.links,
                 stream: self.stream,
+                tracing: self.tracing,
                 drain: self.drain,
             },
         }

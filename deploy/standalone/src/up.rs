@@ -162,6 +162,7 @@ fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
         relay: cloudach_router::config::Relay::default(),
         queue: cloudach_router::config::Queue::default(),
         placement: cloudach_router::config::Placement::default(),
+        tracing: cloudach_service::trace::config::Tracing::default(),
         drain: cloudach_service::stop::Drain::default(),
     }
 }

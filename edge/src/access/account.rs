@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
+use cloudach_service::trace::Trace;
 use parking_lot::Mutex;
 
 use super::{caller::Caller, limits::Standing};
 
 /// What is noted of one request. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Account(Arc<Mutex<Noted>>);
+pub struct Account {
+    noted: Arc<Mutex<Noted>>,
+    trace: Trace,
+}
 
 #[derive(Debug, Default)]
 struct Noted {
@@ -16,42 +20,64 @@ struct Noted {
     standing: Option<Standing>,
     /// It was let in and is not counted yet.
     uncounted: bool,
+    /// A record is made of it.
+    recorded: bool,
 }
 
 impl Account {
+    /// Of a request whose steps are this trace's.
+    pub fn new(trace: Trace) -> Self {
+        Self { noted: Arc::default(), trace }
+    }
+
+    /// The request's trace.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
     /// The key is known.
     pub fn note_caller(&self, caller: Arc<Caller>) {
-        self.0.lock().caller = Some(caller);
+        self.noted.lock().caller = Some(caller);
     }
 
     /// The request has a place and is to be counted.
     pub fn note_admitted(&self) {
-        self.0.lock().uncounted = true;
+        self.noted.lock().uncounted = true;
     }
 
     /// The request is counted with what it reserves.
     pub fn note_counted(&self) {
-        self.0.lock().uncounted = false;
+        self.noted.lock().uncounted = false;
+    }
+
+    /// A record of it is made, whatever becomes of it.
+    pub fn note_recorded(&self) {
+        self.noted.lock().recorded = true;
+    }
+
+    /// Whether one is.
+    pub fn is_recorded(&self) -> bool {
+        self.noted.lock().recorded
     }
 
     /// Whose request it is, where it was let in and came to its end uncounted: it was refused for what it is.
     pub fn take_uncounted(&self) -> Option<Arc<Caller>> {
-        let mut noted = self.0.lock();
+        let mut noted = self.noted.lock();
         std::mem::take(&mut noted.uncounted).then(|| noted.caller.clone()).flatten()
     }
 
     /// Something was taken from the key's limits: as they stood then is what the client is told.
     pub fn note_standing(&self, standing: Standing) {
-        self.0.lock().standing = Some(standing);
+        self.noted.lock().standing = Some(standing);
     }
 
     /// Who asks, once the key was recognised.
     pub fn caller(&self) -> Option<Arc<Caller>> {
-        self.0.lock().caller.clone()
+        self.noted.lock().caller.clone()
     }
 
     /// How the limits stood, once something was taken from them.
     pub fn standing(&self) -> Option<Standing> {
-        self.0.lock().standing
+        self.noted.lock().standing
     }
 }

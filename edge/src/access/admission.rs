@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
+use cloudach_service::trace::Trace;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
@@ -15,6 +16,7 @@ use crate::{
     Edge,
     catalog::{Model, Routed},
     error::ApiError,
+    trace,
 };
 
 /// The room for requests in progress.
@@ -148,7 +150,13 @@ impl Permit {
         let amounts = Amounts { tokens: cost.tokens(), cost: model.prices.estimate(cost) };
         let ask = Ask { tenant: self.caller.tenant.clone(), scopes, amounts };
         self.account.note_counted();
+        let mut step = self.trace().step("reserve");
+        trace::reserving(&mut step, &ask);
         let (standing, reserved) = edge.limiter.reserve(lease, ask).await;
+        if let Err(exceeded) = &reserved {
+            trace::exceeded(&mut step, exceeded);
+        }
+        step.end();
         // Of a request that is held in two, the tightest of both.
         let before = self.reserved.whole.as_ref().and_then(|_| self.account.standing()).unwrap_or_default();
         self.account.note_standing(before.tightest(standing));
@@ -160,6 +168,16 @@ impl Permit {
                 Err(ApiError::RateLimited { exceeded, model: model.id.clone(), organization })
             }
         }
+    }
+
+    /// The request's trace.
+    pub fn trace(&self) -> &Trace {
+        self.account.trace()
+    }
+
+    /// A record of the request is made from now on, whatever becomes of it.
+    pub fn note_recorded(&self) {
+        self.account.note_recorded();
     }
 
     /// The place that it has.

@@ -27,6 +27,7 @@ use crate::{
         headers::header_value,
         peer::{self, Peer},
     },
+    trace,
 };
 
 /// The owner of a key, or whom a token names.
@@ -163,6 +164,8 @@ impl FromRequestParts<Edge> for Arc<Caller> {
         if let Some(caller) = parts.extensions.get::<Account>().and_then(Account::caller) {
             return Ok(caller);
         }
+        let trace = parts.extensions.get::<Account>().map(|account| account.trace().clone()).unwrap_or_default();
+        let mut step = trace.step("authenticate");
         let key = key(&parts.headers).ok_or(ApiError::NoKey)?;
         let wrong = || ApiError::WrongKey(masked(&key));
         let caller = match &edge.issuers {
@@ -181,6 +184,8 @@ impl FromRequestParts<Edge> for Arc<Caller> {
         if let Some(account) = parts.extensions.get::<Account>() {
             account.note_caller(caller.clone());
         }
+        trace::known(&trace, &mut step, &caller);
+        step.end();
         Ok(caller)
     }
 }

@@ -67,7 +67,7 @@ pub async fn ask(routes: &Router, caller: &Arc<Caller>, links: &Links, question:
     };
     if let Some(invalid) = refused(&line) {
         let request_id = ids::request(random());
-        let error = ApiError::from(invalid).told(&Words { links, request_id: &request_id });
+        let error = ApiError::from(invalid).told(&Words { links, request_id: &request_id, trace_id: None });
         let text = answered(&id(), &line.custom_id, error.status, &request_id, &error.body());
         return failed(question, text);
     }

@@ -97,7 +97,7 @@ fn an_error_inside_a_stream_is_the_same_error() {
     for (before, inside) in every_error().into_iter().zip(every_error()) {
         let links = Links::default();
         let mut event = Vec::new();
-        inside.told(&Words { links: &links, request_id: "req_1" }).event(&mut event);
+        inside.told(&Words { links: &links, request_id: "req_1", trace_id: None }).event(&mut event);
         let event = std::str::from_utf8(&event).unwrap().strip_prefix("data: ").unwrap();
         let json = event.strip_suffix("\n\n").unwrap();
         assert_eq!(serde_json::from_str::<Value>(json).unwrap(), shown(before).1);
@@ -279,7 +279,7 @@ fn links_are_the_operators() {
         help_center: "#help".to_owned(),
     };
     for error in every_error() {
-        let row = Row::of(&error, &Words { links: &links, request_id: "req_1" });
+        let row = Row::of(&error, &Words { links: &links, request_id: "req_1", trace_id: None });
         assert!(!row.message.contains("openai.com"), "{}", row.message);
     }
 }
@@ -287,7 +287,7 @@ fn links_are_the_operators() {
 #[test]
 fn an_engines_advice_is_passed_on() {
     let failed = Failed { retry_after_ms: 700, ..Failed::retryable(ErrorCode::ModelUnavailable, "waking up") };
-    let row = Row::of(&failed.into(), &Words { links: &Links::default(), request_id: "req_1" });
+    let row = Row::of(&failed.into(), &Words { links: &Links::default(), request_id: "req_1", trace_id: None });
     assert_eq!(row.retry, Retry::After(Duration::from_millis(700)));
 }
 
@@ -322,8 +322,11 @@ fn every_code() -> impl Iterator<Item = ErrorCode> {
 
 fn shown(error: ApiError) -> (axum::http::Response<()>, Value) {
     let links = Links::default();
-    let response =
-        put_into_words(error.into_response(), &Words { links: &links, request_id: "req_1" }, Dialect::OpenAi);
+    let response = put_into_words(
+        error.into_response(),
+        &Words { links: &links, request_id: "req_1", trace_id: None },
+        Dialect::OpenAi,
+    );
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX);
     let body = futures_util::FutureExt::now_or_never(body).unwrap().unwrap();

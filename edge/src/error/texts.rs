@@ -105,7 +105,7 @@ pub fn overloaded(words: &Words<'_>) -> String {
 }
 
 fn retry_or_ask(words: &Words<'_>) -> String {
-    let Words { links, request_id } = words;
+    let Words { links, request_id, .. } = words;
     format!(
         "You can retry your request, or contact us through our help center at {} if the error persists. (Please include \
          the request ID {request_id} in your message.)",

@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use axum::{
@@ -12,6 +12,9 @@ use axum::{
     response::Response,
 };
 use cloudach_openai::ids;
+use cloudach_service::trace::{Context, State as TraceState, Trace};
+
+use tracing::{debug, info};
 
 use super::headers;
 use crate::{
@@ -21,11 +24,9 @@ use crate::{
         caller::Caller,
         limits::{Amounts, Ask},
     },
-    error::{self, ApiError, Dialect, Words},
+    error::{self, ApiError, Dialect, Refusal, Words},
+    trace,
 };
-
-/// A trace header longer than this many bytes is not passed on.
-const TRACE_BYTES: usize = 512;
 
 /// The name of a session is no longer than this many bytes.
 const SESSION_BYTES: usize = 256;
@@ -38,9 +39,11 @@ pub struct Arrival {
     pub at: Instant,
     /// Seconds since 1970.
     pub unix: u64,
-    /// W3C trace context, as it came.
+    /// W3C trace context, as it is passed on: this edge's own, or where it traces nothing the client's. Empty: there is none.
     pub traceparent: String,
     pub tracestate: String,
+    /// What the request does here.
+    pub trace: Trace,
     /// The header `x-session-id`: what the client calls the conversation that this request is of. One that is too long or
     /// not of visible ASCII is some other tool's, and passed over.
     pub session: Option<String>,
@@ -49,21 +52,35 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    fn of(headers: &HeaderMap) -> Self {
-        let text = |name| {
-            let value = headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-            value.filter(|text| text.len() <= TRACE_BYTES).unwrap_or_default().to_owned()
-        };
+    fn of(edge: &Edge, request: &Request) -> Self {
+        let headers = request.headers();
+        let parent = parent(headers);
+        let state = parent.map(|_| state(headers)).unwrap_or_default();
+        let trace = trace::arrived(&edge.tracer, request, parent, &state);
+        let passed_on = trace.context().or(parent);
         Self {
             request_id: ids::request(random()),
             at: Instant::now(),
             unix: now_unix(),
-            traceparent: text("traceparent"),
-            tracestate: text("tracestate"),
+            traceparent: passed_on.map(|context| context.to_string()).unwrap_or_default(),
+            tracestate: state.header(),
+            trace,
             session: headers.get("x-session-id").and_then(session),
             explain: headers.get("x-cloudach-explain").is_some_and(|value| value == "1"),
         }
     }
+}
+
+/// The trace that the client's request is part of. Several are none.
+fn parent(headers: &HeaderMap) -> Option<Context> {
+    let mut named = headers.get_all("traceparent").iter();
+    let parent = named.next().filter(|_| named.next().is_none())?;
+    Context::parse(parent.to_str().ok()?)
+}
+
+fn state(headers: &HeaderMap) -> TraceState {
+    let lines = headers.get_all("tracestate").iter().map(HeaderValue::to_str).collect::<Result<Vec<_>, _>>();
+    lines.map(|lines| TraceState::parse(&lines.join(","))).unwrap_or_default()
 }
 
 fn session(value: &HeaderValue) -> Option<String> {
@@ -72,6 +89,11 @@ fn session(value: &HeaderValue) -> Option<String> {
 }
 
 impl Arrival {
+    /// The id of its trace, for logs.
+    pub fn trace_id(&self) -> Option<&str> {
+        cloudach_service::trace::trace_id(&self.traceparent)
+    }
+
     /// By what a request is given to one of the models of a route: its session, or itself where it has none.
     pub fn routing_key(&self, tenant: &str) -> String {
         match &self.session {
@@ -113,22 +135,45 @@ async fn count_refused(edge: &Edge, account: &Account) {
     account.note_standing(edge.limiter.count(&ask).await.standing);
 }
 
+/// The line of a request that came to no record. Nobody fills the log without a key.
+fn note_refused(words: &Words<'_>, refusal: &Refusal, took: Duration, caller: Option<&Caller>) {
+    let (request_id, trace_id, status) = (words.request_id, words.trace_id, refusal.status.as_u16());
+    let (code, param) = (refusal.code, refusal.param.as_deref());
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    match caller {
+        Some(Caller { tenant, key, key_id, .. }) => info!(
+            target: "usage",
+            request_id, trace_id, tenant, key, key_id, status, code, param, duration_ms, "request refused"
+        ),
+        None => debug!(target: "usage", request_id, trace_id, status, code, duration_ms, "request refused"),
+    }
+}
+
 /// Gives the request its [`Arrival`], a refusal its words, and every answer its headers.
 pub async fn stamp(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
-    let (arrival, account) = (Arrival::of(request.headers()), Account::default());
-    let (id, at) = (arrival.request_id.clone(), arrival.at);
+    let arrival = Arrival::of(&edge, &request);
+    let account = Account::new(arrival.trace.clone());
     if let Some(OnBehalf(caller)) = request.extensions_mut().remove() {
         account.note_caller(caller);
     }
+    let (id, at, trace, traceparent) =
+        (arrival.request_id.clone(), arrival.at, arrival.trace.clone(), arrival.traceparent.clone());
     request.extensions_mut().insert(arrival);
     request.extensions_mut().insert(account.clone());
-    let words = Words { links: &edge.config.links, request_id: &id };
+    let trace_id = cloudach_service::trace::trace_id(&traceparent);
+    let words = Words { links: &edge.config.links, request_id: &id, trace_id };
     let dialect = Dialect::of(request.uri().path());
     let response = next.run(request).await;
     count_refused(&edge, &account).await;
+    let refusal = error::refusal(&response, &words);
     let mut response = error::put_into_words(response, &words, dialect);
+    if let Some(refusal) = refusal.as_ref().filter(|_| !account.is_recorded()) {
+        note_refused(&words, refusal, at.elapsed(), account.caller().as_deref());
+    }
+    trace::answered(&trace, response.status(), refusal.as_ref());
     headers::add(&mut response, &id, at.elapsed(), &account);
     headers::name_request(&mut response, dialect);
+    headers::name_trace(&mut response, &trace);
     response
 }
 

@@ -32,7 +32,9 @@ pub async fn create(
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
     let bytes = body.len();
+    let step = arrival.trace.step("translate");
     let request = edge.work.run(bytes, move || chat::parse(&body)).await??;
+    step.end();
     let form = request.stream.map_or(Form::Whole, |_| Form::Stream("text/event-stream; charset=utf-8"));
     let defaults =
         Defaults { obfuscation: edge.config.stream.obfuscation, reasoning: edge.config.stream.reasoning.into() };

@@ -8,6 +8,7 @@ use cloudach_openai::{
     completions::{self, CompletionRequest, Echo},
     ids,
 };
+use cloudach_service::trace::names;
 
 use super::{
     arrival::{self, Arrival},
@@ -28,7 +29,7 @@ use crate::{
     mirror::Mirror,
     reading::Reading,
     reply::Reply,
-    tokens,
+    tokens, trace,
     usage::{Meter, Metered},
     work::Work,
 };
@@ -40,7 +41,10 @@ pub async fn create(
     permit: Permit,
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
+    let step = arrival.trace.step("translate");
     let request = edge.work.run(body.len(), move || completions::parse(&body)).await??;
+    step.end();
+    arrival.trace.set_text(names::MODEL_ASKED, &request.model);
     let routed = edge.catalog.generating(&request.model, &arrival.routing_key(&caller.tenant)).await?;
     permit.check_routed(&routed)?;
     let mirror = edge.mirrors.draw(&edge, &routed, &arrival.request_id);
@@ -140,6 +144,7 @@ impl<R: Reply, F: Fn(&CompletionRequest, usize) -> R + Send + Sync> Question for
             endpoint: Endpoint::Completions,
             caller,
             arrival,
+            asked: &request.model,
             model,
             prompt_tokens: cost.prompt_tokens,
             choices: candidates,
@@ -147,6 +152,7 @@ impl<R: Reply, F: Fn(&CompletionRequest, usize) -> R + Send + Sync> Question for
             max_tokens: request.sampling.max_tokens,
         };
         let meter = Meter::start(edge, permit, &metered);
+        trace::sampling(&arrival.trace, &request.sampling, request.best_of, request.stream.is_some());
         // Without them, which candidate is the best is not known.
         let at_least = (request.best_of > request.n).then_some(0);
         let shared = Shared {

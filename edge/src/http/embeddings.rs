@@ -10,6 +10,7 @@ use axum::{
 use cloudach_model::tokens::{Encoding, decode};
 use cloudach_openai::{Invalid, PromptInput, embeddings};
 use cloudach_proto::v1::{EmbedRequest, ErrorCode};
+use cloudach_service::trace::names;
 
 use super::{arrival::Arrival, body::Whole, headers};
 use crate::{
@@ -34,7 +35,10 @@ pub async fn create(
     mut permit: Permit,
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
+    let step = arrival.trace.step("translate");
     let request = edge.work.run(body.len(), move || embeddings::parse(&body)).await??;
+    step.end();
+    arrival.trace.set_text(names::MODEL_ASKED, &request.model);
     let model = edge.catalog.embedding(&request.model).await?;
     permit.check(&model.id)?;
 
@@ -46,6 +50,7 @@ pub async fn create(
         endpoint: Endpoint::Embeddings,
         caller: &caller,
         arrival: &arrival,
+        asked: &request.model,
         model: &model,
         prompt_tokens,
         choices: 0,
@@ -60,11 +65,12 @@ pub async fn create(
         dimensions: request.dimensions,
         context: Some(edge.context(&arrival, &caller, caller.priority)),
     };
-    let embeddings = match edge.upstream.embed(embedding, &edge.catalog).await {
+    let embeddings = match edge.upstream.embed(&arrival.trace, embedding, &edge.catalog).await {
         Ok(embeddings) => embeddings,
         Err(error) => {
-            meter.finish(Outcome::Failed);
-            return Err(too_long(error, prompt_tokens));
+            let error = too_long(error, prompt_tokens);
+            meter.fail(&error);
+            return Err(error);
         }
     };
     let usage = meter.embedded(embeddings.replica, embeddings.usage.unwrap_or_default());

@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue},
     response::Response,
 };
+use cloudach_service::trace::Trace;
 
 use super::idempotent::Replayed;
 use crate::{
@@ -27,6 +28,8 @@ const PROJECT: HeaderName = HeaderName::from_static("openai-project");
 const MODEL: HeaderName = HeaderName::from_static("openai-model");
 /// Why the replica was picked, for who asks.
 const PICK: HeaderName = HeaderName::from_static("x-cloudach-pick");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 const ROUTED: HeaderName = HeaderName::from_static("x-cloudach-model");
 
 /// The API version that OpenAI's answers name.
@@ -80,6 +83,17 @@ pub fn name_request(response: &mut Response, dialect: Dialect) {
         && let Some(id) = response.headers().get(REQUEST_ID).cloned()
     {
         response.headers_mut().insert(ANTHROPIC_REQUEST_ID, id);
+    }
+}
+
+/// Says which trace the request is part of, and as which of its spans, where there is one.
+pub fn name_trace(response: &mut Response, trace: &Trace) {
+    let Some(context) = trace.context() else { return };
+    let headers = response.headers_mut();
+    for (name, text) in [(TRACEPARENT, context.to_string()), (TRACE_ID, context.trace_id.to_string())] {
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            headers.insert(name, value);
+        }
     }
 }
 

@@ -65,10 +65,15 @@ pub async fn once(State(edge): State<Edge>, request: Request, next: Next) -> Res
     let key = Key::of(&parts.headers).map_err(|_| ApiError::InvalidIdempotencyKey)?;
     let Whole(body) = Whole::from_request(Request::from_parts(parts.clone(), body), &edge).await?;
     let place = Place { tenant: caller.tenant.clone(), slot: key.slot(&caller.key_id, parts.uri.path()) };
-    let claim = match edge.idempotency.claim(place, &fingerprint(&body), &arrival.request_id).await {
+    let claim = match edge.idempotency.claim(place, &fingerprint(&body), &arrival).await {
         Turn::Run(claim) => claim,
         Turn::Replay(kept) => {
-            info!(request_id = arrival.request_id, replayed = kept.head.request_id, "answered again");
+            info!(
+                request_id = arrival.request_id,
+                trace_id = arrival.trace_id(),
+                replayed = kept.head.request_id,
+                "answered again"
+            );
             return Ok(replay(kept));
         }
         Turn::InUse => return Err(ApiError::IdempotencyKeyInUse),

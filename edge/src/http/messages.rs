@@ -32,7 +32,9 @@ pub async fn create(
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
     let bytes = body.len();
+    let step = arrival.trace.step("translate");
     let MessagesRequest { chat, shows_thinking } = edge.work.run(bytes, move || anthropic::parse(&body)).await??;
+    step.end();
     let form = chat.stream.map_or(Form::Whole, |_| Form::Stream("text/event-stream; charset=utf-8"));
     let reply = |asked: &Asked<'_>| {
         let id = anthropic::message_id(arrival::random());

@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
 use crate::{
+    http::arrival::Arrival,
     metrics::{IdempotencyMetrics, Idempotent},
     store::{Claimed, Store},
 };
@@ -78,7 +79,8 @@ impl Idempotency {
     }
 
     /// Asks the store whether the request runs: one round trip.
-    pub async fn claim(&self, place: Place, fingerprint: &str, request_id: &str) -> Turn {
+    pub async fn claim(&self, place: Place, fingerprint: &str, arrival: &Arrival) -> Turn {
+        let request_id = arrival.request_id.as_str();
         // Before the store is asked: whoever gives up on the way gives back what the store may have noted.
         let claim = Claim::new(self.clone(), place, request_id.to_owned());
         let place = claim.place();
@@ -92,7 +94,7 @@ impl Idempotency {
                 None => (Turn::Run(claim), Idempotent::Unprotected),
             },
             Err(away) => {
-                warn!(request_id, %away, "a request runs without its idempotency key");
+                warn!(request_id, trace_id = arrival.trace_id(), %away, "a request runs without its idempotency key");
                 (Turn::Run(claim), Idempotent::Unprotected)
             }
         };

@@ -125,7 +125,8 @@ pub async fn background(edge: &Edge, asked: Background) -> Result<Arc<Live>, Api
                 }
                 // Nobody waits for it any more.
                 Err(Err(error)) => {
-                    let words = Words { links: &edge.config.links, request_id: &arrival.request_id };
+                    let trace_id = arrival.trace_id();
+                    let words = Words { links: &edge.config.links, request_id: &arrival.request_id, trace_id };
                     end(&edge, &listed, &made, &Step::of_error(&error.told(&words))).await;
                 }
                 Err(Ok(())) => {}
@@ -185,7 +186,7 @@ async fn produce(edge: &Edge, live: &Live, answer: &mut Answer<Reply>, last: &mu
             }
             Ok(Progress::Complete) => return,
             Err(error) => {
-                warn!(request_id = answer.words().request_id, %error, "response failed");
+                answer.note_failure(&error, "response failed");
                 return answer.tell(&error, last);
             }
         }

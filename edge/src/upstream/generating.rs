@@ -13,11 +13,16 @@ use cloudach_proto::{
     session::client::Events,
     v1::{ErrorCode, Failed, GenerateEvent, GenerateRequest, generate_event::Event},
 };
+use cloudach_service::trace::{
+    KeyValue, Span, Trace,
+    names::{self, event, kept},
+    trace_id,
+};
 use futures_util::Stream;
 use tokio::time::{Instant, Sleep, sleep};
 use tracing::warn;
 
-use crate::{Edge, error::ApiError};
+use crate::{Edge, error::ApiError, trace};
 
 /// How long an answer that the client has a part of waits for another router; one that has not begun waits as long as a new
 /// request does.
@@ -38,6 +43,8 @@ pub struct Generating {
     passed: Passed,
     moves: u32,
     stage: Stage,
+    /// The step that it is of its request.
+    span: Span,
 }
 
 enum Stage {
@@ -56,8 +63,21 @@ impl Generating {
     ///
     /// # Errors
     /// No router takes it now, or it is too large for any.
-    pub fn start(edge: &Edge, request: GenerateRequest) -> Result<Self, ApiError> {
-        let events = edge.upstream.generate(request.clone(), &edge.catalog)?;
+    pub fn start(edge: &Edge, of: &Trace, mut request: GenerateRequest) -> Result<Self, ApiError> {
+        let mut span = of.call("generate");
+        let context = request.context.get_or_insert_default();
+        if let Some(ours) = span.context() {
+            context.traceparent = ours.to_string();
+            span.set(names::REQUEST_ID, request.request_id.clone());
+        }
+        let events = match edge.upstream.generate(request.clone(), &edge.catalog, &mut span) {
+            Ok(events) => events,
+            Err(error) => {
+                let (kind, message) = trace::told(&error);
+                span.fail(kind, message);
+                return Err(error);
+            }
+        };
         Ok(Self {
             edge: edge.clone(),
             request: Box::new(request),
@@ -65,6 +85,7 @@ impl Generating {
             passed: Passed::default(),
             moves: 0,
             stage: Stage::Carried(events),
+            span,
         })
     }
 
@@ -77,6 +98,10 @@ impl Generating {
             && !self.edge.running.kill.is_cancelled()
     }
 
+    fn trace_id(&self) -> Option<&str> {
+        trace_id(&self.request.context.as_ref()?.traceparent)
+    }
+
     /// Looks for another router.
     fn take_up(&mut self) -> Option<Events> {
         let mut request = GenerateRequest { resumed: self.passed.resumed(), ..(*self.request).clone() };
@@ -84,7 +109,10 @@ impl Generating {
         let gone = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         // 0 would be none at all.
         context.timeout_ms = context.timeout_ms.saturating_sub(gone).max(1);
-        self.edge.upstream.generate(request, &self.edge.catalog).ok()
+        if let Some(ours) = self.span.context() {
+            context.traceparent = ours.to_string();
+        }
+        self.edge.upstream.generate(request, &self.edge.catalog, &mut self.span).ok()
     }
 }
 
@@ -102,16 +130,27 @@ impl Stream for Generating {
                         return Poll::Ready(None);
                     };
                     match &event.event {
-                        Some(Event::Started(started)) => this.passed.prompt(started.prompt_tokens),
+                        Some(Event::Started(started)) => {
+                            this.span.set_text(names::REPLICA, &started.replica);
+                            this.passed.prompt(started.prompt_tokens);
+                        }
                         Some(Event::Delta(delta)) => this.passed.delta(delta),
                         Some(Event::Failed(failed)) if this.may_move(failed) => {
                             if let Some(finished) = this.passed.end(&this.request) {
                                 this.stage = Stage::Over;
+                                std::mem::take(&mut this.span).end();
                                 return Poll::Ready(Some(finished.into()));
                             }
                             this.moves += 1;
+                            this.span.keep(kept::RETRIED);
+                            this.span.event(event::RESUME, || {
+                                let tokens = i64::try_from(this.passed.tokens()).unwrap_or(i64::MAX);
+                                let why = failed.message.clone();
+                                vec![KeyValue::new(names::TOKENS, tokens), KeyValue::new(names::MESSAGE, why)]
+                            });
                             warn!(
                                 request = this.request.request_id,
+                                trace_id = this.trace_id(),
                                 tokens = this.passed.tokens(),
                                 error = failed.message,
                                 "a router was lost: its answer goes on through another one"
@@ -122,7 +161,9 @@ impl Stream for Generating {
                             this.stage = Stage::Lost { failed: failed.clone(), until, pause };
                             continue;
                         }
-                        Some(Event::Failed(_) | Event::Finished(_) | Event::Waiting(_)) | None => {}
+                        Some(Event::Failed(failed)) => this.span.fail(failed.kind(), failed.for_operators()),
+                        Some(Event::Finished(_)) => std::mem::take(&mut this.span).end(),
+                        Some(Event::Waiting(_)) | None => {}
                     }
                     return Poll::Ready(Some(event));
                 }
@@ -134,6 +175,7 @@ impl Stream for Generating {
                         Some(events) => this.stage = Stage::Carried(events),
                         None if over => {
                             this.stage = Stage::Over;
+                            this.span.fail(failed.kind(), failed.for_operators());
                             return Poll::Ready(Some(failed.into()));
                         }
                         None => {}

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use cloudach_openai::Usage;
+use cloudach_openai::{FinishReason, Usage};
+use cloudach_service::trace::Trace;
 use tracing::info;
 
 use super::{entry::Entry, keeper::Expected};
@@ -15,12 +16,20 @@ use crate::{
     metrics::{Endpoint, Metrics, Outcome},
     prices::Prices,
     store::now,
+    trace,
 };
 
 /// The one record of a request.
 #[derive(Debug, Clone)]
 pub struct Record {
     pub request_id: String,
+    /// None: it is part of no trace.
+    pub trace_id: Option<String>,
+    pub trace: Trace,
+    /// The model by the name that the client gave it.
+    pub asked: String,
+    /// Of those choices that came to their end.
+    pub finish_reasons: Vec<FinishReason>,
     pub endpoint: Endpoint,
     pub tenant: String,
     /// The key's name.
@@ -31,6 +40,8 @@ pub struct Record {
     /// The last replica that ran it. Empty: none did.
     pub replica: String,
     pub outcome: Outcome,
+    /// What the client was told: the answer's status, or that of the error which ended its stream.
+    pub status: u16,
     /// As the client was told, or would have been.
     pub shown: Usage,
     /// As the engine counted.
@@ -50,6 +61,7 @@ impl Record {
         let tokens = self.shown.prompt_tokens + self.shown.completion_tokens;
         reserved.settle(Amounts { tokens, cost: self.cost });
         self.write();
+        trace::ended(&self);
         metrics.ended(&self);
         if let Some(expected) = expected {
             expected.keep(self.entry());
@@ -92,16 +104,26 @@ impl Record {
         self.shown.reasoning_tokens = counted.reasoning.min(completion);
     }
 
+    /// Why its choices ended, in their order.
+    fn reasons(&self) -> String {
+        self.finish_reasons.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(",")
+    }
+
     fn write(&self) {
         info!(
             target: "usage",
             request_id = self.request_id,
+            trace_id = self.trace_id,
             endpoint = ?self.endpoint,
             tenant = self.tenant,
             key = self.key,
+            key_id = self.key_id,
+            asked = self.asked,
             model = self.model,
             replica = self.replica,
             outcome = ?self.outcome,
+            status = self.status,
+            finish_reasons = self.reasons(),
             prompt_tokens = self.shown.prompt_tokens,
             completion_tokens = self.shown.completion_tokens,
             engine_prompt_tokens = self.engine.prompt_tokens,

@@ -90,6 +90,8 @@ pub struct Choice {
 pub struct Why {
     pub policy: Policy,
     pub candidates: usize,
+    /// What taking it costs there, in tokens of prompt.
+    pub score: f32,
     /// Requests that it is busy with.
     pub busy_with: u32,
     /// Tokens of the prompt that it need not read again.
@@ -103,7 +105,7 @@ pub struct Why {
 
 impl fmt::Display for Why {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { policy, candidates, busy_with, cached_tokens, prompt_tokens, adapter, yielded } = self;
+        let Self { policy, candidates, score: _, busy_with, cached_tokens, prompt_tokens, adapter, yielded } = self;
         write!(out, "policy={policy} candidates={candidates} busy={busy_with}")?;
         write!(out, " cached={cached_tokens}/{prompt_tokens} yielded={yielded}")?;
         adapter.map_or(Ok(()), |adapter| write!(out, " adapter={adapter}"))
@@ -118,6 +120,7 @@ pub fn pick(ask: Ask<'_>) -> Option<Choice> {
     let why = Why {
         policy: ask.policy,
         candidates: ask.candidates.len(),
+        score: candidate.cost(ask.prompt_tokens),
         busy_with: candidate.busy_with(),
         cached_tokens: candidate.cached_tokens,
         prompt_tokens: ask.prompt_tokens,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cloudach_proto::v1::{ErrorCode, Failed};
+use cloudach_service::trace::Trace;
 
 use crate::{config, fleet::Replica};
 
@@ -19,9 +20,21 @@ pub struct Attempts {
     hedged: bool,
     /// The last failure, told to the caller when nobody is left to try.
     failed: Option<Failed>,
+    /// What the request does at this router: attempts are steps of it.
+    trace: Trace,
 }
 
 impl Attempts {
+    /// Those of a request that does this here.
+    pub fn of(trace: Trace) -> Self {
+        Self { trace, ..Self::default() }
+    }
+
+    /// The request's trace.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
     /// Whether the replica may be asked.
     pub fn may_ask(&self, replica: &Arc<Replica>) -> bool {
         !self.avoided.iter().any(|avoided| Arc::ptr_eq(avoided, replica))

@@ -6,6 +6,7 @@ use cloudach_proto::{
     session::client::Events,
     v1::{Failed, GenerateEvent, generate_event::Event},
 };
+use cloudach_service::trace::Span;
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until};
 
@@ -21,6 +22,8 @@ pub struct Runner {
     pub placed: Placed,
     events: Events,
     begun: Instant,
+    /// The step that it is of its request.
+    span: Span,
     /// Its first word, until it is clear that it is the one to answer.
     started: Option<GenerateEvent>,
 }
@@ -53,8 +56,13 @@ pub struct Race {
 }
 
 impl Runner {
-    pub fn new(placed: Placed, events: Events) -> Self {
-        Self { placed, events, begun: Instant::now(), started: None }
+    pub fn new(placed: Placed, events: Events, span: Span) -> Self {
+        Self { placed, events, begun: Instant::now(), span, started: None }
+    }
+
+    /// It has failed.
+    pub fn failed(&mut self, failed: &Failed) {
+        self.span.fail(failed.kind(), failed.for_operators());
     }
 
     async fn event(&mut self) -> GenerateEvent {
@@ -86,8 +94,14 @@ impl Race {
         why
     }
 
-    /// Ends it: all replicas are free of the request when this returns.
-    pub fn end(self) -> Placed {
+    /// The answer is complete.
+    pub fn served(&mut self) {
+        std::mem::take(&mut self.leader.span).end();
+    }
+
+    /// Ends it, for it has failed: all replicas are free of the request when this returns.
+    pub fn end(mut self, failed: &Failed) -> Placed {
+        self.leader.failed(failed);
         self.leader.placed
     }
 

@@ -16,6 +16,7 @@ use super::{
     hedges::Open,
     millis, pass_on_time,
     race::{Race, Runner},
+    traced,
 };
 use crate::{
     metrics::Hedged,
@@ -42,7 +43,7 @@ impl Relay {
                 true => self.place(wanted, deadline, attempts).await?,
                 false => self.place_again(request, wanted, deadline, attempts).await?,
             };
-            match opened(request, placed, deadline) {
+            match opened(request, placed, deadline, attempts, false) {
                 Err(failed) if failed.retryable => attempts.refuse(failed),
                 opened => return opened,
             }
@@ -51,8 +52,13 @@ impl Relay {
 
     /// The first place of a request: it waits where there is no room.
     async fn place(&self, wanted: &Arc<Wanted>, deadline: Instant, attempts: &mut Attempts) -> Result<Placed, Failed> {
-        self.be_ready(&wanted.model, deadline).await?;
-        let placed = self.queues.place(wanted, deadline).await?;
+        let mut step = traced::queueing(attempts.trace(), wanted);
+        let placing = async {
+            self.be_ready(&wanted.model, deadline).await?;
+            self.queues.place(wanted, deadline).await
+        };
+        let placed = placing.await.inspect_err(|failed| step.fail(failed.kind(), failed.for_operators()))?;
+        step.end();
         attempts.start(&placed.replica);
         Ok(placed)
     }
@@ -126,11 +132,13 @@ impl Relay {
         attempts.start(&placed.replica);
         info!(
             request = request.request_id,
+            trace_id = traced::id(request),
             replica = race.placed().replica.name,
             second = placed.replica.name,
             "no token yet: a second replica is asked"
         );
-        match opened(request, placed, deadline) {
+        traced::hedged(attempts.trace(), &placed);
+        match opened(request, placed, deadline, attempts, true) {
             Ok(runner) => race.join(runner, second),
             Err(failed) => {
                 second.came_to(Hedged::Failed);
@@ -147,6 +155,7 @@ impl Relay {
         attempts.fail(failed, &self.config);
         warn!(
             request = request.request_id,
+            trace_id = traced::id(request),
             replica = placed.replica.name,
             error = failed.message,
             "replica failed: the other one that was asked goes on"
@@ -163,14 +172,24 @@ impl Relay {
 }
 
 /// Opens the request at this replica.
-fn opened(request: &GenerateRequest, placed: Placed, deadline: Instant) -> Result<Runner, Failed> {
+fn opened(
+    request: &GenerateRequest,
+    placed: Placed,
+    deadline: Instant,
+    attempts: &Attempts,
+    hedge: bool,
+) -> Result<Runner, Failed> {
+    let mut span = traced::attempt(attempts, &placed, request.resumed.as_ref(), hedge);
     let mut request = request.clone();
     pass_on_time(&mut request.context, deadline);
+    traced::pass_on(&span, &mut request.context);
     match placed.replica.peer.generate(request) {
-        Ok(events) => Ok(Runner::new(placed, events)),
+        Ok(events) => Ok(Runner::new(placed, events, span)),
         Err(refused) => {
             debug!(replica = placed.replica.name, %refused, "replica takes no request");
-            Err(failure::refusal(refused))
+            let failed = failure::refusal(refused);
+            span.fail(failed.kind(), failed.for_operators());
+            Err(failed)
         }
     }
 }

@@ -226,6 +226,7 @@ impl Generation {
                 reason: FinishReason::Length.into(),
                 usage: finished.usage.map(|usage| TokenUsage { completion_tokens: 0, ..usage }),
                 stop: None,
+                ..finished
             },
         };
         self.ready.push_back(finished.into());

@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(resume.prompt_tokens(5), 2);
         let usage = |prompt_tokens, completion_tokens, cached_tokens| {
             let usage = Some(TokenUsage { prompt_tokens, completion_tokens, cached_tokens });
-            Finished { reason: FinishReason::Stop.into(), usage, stop: None }
+            Finished { reason: FinishReason::Stop.into(), usage, ..Finished::default() }
         };
         assert_eq!(resume.end(usage(5, 4, 4)), Ok(usage(2, 7, 2)));
     }

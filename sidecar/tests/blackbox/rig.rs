@@ -14,6 +14,7 @@ use cloudach_service::{
     address::Address,
     grpc,
     stop::{Drain, Stop},
+    trace::config::Tracing,
 };
 use cloudach_sidecar::{
     Config, SidecarError,
@@ -233,6 +234,7 @@ pub(crate) fn config(listen: Address, engine: EngineConfig) -> Config {
         engine,
         gpu: GpuWatch::default(),
         limits: Limits::default(),
+        tracing: Tracing::default(),
         drain: Drain { settle: Duration::ZERO, grace: Duration::from_secs(10) },
     }
 }

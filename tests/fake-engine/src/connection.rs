@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
 use crate::engine::Shared;
+use crate::load::TraceHeaders;
 use crate::reply::{Call, Reply, Whole};
 use crate::script::Dialect;
 use crate::socket::Socket;
@@ -52,6 +53,9 @@ async fn answer(call: Option<Call>, socket: &Socket, shared: &Arc<Shared>) -> io
         Dialect::Vllm(front_end) => vllm::route(&call, &script, front_end, shared),
         Dialect::LlamaCpp => llama_cpp::route(&call, &script, shared),
     };
+    if let Reply::Work(_) = reply {
+        shared.recorded().push_trace(call.trace.clone(), script.record);
+    }
     drop(call);
     match reply {
         Reply::Ready(whole) => {
@@ -118,12 +122,17 @@ async fn collect(request: http::Request<Incoming>) -> Option<Call> {
     let persistent = parts.version >= http::Version::HTTP_11
         && !header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
     let request_id = header("x-request-id").map(str::to_owned);
+    let trace = header("traceparent").map(|traceparent| TraceHeaders {
+        traceparent: traceparent.to_owned(),
+        tracestate: header("tracestate").map(str::to_owned),
+    });
     let body = Limited::new(body, MAX_BODY).collect().await.ok()?.to_bytes();
     Some(Call {
         method: parts.method,
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
         request_id,
+        trace,
         persistent,
         body,
     })

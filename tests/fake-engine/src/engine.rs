@@ -15,7 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::connection;
-use crate::load::{Load, Recorded};
+use crate::load::{Load, Recorded, TraceHeaders};
 use crate::orders::LONGEST_WAIT;
 use crate::reply::Whole;
 use crate::script::{Dialect, Listen, Script};
@@ -128,6 +128,11 @@ impl FakeEngine {
     /// The bodies of the latest generation and embedding requests, oldest first.
     pub fn requests(&self) -> Vec<Value> {
         self.shared.recorded().bodies()
+    }
+
+    /// The trace headers of the latest requests to generate or to embed, oldest first; `None` for one that had none.
+    pub fn traces(&self) -> Vec<Option<TraceHeaders>> {
+        self.shared.recorded().traces()
     }
 
     /// Changes what is answered from the next request on. What is read at the start (`startup_delay`, `max_running`)

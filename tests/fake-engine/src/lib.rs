@@ -39,5 +39,6 @@ pub mod vocabulary;
 pub use answer::Answer;
 pub use engine::FakeEngine;
 pub use fault::{Break, Fault, FaultRule, Trouble, UnknownFault};
+pub use load::TraceHeaders;
 pub use orders::{Pace, UnknownWireStyle, WireStyle};
 pub use script::{Dialect, FrontEnd, Listen, Script, Serves};

@@ -42,9 +42,19 @@ pub(crate) struct Running {
 #[derive(Debug)]
 pub(crate) struct QueueFull;
 
-/// The latest request bodies.
+/// The latest requests.
 #[derive(Debug, Default)]
-pub(crate) struct Recorded(VecDeque<Value>);
+pub(crate) struct Recorded {
+    bodies: VecDeque<Value>,
+    traces: VecDeque<Option<TraceHeaders>>,
+}
+
+/// What a request says of its trace: the headers `traceparent` and `tracestate`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceHeaders {
+    pub traceparent: String,
+    pub tracestate: Option<String>,
+}
 
 /// A request that waits: it is counted until this is dropped.
 struct Waiting<'a>(&'a Load);
@@ -162,16 +172,28 @@ impl Drop for Waiting<'_> {
 
 impl Recorded {
     pub(crate) fn push(&mut self, body: &Value, most: usize) {
-        if most == 0 {
-            return;
-        }
-        while self.0.len() >= most {
-            self.0.pop_front();
-        }
-        self.0.push_back(body.clone());
+        push(&mut self.bodies, body.clone(), most);
+    }
+
+    pub(crate) fn push_trace(&mut self, trace: Option<TraceHeaders>, most: usize) {
+        push(&mut self.traces, trace, most);
     }
 
     pub(crate) fn bodies(&self) -> Vec<Value> {
-        self.0.iter().cloned().collect()
+        self.bodies.iter().cloned().collect()
     }
+
+    pub(crate) fn traces(&self) -> Vec<Option<TraceHeaders>> {
+        self.traces.iter().cloned().collect()
+    }
+}
+
+fn push<T>(kept: &mut VecDeque<T>, latest: T, most: usize) {
+    if most == 0 {
+        return;
+    }
+    while kept.len() >= most {
+        kept.pop_front();
+    }
+    kept.push_back(latest);
 }

@@ -9,6 +9,7 @@ use crate::choice::{Choice, Sampling};
 use crate::events::Events;
 use crate::fault::Trouble;
 use crate::json;
+use crate::load::TraceHeaders;
 use crate::orders::Orders;
 use crate::script::Dialect;
 
@@ -19,6 +20,7 @@ pub(crate) struct Call {
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) request_id: Option<String>,
+    pub(crate) trace: Option<TraceHeaders>,
     /// HTTP/1.1 or later: the response may be sent in chunks and the connection used again.
     pub(crate) persistent: bool,
     pub(crate) body: bytes::Bytes,

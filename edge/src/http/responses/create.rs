@@ -39,7 +39,9 @@ pub async fn create(
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
     let bytes = body.len();
+    let step = arrival.trace.step("translate");
     let mut asked = edge.work.run(bytes, move || responses::parse(&body)).await??;
+    step.end();
     if !edge.responses.are_kept() {
         asked.keep_nothing()?;
     }

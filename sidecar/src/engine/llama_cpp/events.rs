@@ -167,7 +167,7 @@ impl Reader {
             completion_tokens: self.completion_tokens,
             cached_tokens: event.timings.as_ref().map_or(0, |timings| timings.cache_n),
         };
-        Ok(Finished { reason: reason.into(), usage: Some(usage), stop })
+        Ok(Finished { reason: reason.into(), usage: Some(usage), stop, ..Finished::default() })
     }
 }
 
@@ -222,7 +222,10 @@ mod tests {
         assert_eq!(delta, None);
         let usage = TokenUsage { prompt_tokens: 16, completion_tokens: 2, cached_tokens: 15 };
         let stop = Some("END".to_owned());
-        assert_eq!(end, Some(Finished { reason: FinishReason::Stop.into(), usage: Some(usage), stop }));
+        assert_eq!(
+            end,
+            Some(Finished { reason: FinishReason::Stop.into(), usage: Some(usage), stop, ..Finished::default() })
+        );
     }
 
     #[test]

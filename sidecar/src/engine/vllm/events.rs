@@ -201,7 +201,7 @@ impl Reader {
             completion_tokens: usage.completion_tokens.unwrap_or(self.completion_tokens),
             cached_tokens: details.and_then(|details| details.cached_tokens).unwrap_or(0),
         };
-        Ok(Finished { reason: reason.into(), usage: Some(usage), stop })
+        Ok(Finished { reason: reason.into(), usage: Some(usage), stop, ..Finished::default() })
     }
 }
 
@@ -273,7 +273,10 @@ mod tests {
         let (deltas, end) = read(None, &[FIRST, LAST, USAGE, "[DONE]"]);
         assert_eq!(deltas, [delta("The", &[504]), delta(" \"capital\" of", &[3575, 282])]);
         let usage = TokenUsage { prompt_tokens: 16, completion_tokens: 3, cached_tokens: 8 };
-        assert_eq!(end, Ok(Finished { reason: FinishReason::Length.into(), usage: Some(usage), stop: None }));
+        assert_eq!(
+            end,
+            Ok(Finished { reason: FinishReason::Length.into(), usage: Some(usage), ..Finished::default() })
+        );
     }
 
     #[test]
