@@ -1,5 +1,6 @@
-//! What all edges share: documents (keys and tenants), the ledger of limits, and usage. In Redis where there are several edges,
-//! else embedded in this process; both are held to the same tests. Nothing outside this folder knows which it is.
+//! What all edges share: documents (keys and tenants), the ledger of limits, usage, responses, files and batches. In Redis where
+//! there are several edges, else embedded in this process; both are held to the same tests. Nothing outside this folder knows
+//! which it is.
 
 pub mod batches;
 pub mod config;
