@@ -12,6 +12,7 @@ mod context;
 mod metrics;
 pub mod names;
 mod queue;
+mod ratio;
 mod recorder;
 mod span;
 #[cfg(test)]

@@ -17,7 +17,8 @@ use super::{
     TraceMetrics, Tracer,
     config::{InvalidTracing, Protocol, Settings, Tracing},
     queue::Queue,
-    recorder::{Recorder, bound},
+    ratio::bound,
+    recorder::Recorder,
 };
 use crate::{secret::SecretError, stop::Running};
 

@@ -18,6 +18,7 @@ use super::{
     Context, Span, State, TraceMetrics,
     metrics::Fate,
     names,
+    ratio::is_sampled,
     span::{Record, shorten},
 };
 
@@ -37,20 +38,13 @@ pub struct Tracer(pub(super) Option<Arc<Recorder>>);
 pub(super) struct Recorder {
     pub out: mpsc::Sender<SpanData>,
     pub metrics: TraceMetrics,
-    /// Traces whose id is below are sampled, see [`bound`].
+    /// Traces whose id is below are sampled, see [`super::ratio`].
     pub bound: u64,
     /// Whoever sent a request says whether it is sampled, where it says anything.
     pub follow: bool,
     pub slow: Duration,
     pub slow_first_token: Duration,
     pub stall: Duration,
-}
-
-/// The ids of sampled traces are below it: as everywhere in OpenTelemetry, so that services that sample alike sample the
-/// same.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "of 0 to 1")]
-pub(super) fn bound(ratio: f64) -> u64 {
-    (ratio.clamp(0.0, 1.0) * (1_u64 << 63) as f64) as u64
 }
 
 impl Tracer {
@@ -91,12 +85,6 @@ impl Tracer {
             held: Mutex::new(Held { root, children: Vec::new(), first_token: None, last_token: None, kept: None }),
         })))
     }
-}
-
-/// Whether a trace with this id is.
-pub(super) fn is_sampled(trace_id: TraceId, bound: u64) -> bool {
-    let [.., a, b, c, d, e, f, g, h] = trace_id.to_bytes();
-    u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1 < bound
 }
 
 /// What a request does in this process: a span of its own, and those of its steps. Clones share it, and it is over when

@@ -23,7 +23,8 @@ use super::{
     config::{InvalidTracing, Protocol, Tracing},
     metrics::Fate,
     queue::Queue,
-    recorder::{Recorder, bound, is_sampled},
+    ratio::{bound, is_sampled},
+    recorder::Recorder,
     *,
 };
 
