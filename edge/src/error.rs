@@ -92,6 +92,12 @@ pub enum ApiError {
     /// The model does not embed.
     #[error("the model does not embed")]
     CannotEmbed,
+    /// The model does not score.
+    #[error("the model does not score")]
+    CannotScore,
+    /// The model's engine tells no tokens.
+    #[error("the model's engine tells no tokens")]
+    CannotTokenize,
     /// The model is not ready, because its chat template is broken: the operator's problem.
     #[error("the model's chat template cannot be used: {0}")]
     BrokenTemplate(String),

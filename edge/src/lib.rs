@@ -28,6 +28,7 @@ pub mod store;
 mod tokens;
 mod trail;
 mod turn;
+mod unary;
 mod upstream;
 pub mod usage;
 mod work;

@@ -10,7 +10,8 @@ use cloudach_proto::{
         Refused,
         client::{Events, Peer},
     },
-    v1::{EmbedRequest, Embeddings, ErrorCode, Failed, GenerateRequest, embed_response},
+    unary::Unary,
+    v1::{ErrorCode, Failed, GenerateRequest},
 };
 use cloudach_service::{
     address::Address,
@@ -82,22 +83,18 @@ impl Upstream {
         })
     }
 
-    /// Makes embeddings.
+    /// The answer of one message.
     ///
     /// # Errors
     /// No router takes it now, or the engine's reason.
-    pub async fn embed(&self, request: EmbedRequest, catalog: &Catalog) -> Result<Embeddings, ApiError> {
+    pub async fn answer<Q: Unary>(&self, request: Q, catalog: &Catalog) -> Result<Q::Answer, ApiError> {
         self.connected().await;
-        let mut client = self.pick(&request.model, None, catalog)?.unary();
-        let Some(answer) = self.kill.run_until_cancelled(client.embed(request)).await else {
+        let client = self.pick(request.model(), None, catalog)?.unary();
+        let Some(answer) = self.kill.run_until_cancelled(request.ask(client)).await else {
             return Err(Failed::retryable(ErrorCode::ShuttingDown, "this server is stopping").into());
         };
         let lost = |status: tonic::Status| Failed::retryable(ErrorCode::ReplicaLost, status.message());
-        match answer.map_err(lost)?.into_inner().outcome {
-            Some(embed_response::Outcome::Embeddings(embeddings)) => Ok(embeddings),
-            Some(embed_response::Outcome::Failed(failed)) => Err(failed.into()),
-            None => Err(ApiError::Internal("the router gave an empty answer")),
-        }
+        Ok(answer.map_err(lost)??)
     }
 
     fn pick(&self, model: &str, beginning: Option<u64>, catalog: &Catalog) -> Result<&Peer, ApiError> {

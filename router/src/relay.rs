@@ -3,11 +3,11 @@
 //! with it where it has.
 
 mod attempts;
-mod embed;
 mod failure;
 pub mod hedges;
 mod race;
 mod start;
+mod unary;
 
 use std::{sync::Arc, time::Duration};
 

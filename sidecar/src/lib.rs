@@ -8,7 +8,6 @@ mod assignment;
 mod attach;
 pub mod config;
 mod death;
-mod embed;
 mod engine;
 mod flight;
 mod generate;
@@ -22,6 +21,7 @@ mod run;
 mod sidecar;
 mod state;
 pub mod supervise;
+mod unary;
 
 pub use self::{
     config::Config,

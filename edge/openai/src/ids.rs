@@ -15,6 +15,16 @@ pub fn tool_call(random: [u8; 24]) -> String {
     alphanumeric("call_", &random)
 }
 
+/// Of an order of documents: `rerank-` and 32 hexadecimal digits.
+pub fn rerank(random: [u8; 16]) -> String {
+    format!("rerank-{:032x}", u128::from_be_bytes(random))
+}
+
+/// Of scores: `score-` and 32 hexadecimal digits.
+pub fn score(random: [u8; 16]) -> String {
+    format!("score-{:032x}", u128::from_be_bytes(random))
+}
+
 /// Of a request, for the header `x-request-id`: `req_` and 32 hexadecimal digits.
 pub fn request(random: [u8; 16]) -> String {
     format!("req_{:032x}", u128::from_be_bytes(random))

@@ -11,6 +11,8 @@ pub mod embeddings;
 pub mod ids;
 pub mod models;
 pub mod responses;
+pub mod scores;
+pub mod tokenization;
 
 mod constraint;
 mod error;

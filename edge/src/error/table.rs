@@ -110,6 +110,12 @@ impl Row {
             ApiError::CannotEmbed => {
                 wrong(Status::FORBIDDEN, "You are not allowed to generate embeddings from this model").at(Gate)
             }
+            ApiError::CannotScore => {
+                wrong(Status::FORBIDDEN, "You are not allowed to rerank or score with this model").at(Gate)
+            }
+            ApiError::CannotTokenize => {
+                wrong(Status::FORBIDDEN, "You are not allowed to read the tokens of this model").at(Gate)
+            }
             ApiError::CannotChat => wrong(Status::NOT_FOUND, texts::NOT_A_CHAT_MODEL).param("model"),
 
             // The body.

@@ -47,6 +47,8 @@ every_error! {
     ApiError::CannotGenerate => [ApiError::CannotGenerate];
     ApiError::CannotChat => [ApiError::CannotChat];
     ApiError::CannotEmbed => [ApiError::CannotEmbed];
+    ApiError::CannotScore => [ApiError::CannotScore];
+    ApiError::CannotTokenize => [ApiError::CannotTokenize];
     ApiError::BrokenTemplate(_) => [ApiError::BrokenTemplate("unknown tag".to_owned())];
     ApiError::UnknownUrl { .. } => ["/v1/x", "/x"].map(|path| ApiError::UnknownUrl { method: "POST".to_owned(), path: path.to_owned() });
     ApiError::WrongMethod { .. } => [ApiError::WrongMethod { method: "GET".to_owned(), path: "/v1/embeddings".to_owned() }];

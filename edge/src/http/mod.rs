@@ -13,6 +13,8 @@ mod models;
 pub mod peer;
 mod respond;
 mod responses;
+mod scores;
+mod tokens;
 mod unread;
 
 use axum::{
@@ -36,6 +38,13 @@ pub fn routes(edge: Edge) -> Router {
         .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/v1/completions", post(completions::create).route_layer(once.clone()))
         .route("/v1/embeddings", post(embeddings::create).route_layer(once.clone()))
+        .route("/v1/rerank", post(scores::rerank).route_layer(once.clone()))
+        .route("/v2/rerank", post(scores::rerank).route_layer(once.clone()))
+        .route("/rerank", post(scores::rerank).route_layer(once.clone()))
+        .route("/v1/score", post(scores::create).route_layer(once.clone()))
+        .route("/score", post(scores::create).route_layer(once.clone()))
+        .route("/tokenize", post(tokens::tokenize))
+        .route("/detokenize", post(tokens::detokenize))
         .route("/v1/responses", post(responses::create::create).route_layer(once))
         .route("/v1/responses/input_tokens", post(responses::input_tokens::count))
         .route("/v1/responses/{id}", get(responses::retrieve::show).delete(responses::remove::remove))
