@@ -14,6 +14,7 @@ use crate::{
         limits,
     },
     admin::AdminApi,
+    conversations::config::ConversationsConfig,
     idempotency::config::IdempotencyConfig,
     responses::config::ResponsesConfig,
     store::config::StoreConfig,
@@ -60,6 +61,9 @@ pub struct Config {
     /// What is kept of responses.
     #[serde(default)]
     pub responses: ResponsesConfig,
+    /// What is kept of conversations.
+    #[serde(default)]
+    pub conversations: ConversationsConfig,
     /// What tenants never share.
     #[serde(default)]
     pub isolation: Isolation,
@@ -94,6 +98,8 @@ pub enum InvalidConfig {
     Idempotency(&'static str),
     #[error("{0}")]
     Responses(&'static str),
+    #[error("{0}")]
+    Conversations(&'static str),
     #[error("`admin_api` needs an address: set `admin`")]
     NoAdminAddress,
     #[error(transparent)]
@@ -119,6 +125,7 @@ impl Config {
         self.usage.check().map_err(InvalidConfig::Usage)?;
         self.idempotency.check().map_err(InvalidConfig::Idempotency)?;
         self.responses.check().map_err(InvalidConfig::Responses)?;
+        self.conversations.check().map_err(InvalidConfig::Conversations)?;
         issuers::check(&self.issuers)?;
         let limits = &self.limits;
         let zero = [

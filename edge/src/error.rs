@@ -83,6 +83,15 @@ pub enum ApiError {
     /// A response cannot be found or kept, because the store is away.
     #[error("responses cannot be looked up: {0}")]
     Responses(Away),
+    /// No such conversation of this tenant.
+    #[error("unknown conversation {0}")]
+    NoSuchConversation(String),
+    /// A conversation has no such item.
+    #[error("unknown item {0}")]
+    NoSuchItem(String),
+    /// A conversation cannot be found or kept, because the store is away.
+    #[error("conversations cannot be looked up: {0}")]
+    Conversations(Away),
     /// The model does not write text.
     #[error("the model does not generate")]
     CannotGenerate,

@@ -11,6 +11,7 @@ mod choice;
 pub mod config;
 mod context;
 mod conversation;
+pub mod conversations;
 mod error;
 mod fallback;
 mod generations;
@@ -55,6 +56,7 @@ use crate::{
     admin::Admin,
     catalog::Catalog,
     config::{Config, InvalidConfig},
+    conversations::Conversations,
     http::accept::{self, ListenError},
     idempotency::Idempotency,
     metrics::Metrics,
@@ -101,6 +103,7 @@ pub struct Parts {
     keeper: Keeper,
     idempotency: Idempotency,
     responses: Responses,
+    conversations: Conversations,
     admission: Admission,
     catalog: Catalog,
     mirrors: Mirrors,
@@ -171,6 +174,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
     let idempotency =
         Idempotency::start(config.idempotency.clone(), store.clone(), metrics.idempotency.clone(), &running);
     let responses = Responses::new(config.responses.clone(), store.clone());
+    let conversations = Conversations::new(config.conversations.clone(), store.clone());
     let limiter = Limiter::start(store, metrics.limits.clone(), &running);
     // Loading the token tables takes a fifth of a second; the first request need not wait for it.
     running.background.spawn_blocking(tokens::preload);
@@ -182,6 +186,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
         keeper,
         idempotency,
         responses,
+        conversations,
         admission: Admission::new(config.limits.requests),
         catalog,
         mirrors: Mirrors::new(metrics.mirrors.clone()),

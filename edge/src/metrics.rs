@@ -294,6 +294,7 @@ pub enum Call {
     Usage,
     Idempotency,
     Response,
+    Conversation,
     Pulse,
 }
 

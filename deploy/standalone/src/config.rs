@@ -9,6 +9,7 @@ use cloudach_edge::{
     access::{jwt::config::IssuerConfig, keys::KeyConfig},
     admin::AdminApi,
     config::{Isolation, Limits, Links, Stream},
+    conversations::config::ConversationsConfig,
     idempotency::config::IdempotencyConfig,
     responses::config::ResponsesConfig,
     store::config::StoreConfig,
@@ -64,6 +65,9 @@ pub struct Config {
     /// See the edge's configuration.
     #[serde(default)]
     pub responses: ResponsesConfig,
+    /// See the edge's configuration.
+    #[serde(default)]
+    pub conversations: ConversationsConfig,
     /// See the edge's configuration.
     #[serde(default)]
     pub isolation: Isolation,
@@ -172,6 +176,7 @@ impl Config {
                 usage: self.usage,
                 idempotency: self.idempotency,
                 responses: self.responses,
+                conversations: self.conversations,
                 isolation: self.isolation,
                 limits: self.limits,
                 links: self.links,

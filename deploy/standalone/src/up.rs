@@ -153,6 +153,7 @@ fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
         usage: cloudach_edge::usage::config::UsageConfig::default(),
         idempotency: cloudach_edge::idempotency::config::IdempotencyConfig::default(),
         responses: cloudach_edge::responses::config::ResponsesConfig::default(),
+        conversations: cloudach_edge::conversations::config::ConversationsConfig::default(),
         isolation: cloudach_edge::config::Isolation::default(),
         limits: cloudach_edge::config::Limits::default(),
         links: cloudach_edge::config::Links::default(),

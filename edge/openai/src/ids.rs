@@ -68,6 +68,16 @@ pub fn response_of_item(item: &str) -> Option<String> {
     Some(format!("resp_{stem}{:08x}", mixed(stem, NO_ITEM)))
 }
 
+/// Of a conversation: `conv_` and 50 hexadecimal digits.
+pub fn conversation(random: [u8; RESPONSE_BYTES]) -> String {
+    response(random).replacen("resp_", "conv_", 1)
+}
+
+/// Whether a text may be the id of a conversation of ours.
+pub fn is_conversation(id: &str) -> bool {
+    id.starts_with("conv_") && is_response(&id.replacen("conv_", "resp_", 1))
+}
+
 /// Whether a text may be the id of a response of ours.
 pub fn is_response(id: &str) -> bool {
     id.starts_with("resp_") && response_of_item(id).as_deref() == Some(id)

@@ -7,6 +7,7 @@
 
 pub mod chat;
 pub mod completions;
+pub mod conversations;
 pub mod embeddings;
 pub mod ids;
 pub mod models;

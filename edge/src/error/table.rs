@@ -103,6 +103,11 @@ impl Row {
             ApiError::NoSuchResponse(id) => {
                 wrong(Status::NOT_FOUND, format!("Response with id '{id}' not found.")).at(Account)
             }
+            ApiError::NoSuchConversation(id) => {
+                wrong(Status::NOT_FOUND, format!("Conversation with id '{id}' not found.")).at(Account)
+            }
+            ApiError::NoSuchItem(id) => wrong(Status::NOT_FOUND, format!("Item with id '{id}' not found.")).at(Account),
+            ApiError::Conversations(_) => unavailable(texts::CONVERSATIONS_AWAY, Retry::After(SOON)),
             ApiError::Responses(_) => unavailable(texts::RESPONSES_AWAY, Retry::After(SOON)),
             ApiError::CannotGenerate => {
                 wrong(Status::FORBIDDEN, "You are not allowed to sample from this model").at(Gate)

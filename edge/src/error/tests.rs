@@ -44,6 +44,9 @@ every_error! {
     ApiError::NoSuchModel(_) => [ApiError::NoSuchModel("m".to_owned())];
     ApiError::NoSuchResponse(_) => [ApiError::NoSuchResponse("resp_1".to_owned())];
     ApiError::Responses(_) => [ApiError::Responses(crate::store::Away::Disconnected)];
+    ApiError::NoSuchConversation(_) => [ApiError::NoSuchConversation("conv_1".to_owned())];
+    ApiError::NoSuchItem(_) => [ApiError::NoSuchItem("msg_1".to_owned())];
+    ApiError::Conversations(_) => [ApiError::Conversations(crate::store::Away::Disconnected)];
     ApiError::CannotGenerate => [ApiError::CannotGenerate];
     ApiError::CannotChat => [ApiError::CannotChat];
     ApiError::CannotEmbed => [ApiError::CannotEmbed];
@@ -117,7 +120,7 @@ fn the_rows_of_the_edge_are_as_documented() {
     let no_model = Some("model_not_found");
     let rate = Some("rate_limit_exceeded");
     let quota = "insufficient_quota";
-    let expected: [Seen<'_>; 31] = [
+    let expected: [Seen<'_>; 36] = [
         (401, INVALID, None, None, None, Gate, "You didn't provide an API key."),
         (401, INVALID, None, Some("invalid_api_key"), None, Gate, "Incorrect API key provided: sk-abcde****wxyz."),
         (429, quota, None, Some(quota), Some("false"), Gate, "You exceeded your current quota"),
@@ -147,9 +150,14 @@ fn the_rows_of_the_edge_are_as_documented() {
         (404, INVALID, Some("model"), no_model, None, Account, "The model 'm' does not exist"),
         (404, INVALID, None, None, None, Account, "Response with id 'resp_1' not found."),
         (503, SERVER, None, None, Some("true"), Engine, "Responses cannot be looked up or kept right now."),
+        (404, INVALID, None, None, None, Account, "Conversation with id 'conv_1' not found."),
+        (404, INVALID, None, None, None, Account, "Item with id 'msg_1' not found."),
+        (503, SERVER, None, None, Some("true"), Engine, "Conversations cannot be looked up or kept right now."),
         (403, INVALID, None, None, None, Gate, "You are not allowed to sample from this model"),
         (404, INVALID, Some("model"), None, None, Engine, "This is not a chat model"),
         (403, INVALID, None, None, None, Gate, "You are not allowed to generate embeddings from this model"),
+        (403, INVALID, None, None, None, Gate, "You are not allowed to rerank or score with this model"),
+        (403, INVALID, None, None, None, Gate, "You are not allowed to read the tokens of this model"),
         (
             503,
             SERVER,

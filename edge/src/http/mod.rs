@@ -5,11 +5,13 @@ pub mod arrival;
 mod body;
 mod chat;
 mod completions;
+mod conversations;
 mod embeddings;
 pub mod headers;
 pub mod idempotent;
 mod messages;
 mod models;
+mod pages;
 pub mod peer;
 mod respond;
 mod responses;
@@ -50,6 +52,16 @@ pub fn routes(edge: Edge) -> Router {
         .route("/v1/responses/{id}", get(responses::retrieve::show).delete(responses::remove::remove))
         .route("/v1/responses/{id}/cancel", post(responses::cancel::cancel))
         .route("/v1/responses/{id}/input_items", get(responses::input_items::list))
+        .route("/v1/conversations", post(conversations::create))
+        .route(
+            "/v1/conversations/{id}",
+            get(conversations::show).post(conversations::update).delete(conversations::remove),
+        )
+        .route("/v1/conversations/{id}/items", get(conversations::items::list).post(conversations::items::add))
+        .route(
+            "/v1/conversations/{id}/items/{item}",
+            get(conversations::items::show).delete(conversations::items::remove),
+        )
         .route("/v1/models", get(models::list))
         // A wildcard, because ids may hold slashes.
         .route("/v1/models/{*id}", get(models::show))

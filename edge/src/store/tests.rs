@@ -2,6 +2,7 @@
 
 mod claims;
 mod cluster;
+mod conversations;
 mod responses;
 pub mod servers;
 mod tls;

@@ -6,29 +6,10 @@ use axum::{
     extract::{Path, Query, State},
     response::Response,
 };
-use cloudach_openai::{
-    Invalid,
-    responses::{self, Page},
-};
-use serde::Deserialize;
+use cloudach_openai::responses;
 
 use super::{find, json, place};
-use crate::{Edge, access::caller::Caller, error::ApiError};
-
-/// Items of a page, as at OpenAI.
-const USUAL: usize = 20;
-const MOST: usize = 100;
-
-/// What may be asked for.
-#[derive(Debug, Deserialize)]
-pub struct Asked {
-    #[serde(default)]
-    after: Option<String>,
-    #[serde(default)]
-    limit: Option<String>,
-    #[serde(default)]
-    order: Option<String>,
-}
+use crate::{Edge, access::caller::Caller, error::ApiError, http::pages::Asked};
 
 pub async fn list(
     State(edge): State<Edge>,
@@ -37,19 +18,7 @@ pub async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Response, ApiError> {
     let place = place(&caller, &id)?;
-    let limit = match asked.limit {
-        None => USUAL,
-        Some(text) => {
-            let limit = text.parse().ok().filter(|limit| (1..=MOST).contains(limit));
-            limit.ok_or_else(|| Invalid::query("limit", "an integer from 1 to 100"))?
-        }
-    };
-    let newest_first = match asked.order.as_deref() {
-        None | Some("desc") => true,
-        Some("asc") => false,
-        Some(_) => return Err(Invalid::query("order", "'asc' or 'desc'").into()),
-    };
+    let page = asked.page()?;
     let found = find(&edge.responses, &place).await?;
-    let page = Page { after: asked.after.as_deref(), limit, newest_first };
-    Ok(json(responses::input_items(&found.response().record().input, &page)))
+    Ok(json(responses::page(&found.response().record().input, &page)))
 }

@@ -2,8 +2,10 @@
 //! every second.
 
 mod claims;
+mod conversations;
 mod documents;
 mod responses;
+mod shelf;
 mod tallies;
 mod usage;
 

@@ -2,6 +2,7 @@
 //! of its own, so that every call goes to one node of a cluster.
 
 mod claims;
+mod conversations;
 mod documents;
 mod ledger;
 mod link;
@@ -53,6 +54,7 @@ struct Scripts {
     extend_response: redis::Script,
     response: redis::Script,
     cancel_response: redis::Script,
+    change_conversation: redis::Script,
 }
 
 impl Redis {
@@ -106,6 +108,7 @@ impl Scripts {
             extend_response: redis::Script::new(include_str!("extend_response.lua")),
             response: redis::Script::new(include_str!("response.lua")),
             cancel_response: redis::Script::new(include_str!("cancel_response.lua")),
+            change_conversation: redis::Script::new(include_str!("change_conversation.lua")),
         }
     }
 }
