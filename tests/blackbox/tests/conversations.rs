@@ -292,3 +292,30 @@ fn a_conversation_that_is_full_takes_no_more() {
     assert!(full(&client.post(&format!("{large}/items"), &json!({ "items": [message(&"x".repeat(1000))] }))));
     good(&ask(&large));
 }
+
+#[test]
+fn either_is_kept_without_the_other() {
+    let no_responses = Fleet::start(plan(1, json!({ "responses": { "enabled": false } })));
+    let here = client(&no_responses);
+    let (path, made) = make(&here, &json!({}));
+    for stream in [false, true] {
+        let request =
+            json!({ "model": "fake-model", "input": "[[say:Hello]]", "conversation": made["id"], "stream": stream });
+        let answer = here.post(RESPONSES, &request);
+        assert_eq!(answer.head.status, 200, "{}", answer.text());
+    }
+    let (user, assistant) = (("user", "[[say:Hello]]"), ("assistant", "Hello"));
+    let said = said(&here, &path);
+    let said: Vec<_> = said.iter().map(|(role, text)| (role.as_str(), text.as_str())).collect();
+    assert_eq!(said, [user, assistant, user, assistant]);
+
+    let mut plan = plan(1, json!({}));
+    plan.edge["conversations"]["enabled"] = json!(false);
+    let fleet = Fleet::start(plan);
+    let refused = client(&fleet).post(CONVERSATIONS, &json!({}));
+    assert_eq!(
+        (refused.head.status, error_of(&refused)["message"].as_str()),
+        (400, Some("This server keeps no conversations."))
+    );
+    assert_eq!(client(&fleet).get(&path).head.status, 404);
+}
