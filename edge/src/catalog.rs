@@ -7,7 +7,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use cloudach_proto::v1::{CatalogSnapshot, ErrorCode, Failed};
+use cloudach_proto::v1::{Capabilities, CatalogSnapshot, ErrorCode, Failed};
 use cloudach_service::{
     address::Address,
     grpc::{self, GrpcError},
@@ -187,15 +187,41 @@ impl Catalog {
     /// # Errors
     /// No such model, or it does not embed.
     pub async fn embedding(&self, name: &str) -> Result<Arc<Model>, ApiError> {
+        self.able(name, |can| can.embed, ApiError::CannotEmbed).await
+    }
+
+    /// The model that `name` stands for, if it scores. Nor can scores of different models be compared.
+    ///
+    /// # Errors
+    /// No such model, or it does not score.
+    pub async fn scoring(&self, name: &str) -> Result<Arc<Model>, ApiError> {
+        self.able(name, |can| can.score, ApiError::CannotScore).await
+    }
+
+    /// The model that `name` stands for, if its tokens can be known. Each has its own.
+    ///
+    /// # Errors
+    /// No such model, or its engine does not tell.
+    pub async fn tokenizing(&self, name: &str) -> Result<Arc<Model>, ApiError> {
+        self.able(name, |can| can.tokenize, ApiError::CannotTokenize).await
+    }
+
+    async fn able(
+        &self,
+        name: &str,
+        is_able: impl Fn(&Capabilities) -> bool,
+        refusal: ApiError,
+    ) -> Result<Arc<Model>, ApiError> {
         self.received().await;
         if self.route(name).is_some() {
-            return Err(ApiError::CannotEmbed);
+            return Err(refusal);
         }
         let model = self.known(name).await?;
-        if model.told.capabilities.is_some_and(|capabilities| !capabilities.embed) {
-            return Err(ApiError::CannotEmbed);
+        if model.told.capabilities.is_some_and(|capabilities| !is_able(&capabilities)) {
+            Err(refusal)
+        } else {
+            Ok(model)
         }
-        Ok(model)
     }
 
     /// Waits for the catalogue of an edge that has just started: who sends a request may not have heard of that.
@@ -289,7 +315,7 @@ fn generates(model: Arc<Model>) -> Result<Arc<Model>, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use cloudach_proto::v1::{self, Capabilities, ChatTemplate};
+    use cloudach_proto::v1::{self, ChatTemplate};
 
     use super::*;
 

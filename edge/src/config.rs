@@ -19,6 +19,7 @@ use crate::{
     },
     admin::AdminApi,
     batches::config::BatchesConfig,
+    conversations::config::ConversationsConfig,
     files::config::FilesConfig,
     idempotency::config::IdempotencyConfig,
     responses::config::ResponsesConfig,
@@ -72,6 +73,9 @@ pub struct Config {
     /// How batches are run.
     #[serde(default)]
     pub batches: BatchesConfig,
+    /// What is kept of conversations.
+    #[serde(default)]
+    pub conversations: ConversationsConfig,
     /// What tenants never share.
     #[serde(default)]
     pub isolation: Isolation,
@@ -113,6 +117,8 @@ pub enum InvalidConfig {
     Files(&'static str),
     #[error("{0}")]
     Batches(&'static str),
+    #[error("{0}")]
+    Conversations(&'static str),
     #[error("`admin_api` needs an address: set `admin`")]
     NoAdminAddress,
     #[error(transparent)]
@@ -142,6 +148,7 @@ impl Config {
         self.responses.check().map_err(InvalidConfig::Responses)?;
         self.files.check().map_err(InvalidConfig::Files)?;
         self.batches.check().map_err(InvalidConfig::Batches)?;
+        self.conversations.check().map_err(InvalidConfig::Conversations)?;
         issuers::check(&self.issuers)?;
         self.tracing.check()?;
         let limits = &self.limits;

@@ -95,6 +95,15 @@ pub enum ApiError {
     /// A file or a batch cannot be found or kept, because the store is away.
     #[error("files cannot be looked up: {0}")]
     Files(Away),
+    /// No such conversation of this tenant.
+    #[error("unknown conversation {0}")]
+    NoSuchConversation(String),
+    /// A conversation has no such item.
+    #[error("unknown item {0}")]
+    NoSuchItem(String),
+    /// A conversation cannot be found or kept, because the store is away.
+    #[error("conversations cannot be looked up: {0}")]
+    Conversations(Away),
     /// The model does not write text.
     #[error("the model does not generate")]
     CannotGenerate,
@@ -104,6 +113,12 @@ pub enum ApiError {
     /// The model does not embed.
     #[error("the model does not embed")]
     CannotEmbed,
+    /// The model does not score.
+    #[error("the model does not score")]
+    CannotScore,
+    /// The model's engine tells no tokens.
+    #[error("the model's engine tells no tokens")]
+    CannotTokenize,
     /// The model is not ready, because its chat template is broken: the operator's problem.
     #[error("the model's chat template cannot be used: {0}")]
     BrokenTemplate(String),

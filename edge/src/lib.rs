@@ -12,6 +12,7 @@ mod choice;
 pub mod config;
 mod context;
 mod conversation;
+pub mod conversations;
 mod error;
 mod fallback;
 pub mod files;
@@ -31,6 +32,7 @@ mod tokens;
 mod trace;
 mod trail;
 mod turn;
+mod unary;
 mod upstream;
 pub mod usage;
 mod work;
@@ -59,6 +61,7 @@ use crate::{
     batches::Batches,
     catalog::Catalog,
     config::{Config, InvalidConfig},
+    conversations::Conversations,
     files::Files,
     http::accept::{self, ListenError},
     idempotency::Idempotency,
@@ -114,6 +117,7 @@ pub struct Parts {
     files: Files,
     batches: Batches,
     store: Store,
+    conversations: Conversations,
     admission: Admission,
     catalog: Catalog,
     mirrors: Mirrors,
@@ -187,6 +191,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
     let idempotency =
         Idempotency::start(config.idempotency.clone(), store.clone(), metrics.idempotency.clone(), &running);
     let responses = Responses::new(config.responses.clone(), store.clone());
+    let conversations = Conversations::new(config.conversations.clone(), store.clone());
     let files = Files::new(config.files.clone(), store.clone());
     let batches = Batches::new(config.batches.clone(), store.clone());
     let limiter = Limiter::start(store.clone(), metrics.limits.clone(), &running);
@@ -203,6 +208,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
         files,
         batches,
         store,
+        conversations,
         admission: Admission::new(config.limits.requests),
         catalog,
         mirrors: Mirrors::new(metrics.mirrors.clone()),

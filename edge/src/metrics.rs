@@ -15,7 +15,7 @@ use crate::{access::jwt::Refusal, usage::Record};
 /// Bounds of the latency histograms, in seconds.
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
-/// The endpoints that generate or embed.
+/// The endpoints that engines answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, EncodeLabelValue)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
@@ -24,6 +24,20 @@ pub enum Endpoint {
     Messages,
     Embeddings,
     Responses,
+    Rerank,
+    Score,
+    Tokenize,
+    Detokenize,
+}
+
+impl Endpoint {
+    /// Whether it generates text.
+    pub fn generates(self) -> bool {
+        match self {
+            Self::ChatCompletions | Self::Completions | Self::Messages | Self::Responses => true,
+            Self::Embeddings | Self::Rerank | Self::Score | Self::Tokenize | Self::Detokenize => false,
+        }
+    }
 }
 
 /// How a request ended.
@@ -327,6 +341,7 @@ pub enum Call {
     Response,
     File,
     Batch,
+    Conversation,
     Pulse,
 }
 

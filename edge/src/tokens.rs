@@ -16,9 +16,14 @@ pub fn preload() {
 /// The tokens of a client's input. Token ids count as they are.
 pub fn count_input(encoding: Encoding, input: &PromptInput) -> u64 {
     match input {
-        PromptInput::Text(text) => tokens::count(encoding, text),
+        PromptInput::Text(text) => count_text(encoding, text),
         PromptInput::Tokens(ids) => ids.len() as u64,
     }
+}
+
+/// The tokens of a text.
+pub fn count_text(encoding: Encoding, text: &str) -> u64 {
+    tokens::count(encoding, text)
 }
 
 /// The size of these inputs: how long counting them takes.

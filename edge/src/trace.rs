@@ -144,6 +144,11 @@ pub fn begun(metered: &Metered<'_>) {
         Endpoint::ChatCompletions | Endpoint::Messages | Endpoint::Responses => "chat",
         Endpoint::Completions => "text_completion",
         Endpoint::Embeddings => "embeddings",
+        // The conventions have no names for these.
+        Endpoint::Rerank => "rerank",
+        Endpoint::Score => "score",
+        Endpoint::Tokenize => "tokenize",
+        Endpoint::Detokenize => "detokenize",
     };
     trace.rename(|| format!("{operation} {}", metered.model.id));
     trace.set(names::OPERATION, operation);

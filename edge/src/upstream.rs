@@ -10,7 +10,8 @@ use cloudach_proto::{
         Refused,
         client::{Events, Peer},
     },
-    v1::{EmbedRequest, Embeddings, ErrorCode, Failed, GenerateRequest, embed_response},
+    unary::Unary,
+    v1::{ErrorCode, Failed, GenerateRequest},
 };
 use cloudach_service::{
     address::Address,
@@ -94,43 +95,33 @@ impl Upstream {
         })
     }
 
-    /// Makes embeddings.
+    /// The answer of one message.
     ///
     /// # Errors
     /// No router takes it now, or the engine's reason.
-    pub async fn embed(
-        &self,
-        of: &Trace,
-        mut request: EmbedRequest,
-        catalog: &Catalog,
-    ) -> Result<Embeddings, ApiError> {
+    pub async fn answer<Q: Unary>(&self, of: &Trace, mut request: Q, catalog: &Catalog) -> Result<Q::Answer, ApiError> {
         self.connected().await;
-        let (name, router) = self.pick(&request.model, None, catalog)?;
-        let mut span = of.call("embed");
+        let (name, router) = self.pick(request.model(), None, catalog)?;
+        let mut span = of.call(Q::CALL);
         span.set_text(names::ROUTER, name);
         if let Some(ours) = span.context() {
-            request.context.get_or_insert_default().traceparent = ours.to_string();
+            request.to_fill_in().1.get_or_insert_default().traceparent = ours.to_string();
         }
-        let embedded = self.embed_at(router, request).await;
-        if let Err(error) = &embedded {
+        let answered = self.answer_of(router, request).await;
+        if let Err(error) = &answered {
             let (kind, message) = trace::told(error);
             span.fail(kind, message);
         }
         span.end();
-        embedded
+        answered
     }
 
-    async fn embed_at(&self, router: &Peer, request: EmbedRequest) -> Result<Embeddings, ApiError> {
-        let mut client = router.unary();
-        let Some(answer) = self.kill.run_until_cancelled(client.embed(request)).await else {
+    async fn answer_of<Q: Unary>(&self, router: &Peer, request: Q) -> Result<Q::Answer, ApiError> {
+        let Some(answer) = self.kill.run_until_cancelled(request.ask(router.unary())).await else {
             return Err(Failed::retryable(ErrorCode::ShuttingDown, "this server is stopping").into());
         };
         let lost = |status: tonic::Status| Failed::retryable(ErrorCode::ReplicaLost, status.message());
-        match answer.map_err(lost)?.into_inner().outcome {
-            Some(embed_response::Outcome::Embeddings(embeddings)) => Ok(embeddings),
-            Some(embed_response::Outcome::Failed(failed)) => Err(failed.into()),
-            None => Err(ApiError::Internal("the router gave an empty answer")),
-        }
+        Ok(answer.map_err(lost)??)
     }
 
     fn pick(&self, model: &str, beginning: Option<u64>, catalog: &Catalog) -> Result<(&str, &Peer), ApiError> {

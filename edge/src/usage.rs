@@ -252,8 +252,8 @@ impl Meter {
         }
     }
 
-    /// The engine used this for embeddings.
-    pub fn embedded(&mut self, replica: String, usage: TokenUsage) -> Usage {
+    /// The engine used this for an answer of one message.
+    pub fn answered(&mut self, replica: String, usage: TokenUsage) -> Usage {
         self.record.replica = replica;
         self.record.engine.prompt_tokens = usage.prompt_tokens.into();
         self.record.shown.prompt_tokens = self.prompt_tokens.unwrap_or(usage.prompt_tokens.into());

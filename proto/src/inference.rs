@@ -1,4 +1,4 @@
-//! The Inference service over anything that generates and embeds: the same on router and sidecar.
+//! The Inference service over anything that generates and answers: the same on router and sidecar.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,10 +11,10 @@ use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 use crate::{
     MAX_MESSAGE_BYTES,
     session::server::{self, Down, EventStream, Generate, Stopping},
+    unary::{Answers, AnswersAll, Unary},
     v1::{
-        EmbedRequest, EmbedResponse, Embeddings, ErrorCode, Failed, GenerateEvent, GenerateRequest, RequestContext,
-        SessionUp,
-        embed_response::Outcome,
+        DetokenizeRequest, DetokenizeResponse, EmbedRequest, EmbedResponse, ErrorCode, Failed, GenerateEvent,
+        GenerateRequest, RequestContext, ScoreRequest, ScoreResponse, SessionUp, TokenizeRequest, TokenizeResponse,
         inference_server::{self, Inference, InferenceServer},
     },
 };
@@ -28,14 +28,8 @@ const STALL: Duration = Duration::from_secs(30);
 /// The name by which gRPC health checking knows the service.
 pub const SERVICE_NAME: &str = inference_server::SERVICE_NAME;
 
-/// Makes embeddings: the router's relay, the sidecar's engine.
-pub trait Embed: Send + Sync + 'static {
-    /// Embeds the inputs of `request`. Dropping the future ends the work.
-    fn embed(&self, request: EmbedRequest) -> impl Future<Output = Result<Embeddings, Failed>> + Send;
-}
-
 /// Serves Inference by `runs`. Requests are tasks of `tasks`, so that a stop can wait for them.
-pub fn service<R: Generate + Embed>(
+pub fn service<R: Generate + AnswersAll>(
     runs: Arc<R>,
     tasks: TaskTracker,
     stopping: Stopping,
@@ -97,10 +91,23 @@ impl<R> Service<R> {
         }
         Ok(())
     }
+
+    async fn answer<Q: Unary>(&self, request: Request<Q>) -> Result<Response<Q::Response>, Status>
+    where
+        R: Answers<Q>,
+    {
+        self.takes_requests()?;
+        let _token = self.tasks.token();
+        let (metadata, _, mut request) = request.into_parts();
+        take_trace(&metadata, request.to_fill_in().1);
+        let answering = self.runs.answer(request).with_cancellation_token(&self.stopping.kill);
+        let stopped = || Err(Failed::retryable(ErrorCode::ShuttingDown, "this process is stopping"));
+        Ok(Response::new(Q::respond(answering.await.unwrap_or_else(stopped))))
+    }
 }
 
 #[tonic::async_trait]
-impl<R: Generate + Embed> Inference for Service<R> {
+impl<R: Generate + AnswersAll> Inference for Service<R> {
     type SessionStream = Down;
     type GenerateStream = ReceiverStream<Result<GenerateEvent, Status>>;
 
@@ -122,16 +129,18 @@ impl<R: Generate + Embed> Inference for Service<R> {
     }
 
     async fn embed(&self, request: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
-        self.takes_requests()?;
-        let _token = self.tasks.token();
-        let (metadata, _, mut request) = request.into_parts();
-        take_trace(&metadata, &mut request.context);
-        let embedding = self.runs.embed(request).with_cancellation_token(&self.stopping.kill);
-        let outcome = match embedding.await {
-            Some(Ok(embeddings)) => Outcome::Embeddings(embeddings),
-            Some(Err(failed)) => Outcome::Failed(failed),
-            None => Outcome::Failed(Failed::retryable(ErrorCode::ShuttingDown, "this process is stopping")),
-        };
-        Ok(Response::new(EmbedResponse { outcome: Some(outcome) }))
+        self.answer(request).await
+    }
+
+    async fn score(&self, request: Request<ScoreRequest>) -> Result<Response<ScoreResponse>, Status> {
+        self.answer(request).await
+    }
+
+    async fn tokenize(&self, request: Request<TokenizeRequest>) -> Result<Response<TokenizeResponse>, Status> {
+        self.answer(request).await
+    }
+
+    async fn detokenize(&self, request: Request<DetokenizeRequest>) -> Result<Response<DetokenizeResponse>, Status> {
+        self.answer(request).await
     }
 }

@@ -7,6 +7,7 @@ pub mod event;
 pub mod inference;
 pub mod passed;
 pub mod session;
+pub mod unary;
 
 /// Messages, clients and servers of `cloudach.v1`, generated from `proto/cloudach/v1/*.proto`.
 #[expect(clippy::large_enum_variant, clippy::doc_markdown, reason = "generated code")]

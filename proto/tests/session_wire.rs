@@ -11,16 +11,14 @@ use std::{
 };
 
 use cloudach_proto::{
-    inference::{self, Embed},
+    inference,
     session::{
         Refused,
         client::Peer,
         server::{EventStream, Generate, Stopping},
     },
-    v1::{
-        Delta, EmbedRequest, Embeddings, ErrorCode, Failed, Finished, GenerateEvent, GenerateRequest,
-        generate_event::Event,
-    },
+    unary::{Answers, Unary},
+    v1::{Delta, ErrorCode, Failed, Finished, GenerateEvent, GenerateRequest, generate_event::Event},
 };
 use futures_util::{StreamExt, stream};
 use tokio::{
@@ -65,9 +63,9 @@ impl Drop for Guard {
     }
 }
 
-impl Embed for Ticks {
-    async fn embed(&self, _: EmbedRequest) -> Result<Embeddings, Failed> {
-        Err(Failed::new(ErrorCode::Unsupported, "no embeddings"))
+impl<Q: Unary> Answers<Q> for Ticks {
+    async fn answer(&self, _: Q) -> Result<Q::Answer, Failed> {
+        Err(Failed::new(ErrorCode::Unsupported, "it only ticks"))
     }
 }
 

@@ -39,8 +39,8 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// What embeddings want: any replica, and nothing to wait for.
-    pub fn embedding(model: &str) -> Self {
+    /// What a request wants that one message answers: any replica, and nothing to wait for.
+    pub fn anywhere(model: &str) -> Self {
         Self { model: model.to_owned(), ..Self::default() }
     }
 

@@ -3,12 +3,12 @@
 //! with it where it has.
 
 mod attempts;
-mod embed;
 mod failure;
 pub mod hedges;
 mod race;
 mod start;
 mod traced;
+mod unary;
 
 use std::{sync::Arc, time::Duration};
 

@@ -8,7 +8,6 @@ mod assignment;
 mod attach;
 pub mod config;
 mod death;
-mod embed;
 mod engine;
 mod flight;
 mod generate;
@@ -23,6 +22,7 @@ mod sidecar;
 mod state;
 pub mod supervise;
 mod trace;
+mod unary;
 
 pub use self::{
     config::Config,

@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 
-use cloudach_proto::v1::{
-    EmbedRequest, Failed, FinishReason, Finished, GenerateEvent, GenerateRequest, RequestContext, generate_event::Event,
+use cloudach_proto::{
+    unary::Unary,
+    v1::{Failed, FinishReason, Finished, GenerateEvent, GenerateRequest, RequestContext, generate_event::Event},
 };
 use cloudach_service::trace::{Context, Span, SpanKind, State, Trace, Tracer, names};
 
@@ -70,11 +71,12 @@ impl Traced {
     }
 }
 
-/// Begins to follow a request for embeddings.
-pub(crate) fn begin_embedding(tracer: &Tracer, request: &mut EmbedRequest) -> Trace {
-    let trace = begin(tracer, &mut request.context, "embed", &request.model);
+/// Begins to follow a request that one message answers.
+pub(crate) fn begin_unary<Q: Unary>(tracer: &Tracer, request: &mut Q) -> Trace {
+    let (model, context) = request.to_fill_in();
+    let trace = begin(tracer, context, Q::CALL, model);
     if trace.is_on() {
-        trace.set(names::REQUEST_ID, request.request_id.clone());
+        trace.set(names::REQUEST_ID, request.request_id().to_owned());
     }
     trace
 }

@@ -91,6 +91,7 @@ if [ "$mode" = fake ]; then
     fake 29513 acme/python ''
     fake 29514 acme/node ''
     fake 29516 sdk-agent ''
+    fake 29517 sdk-reranker --scores
     fake 29515 sdk-away ''
     away=$engine
 fi

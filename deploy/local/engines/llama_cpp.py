@@ -31,8 +31,9 @@ parser.add_argument(
     "--embeddings",
     nargs="?",
     const="model",
-    choices=["model", "mean", "cls", "last"],
-    help="serve embeddings too; how token vectors become one: as the model says (default), or as told for one that says nothing",
+    choices=["model", "mean", "cls", "last", "rank"],
+    help="serve embeddings too; how token vectors become one: as the model says (default), or as told for one that says nothing; "
+    "rank: serve /v1/rerank instead",
 )
 args = parser.parse_args()
 if not args.model:

@@ -10,6 +10,7 @@ use cloudach_edge::{
     admin::AdminApi,
     batches::config::BatchesConfig,
     config::{Isolation, Limits, Links, Stream},
+    conversations::config::ConversationsConfig,
     files::config::FilesConfig,
     idempotency::config::IdempotencyConfig,
     responses::config::ResponsesConfig,
@@ -72,6 +73,7 @@ pub struct Config {
     /// See the edge's configuration.
     #[serde(default)]
     pub batches: BatchesConfig,
+    pub conversations: ConversationsConfig,
     /// See the edge's configuration.
     #[serde(default)]
     pub isolation: Isolation,
@@ -187,6 +189,7 @@ impl Config {
                 responses: self.responses,
                 files: self.files,
                 batches: self.batches,
+                conversations: self.conversations,
                 isolation: self.isolation,
                 limits: self.limits,
                 links: self.links,

@@ -155,6 +155,7 @@ fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
         responses: cloudach_edge::responses::config::ResponsesConfig::default(),
         files: cloudach_edge::files::config::FilesConfig::default(),
         batches: cloudach_edge::batches::config::BatchesConfig::default(),
+        conversations: cloudach_edge::conversations::config::ConversationsConfig::default(),
         isolation: cloudach_edge::config::Isolation::default(),
         limits: cloudach_edge::config::Limits::default(),
         links: cloudach_edge::config::Links::default(),

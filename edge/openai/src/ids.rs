@@ -15,6 +15,16 @@ pub fn tool_call(random: [u8; 24]) -> String {
     alphanumeric("call_", &random)
 }
 
+/// Of an order of documents: `rerank-` and 32 hexadecimal digits.
+pub fn rerank(random: [u8; 16]) -> String {
+    format!("rerank-{:032x}", u128::from_be_bytes(random))
+}
+
+/// Of scores: `score-` and 32 hexadecimal digits.
+pub fn score(random: [u8; 16]) -> String {
+    format!("score-{:032x}", u128::from_be_bytes(random))
+}
+
 /// Of a request, for the header `x-request-id`: `req_` and 32 hexadecimal digits.
 pub fn request(random: [u8; 16]) -> String {
     format!("req_{:032x}", u128::from_be_bytes(random))
@@ -94,6 +104,16 @@ pub fn response_item(prefix: &str, response: &str, number: u32) -> String {
 pub fn response_of_item(item: &str) -> Option<String> {
     let stem = stem(item)?;
     Some(format!("resp_{stem}{:08x}", mixed(stem, NO_ITEM)))
+}
+
+/// Of a conversation: `conv_` and 50 hexadecimal digits.
+pub fn conversation(random: [u8; RESPONSE_BYTES]) -> String {
+    response(random).replacen("resp_", "conv_", 1)
+}
+
+/// Whether a text may be the id of a conversation of ours.
+pub fn is_conversation(id: &str) -> bool {
+    id.starts_with("conv_") && is_response(&id.replacen("conv_", "resp_", 1))
 }
 
 /// Whether a text may be the id of a response of ours.

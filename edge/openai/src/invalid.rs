@@ -102,6 +102,37 @@ impl Invalid {
         Self::new(format!("Item with id '{}' not found.", shorten(id))).param("input")
     }
 
+    /// This server keeps no conversations.
+    pub fn no_conversations() -> Self {
+        Self::new("This server keeps no conversations.")
+    }
+
+    /// A conversation takes no more items.
+    pub fn conversation_full(items: usize, bytes: usize) -> Self {
+        Self::new(format!(
+            "This conversation is full: it may have {items} items of {bytes} bytes together. Delete items from it, or begin \
+             another one."
+        ))
+        .param("conversation")
+        .code("conversation_full")
+    }
+
+    /// An item is in its conversation already.
+    pub fn duplicate_item(id: &str) -> Self {
+        Self::new(format!(
+            "Duplicate item found with id {}. Remove duplicate items from your input and try again.",
+            shorten(id)
+        ))
+        .param("input")
+    }
+
+    pub(crate) fn only_one_to_go_on_from() -> Self {
+        Self::new(
+            "Mutually exclusive parameters. Ensure you are only providing one of: 'previous_response_id' or 'conversation'.",
+        )
+        .code("mutually_exclusive_parameters")
+    }
+
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), param: None, code: None }
     }

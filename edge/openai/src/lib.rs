@@ -8,11 +8,14 @@
 pub mod batches;
 pub mod chat;
 pub mod completions;
+pub mod conversations;
 pub mod embeddings;
 pub mod files;
 pub mod ids;
 pub mod models;
 pub mod responses;
+pub mod scores;
+pub mod tokenization;
 
 mod constraint;
 mod error;

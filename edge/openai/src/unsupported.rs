@@ -66,6 +66,20 @@ pub(crate) const EMBEDDINGS: &[Refused] = &[
     ("endianness", ""),
 ];
 
+/// Of scores and of reranking.
+pub(crate) const SCORES: &[Refused] = &[
+    ("instruction", "Write it into the query instead."),
+    ("chat_template_kwargs", ""),
+    ("mm_processor_kwargs", ""),
+    ("truncation_side", "Leave it out."),
+    ("padding", "Leave it out."),
+    ("rank_fields", "Send texts instead."),
+    ("max_chunks_per_doc", "Use 'truncate_prompt_tokens' instead."),
+    ("request_id", "Read the header 'x-request-id' of the answer instead."),
+    ("priority", "It belongs to the key."),
+    ("cache_salt", "Caches of tenants are kept apart."),
+];
+
 /// Takes all of `refused` out of the request, and fails on the first that asks for something.
 pub(crate) fn refuse(fields: &mut Fields<'_>, refused: &[Refused]) -> Result<(), Invalid> {
     for (name, hint) in refused {

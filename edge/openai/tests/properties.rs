@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
-use cloudach_openai::{FinishReason, Head, Piece, Usage, chat, completions, embeddings};
+use cloudach_openai::{
+    FinishReason, Head, Piece, Usage, chat, completions, conversations, embeddings, scores, tokenization,
+};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -160,6 +162,13 @@ fn parse_all(body: &[u8]) {
     let _ = chat::parse(body);
     let _ = completions::parse(body);
     let _ = embeddings::parse(body);
+    let _ = scores::parse_rerank(body);
+    let _ = scores::parse_score(body);
+    let _ = tokenization::parse_tokenize(body);
+    let _ = tokenization::parse_detokenize(body);
+    let _ = conversations::parse_create(body);
+    let _ = conversations::parse_items(body);
+    let _ = conversations::parse_update(body);
 }
 
 proptest! {
@@ -227,7 +236,8 @@ proptest! {
     #[test]
     fn no_json_ends_in_a_panic(body in request_like(), messages in request_like(), more in request_like()) {
         parse_all(body.to_string().as_bytes());
-        let mut body = json!({"model": "m", "messages": messages, "prompt": messages, "input": messages});
+        let mut body = json!({"model": "m", "messages": messages, "prompt": messages, "input": messages, "items": messages,
+            "query": messages, "documents": messages, "text_1": messages, "text_2": messages, "tokens": messages});
         if let Value::Object(more) = more {
             body.as_object_mut().unwrap().extend(more);
         }

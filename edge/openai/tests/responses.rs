@@ -100,7 +100,7 @@ fn what_cannot_be_done_is_refused_by_its_name() {
         (json!({"tool_choice": {"type": "mcp", "server_label": "x"}}), "tool_choice.type"),
         (json!({"truncation": "auto"}), "truncation"),
         (json!({"prompt": {"id": "pmpt_1"}}), "prompt"),
-        (json!({"conversation": "conv_1"}), "conversation"),
+        (json!({"conversation": 7}), "conversation"),
         (json!({"background": true, "store": false}), "background"),
         (json!({"text": {"verbosity": "low"}}), "text.verbosity"),
         (json!({"text": {"format": {"type": "json_object"}}}), "input"),

@@ -173,7 +173,7 @@ impl Asked {
     fn group(&self, kind: Kind, cell: Cell) -> Option<Group> {
         let is_asked = |asked: &BTreeSet<String>, name: &str| asked.is_empty() || asked.contains(name);
         let is_of_kind = match kind {
-            Kind::Completions => cell.endpoint != Endpoint::Embeddings,
+            Kind::Completions => cell.endpoint.generates(),
             Kind::Embeddings => cell.endpoint == Endpoint::Embeddings,
             Kind::Costs => true,
         };

@@ -85,6 +85,11 @@ impl Model {
         }
     }
 
+    /// Tokens of prompt and answer together. 0: no replica has said.
+    pub fn context_length(&self) -> u32 {
+        self.told.context_length
+    }
+
     /// The model's context length, where what the client asks for is more, whatever its prompt is. Where only both
     /// together are more, engines end the answer at the end of the context.
     pub fn context_exceeded_by(&self, max_tokens: Option<u32>) -> Option<u64> {

@@ -103,6 +103,11 @@ impl Row {
             ApiError::NoSuchResponse(id) => {
                 wrong(Status::NOT_FOUND, format!("Response with id '{id}' not found.")).at(Account)
             }
+            ApiError::NoSuchConversation(id) => {
+                wrong(Status::NOT_FOUND, format!("Conversation with id '{id}' not found.")).at(Account)
+            }
+            ApiError::NoSuchItem(id) => wrong(Status::NOT_FOUND, format!("Item with id '{id}' not found.")).at(Account),
+            ApiError::Conversations(_) => unavailable(texts::CONVERSATIONS_AWAY, Retry::After(SOON)),
             ApiError::Responses(_) => unavailable(texts::RESPONSES_AWAY, Retry::After(SOON)),
             ApiError::NoSuchFile(id) => {
                 wrong(Status::NOT_FOUND, format!("No such File object: {id}")).param("id").at(Account)
@@ -119,6 +124,12 @@ impl Row {
             }
             ApiError::CannotEmbed => {
                 wrong(Status::FORBIDDEN, "You are not allowed to generate embeddings from this model").at(Gate)
+            }
+            ApiError::CannotScore => {
+                wrong(Status::FORBIDDEN, "You are not allowed to rerank or score with this model").at(Gate)
+            }
+            ApiError::CannotTokenize => {
+                wrong(Status::FORBIDDEN, "You are not allowed to read the tokens of this model").at(Gate)
             }
             ApiError::CannotChat => wrong(Status::NOT_FOUND, texts::NOT_A_CHAT_MODEL).param("model"),
 

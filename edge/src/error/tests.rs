@@ -48,9 +48,14 @@ every_error! {
     ApiError::NoSuchBatch(_) => [ApiError::NoSuchBatch("batch_1".to_owned())];
     ApiError::NotToCancel(_) => [ApiError::NotToCancel("completed")];
     ApiError::Files(_) => [ApiError::Files(crate::store::Away::Disconnected)];
+    ApiError::NoSuchConversation(_) => [ApiError::NoSuchConversation("conv_1".to_owned())];
+    ApiError::NoSuchItem(_) => [ApiError::NoSuchItem("msg_1".to_owned())];
+    ApiError::Conversations(_) => [ApiError::Conversations(crate::store::Away::Disconnected)];
     ApiError::CannotGenerate => [ApiError::CannotGenerate];
     ApiError::CannotChat => [ApiError::CannotChat];
     ApiError::CannotEmbed => [ApiError::CannotEmbed];
+    ApiError::CannotScore => [ApiError::CannotScore];
+    ApiError::CannotTokenize => [ApiError::CannotTokenize];
     ApiError::BrokenTemplate(_) => [ApiError::BrokenTemplate("unknown tag".to_owned())];
     ApiError::UnknownUrl { .. } => ["/v1/x", "/x"].map(|path| ApiError::UnknownUrl { method: "POST".to_owned(), path: path.to_owned() });
     ApiError::WrongMethod { .. } => [ApiError::WrongMethod { method: "GET".to_owned(), path: "/v1/embeddings".to_owned() }];
@@ -119,7 +124,7 @@ fn the_rows_of_the_edge_are_as_documented() {
     let no_model = Some("model_not_found");
     let rate = Some("rate_limit_exceeded");
     let quota = "insufficient_quota";
-    let expected: [Seen<'_>; 35] = [
+    let expected: [Seen<'_>; 39] = [
         (401, INVALID, None, None, None, Gate, "You didn't provide an API key."),
         (401, INVALID, None, Some("invalid_api_key"), None, Gate, "Incorrect API key provided: sk-abcde****wxyz."),
         (429, quota, None, Some(quota), Some("false"), Gate, "You exceeded your current quota"),
@@ -153,9 +158,14 @@ fn the_rows_of_the_edge_are_as_documented() {
         (404, INVALID, None, None, None, Account, "No batch found with id 'batch_1'."),
         (409, INVALID, None, None, Some("false"), Engine, "Cannot cancel a batch with status 'completed'."),
         (503, SERVER, None, None, Some("true"), Engine, "Files and batches cannot be looked up or kept right now."),
+        (404, INVALID, None, None, None, Account, "Conversation with id 'conv_1' not found."),
+        (404, INVALID, None, None, None, Account, "Item with id 'msg_1' not found."),
+        (503, SERVER, None, None, Some("true"), Engine, "Conversations cannot be looked up or kept right now."),
         (403, INVALID, None, None, None, Gate, "You are not allowed to sample from this model"),
         (404, INVALID, Some("model"), None, None, Engine, "This is not a chat model"),
         (403, INVALID, None, None, None, Gate, "You are not allowed to generate embeddings from this model"),
+        (403, INVALID, None, None, None, Gate, "You are not allowed to rerank or score with this model"),
+        (403, INVALID, None, None, None, Gate, "You are not allowed to read the tokens of this model"),
         (
             503,
             SERVER,

@@ -18,6 +18,7 @@ pub const IDEMPOTENCY_KEY_REUSED: &str =
 pub const KEYS_AWAY: &str = "Your API key cannot be looked up right now. Please try again.";
 pub const RESPONSES_AWAY: &str = "Responses cannot be looked up or kept right now. Please try again.";
 pub const FILES_AWAY: &str = "Files and batches cannot be looked up or kept right now. Please try again.";
+pub const CONVERSATIONS_AWAY: &str = "Conversations cannot be looked up or kept right now. Please try again.";
 pub const ISSUER_AWAY: &str = "Your access token cannot be checked right now. Please try again.";
 pub const WRONG_ADDRESS: &str = "Your request's IP address is none of those from which this API key may be used.";
 pub const MODEL_UNAVAILABLE: &str =

@@ -9,7 +9,7 @@ use axum::{
 };
 use cloudach_model::tokens::{Encoding, decode};
 use cloudach_openai::{Invalid, PromptInput, embeddings};
-use cloudach_proto::v1::{EmbedRequest, ErrorCode};
+use cloudach_proto::v1::EmbedRequest;
 use cloudach_service::trace::names;
 
 use super::{arrival::Arrival, body::Whole, headers};
@@ -21,7 +21,7 @@ use crate::{
     generations::text_prompt,
     metrics::{Endpoint, Outcome},
     tokens,
-    usage::{Meter, Metered},
+    unary::Asking,
     work::Work,
 };
 
@@ -32,7 +32,7 @@ pub async fn create(
     State(edge): State<Edge>,
     arrival: Arrival,
     caller: Arc<Caller>,
-    mut permit: Permit,
+    permit: Permit,
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
     let step = arrival.trace.step("translate");
@@ -45,19 +45,6 @@ pub async fn create(
     let prompt_bytes = tokens::bytes(&request.inputs);
     let (inputs, prompt_tokens) = prepare(&edge.work, &model, request.inputs).await?;
     let cost = Cost { prompt_tokens, prompt_bytes, max_tokens: None, choices: 0 };
-    permit.charge(&edge, &arrival.request_id, &model, &cost).await?;
-    let metered = Metered {
-        endpoint: Endpoint::Embeddings,
-        caller: &caller,
-        arrival: &arrival,
-        asked: &request.model,
-        model: &model,
-        prompt_tokens,
-        choices: 0,
-        choices_per_prompt: 1,
-        max_tokens: None,
-    };
-    let mut meter = Meter::start(&edge, permit, &metered);
     let embedding = EmbedRequest {
         request_id: arrival.request_id.clone(),
         model: model.id.clone(),
@@ -65,15 +52,16 @@ pub async fn create(
         dimensions: request.dimensions,
         context: Some(edge.context(&arrival, &caller, caller.priority)),
     };
-    let embeddings = match edge.upstream.embed(&arrival.trace, embedding, &edge.catalog).await {
-        Ok(embeddings) => embeddings,
-        Err(error) => {
-            let error = too_long(error, prompt_tokens);
-            meter.fail(&error);
-            return Err(error);
-        }
+    let asking = Asking {
+        endpoint: Endpoint::Embeddings,
+        arrival: &arrival,
+        caller: &caller,
+        permit,
+        asked: &request.model,
+        model: &model,
     };
-    let usage = meter.embedded(embeddings.replica, embeddings.usage.unwrap_or_default());
+    let (embeddings, mut meter) = asking.ask(&edge, &cost, embedding).await?;
+    let usage = meter.answered(embeddings.replica, embeddings.usage.unwrap_or_default());
     let (name, encoding, data) = (request.model, request.encoding, embeddings.data);
     let bytes = data.iter().map(|embedding| size_of_val(embedding.values.as_slice())).sum();
     let write = move || {
@@ -110,18 +98,5 @@ fn text(index: usize, input: PromptInput) -> Result<String, Invalid> {
             param: Some("input".to_owned()),
             code: None,
         }),
-    }
-}
-
-fn too_long(error: ApiError, counted: Option<u64>) -> ApiError {
-    match error {
-        ApiError::Upstream(failed)
-            if failed.code() == ErrorCode::ContextLengthExceeded && failed.context_length > 0 =>
-        {
-            let prompt =
-                if failed.prompt_tokens > 0 { failed.prompt_tokens.into() } else { counted.unwrap_or_default() };
-            Invalid::prompt_context_length(failed.context_length.into(), prompt, 0).into()
-        }
-        error => error,
     }
 }

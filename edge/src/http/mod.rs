@@ -7,18 +7,21 @@ mod body;
 mod chat;
 mod completions;
 pub mod connection;
+mod conversations;
 mod embeddings;
 mod files;
 pub mod headers;
 pub mod idempotent;
 mod messages;
 mod models;
-mod paging;
+mod pages;
 pub mod peer;
 mod respond;
 mod responses;
+mod scores;
 mod socket;
 mod streaming;
+mod tokens;
 mod unread;
 
 use axum::{
@@ -44,11 +47,28 @@ pub fn routes(edge: Edge) -> Router {
         .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/v1/completions", post(completions::create).route_layer(once.clone()))
         .route("/v1/embeddings", post(embeddings::create).route_layer(once.clone()))
+        .route("/v1/rerank", post(scores::rerank).route_layer(once.clone()))
+        .route("/v2/rerank", post(scores::rerank).route_layer(once.clone()))
+        .route("/rerank", post(scores::rerank).route_layer(once.clone()))
+        .route("/v1/score", post(scores::create).route_layer(once.clone()))
+        .route("/score", post(scores::create).route_layer(once.clone()))
+        .route("/tokenize", post(tokens::tokenize))
+        .route("/detokenize", post(tokens::detokenize))
         .route("/v1/responses", post(responses::create::create).route_layer(once))
         .route("/v1/responses/input_tokens", post(responses::input_tokens::count))
         .route("/v1/responses/{id}", get(responses::retrieve::show).delete(responses::remove::remove))
         .route("/v1/responses/{id}/cancel", post(responses::cancel::cancel))
         .route("/v1/responses/{id}/input_items", get(responses::input_items::list))
+        .route("/v1/conversations", post(conversations::create))
+        .route(
+            "/v1/conversations/{id}",
+            get(conversations::show).post(conversations::update).delete(conversations::remove),
+        )
+        .route("/v1/conversations/{id}/items", get(conversations::items::list).post(conversations::items::add))
+        .route(
+            "/v1/conversations/{id}/items/{item}",
+            get(conversations::items::show).delete(conversations::items::remove),
+        )
         .route("/v1/models", get(models::list))
         // A wildcard, because ids may hold slashes.
         .route("/v1/models/{*id}", get(models::show))

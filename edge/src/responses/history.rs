@@ -9,7 +9,7 @@ use cloudach_openai::{
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::Responses;
-use crate::{error::ApiError, idempotency::Place};
+use crate::{Edge, conversations, error::ApiError, idempotency::Place};
 
 /// Responses that one may go on from in turn: each is a round trip to the store.
 const MOST_ANCESTORS: usize = 500;
@@ -24,10 +24,18 @@ const AT_ONCE: usize = 16;
 ///
 /// # Errors
 /// Something is not there, or too much is.
-pub async fn of(responses: &Responses, tenant: &str, asked: &mut Asked, most: usize) -> Result<Continued, ApiError> {
-    let continued = match asked.previous() {
-        Some(previous) => before(responses, tenant, previous, most).await?,
-        None => Continued::default(),
+pub async fn of(edge: &Edge, tenant: &str, asked: &mut Asked) -> Result<Continued, ApiError> {
+    let (responses, most) = (&edge.responses, edge.config.limits.body_bytes);
+    let continued = match (asked.previous(), asked.conversation()) {
+        (Some(previous), _) => before(responses, tenant, previous, most).await?,
+        (None, Some(id)) => {
+            let items = edge.conversations.to_go_on(&conversations::place(tenant, id)?).await?;
+            if let Some(twice) = asked.item_ids().find(|id| items.iter().any(|item| item.id() == *id)) {
+                return Err(Invalid::duplicate_item(twice).into());
+            }
+            Continued { items, ancestors: Vec::new() }
+        }
+        (None, None) => Continued::default(),
     };
     let mut named = HashMap::<String, Item>::new();
     for item in &continued.items {

@@ -55,8 +55,11 @@ impl Responses {
     /// Notes that a response is made here, and keeps it from its beginning on.
     async fn list(&self, place: &Place, record: Record) -> Result<(Listed, Arc<Live>), Away> {
         let live = Arc::new(Live::new(record));
-        self.0.live.lock().insert(place.clone(), live.clone());
         let listed = Listed { responses: self.clone(), place: place.clone() };
+        if !live.record().is_stored() {
+            return Ok((listed, live));
+        }
+        self.0.live.lock().insert(place.clone(), live.clone());
         if !self.try_keep(place, live.record(), b"", Stage::Begun).await? {
             return Err(Away::Refused("the request is larger than what is kept of one".to_owned()));
         }
@@ -159,13 +162,17 @@ async fn end(edge: &Edge, listed: &Listed, live: &Live, step: &Step<'_>) {
 /// Kept first: who reads the end may at once go on from it, in any edge.
 async fn finish(edge: &Edge, listed: &Listed, live: &Live, last: &[u8]) {
     let log = [&live.log()[..], last].concat();
-    edge.responses.keep(&listed.place, live.record(), &log, Stage::Ended).await;
+    edge.conversations.append(&listed.place.tenant, live.record(), &log).await;
+    if live.record().is_stored() {
+        edge.responses.keep(&listed.place, live.record(), &log, Stage::Ended).await;
+    }
     live.extend(last, true);
 }
 
 /// Up to the last steps, which are put into `last`.
 async fn produce(edge: &Edge, live: &Live, answer: &mut Answer<Reply>, last: &mut Vec<u8>) {
-    let linger = edge.responses.config().linger;
+    // Who asks for nothing to be kept wants nothing made without them.
+    let linger = if live.record().is_stored() { edge.responses.config().linger } else { Duration::ZERO };
     let deserted = async {
         if live.record().is_background() {
             std::future::pending::<()>().await;
@@ -199,6 +206,9 @@ async fn hand_on(responses: &Responses, place: &Place, live: &Live) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut handed, mut quiet) = (0, Duration::ZERO);
     let most = responses.config().response_bytes;
+    if !live.record().is_stored() {
+        return std::future::pending().await;
+    }
     loop {
         ticks.tick().await;
         quiet += BATCHED;

@@ -21,6 +21,10 @@ use tokio::sync::broadcast;
 
 use crate::{
     access::limits::{Ask, Decision, Now, Settlement, Told, calendar},
+    conversations::{
+        config::ConversationsConfig,
+        kept::{Change as ConversationChange, Changed, Kept as KeptConversation},
+    },
     idempotency::{Place, config::IdempotencyConfig},
     metrics::StoreMetrics,
     responses::{
@@ -430,6 +434,44 @@ impl Store {
         match self {
             Self::Embedded(embedded) => embedded.remove_response(place).await,
             Self::Redis(redis) => redis.remove_response(place).await,
+        }
+    }
+
+    /// Changes a conversation, or makes it: one round trip.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn change_conversation(
+        &self,
+        place: &Place,
+        change: ConversationChange,
+        config: &ConversationsConfig,
+    ) -> Result<Changed, Away> {
+        match self {
+            Self::Embedded(embedded) => embedded.change_conversation(place, change, config).await,
+            Self::Redis(redis) => redis.change_conversation(place, &change, config).await,
+        }
+    }
+
+    /// A conversation: one round trip.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn conversation(&self, place: &Place) -> Result<Option<KeptConversation>, Away> {
+        match self {
+            Self::Embedded(embedded) => embedded.conversation(place).await,
+            Self::Redis(redis) => redis.conversation(place).await,
+        }
+    }
+
+    /// Removes a conversation with its items. False: there was none.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn remove_conversation(&self, place: &Place) -> Result<bool, Away> {
+        match self {
+            Self::Embedded(embedded) => embedded.remove_conversation(place).await,
+            Self::Redis(redis) => redis.remove_conversation(place).await,
         }
     }
 

@@ -3,6 +3,7 @@
 mod batches;
 mod claims;
 mod cluster;
+mod conversations;
 mod files;
 mod responses;
 pub mod servers;

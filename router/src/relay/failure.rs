@@ -18,10 +18,14 @@ pub fn refusal(refused: Refused) -> Failed {
 }
 
 /// What a call that brought no answer means: a replica that is lost, or an answer that cannot be carried.
-pub fn not_embedded(status: &Status) -> Failed {
+pub fn not_answered(status: &Status) -> Failed {
     match status.code() {
         Code::Unavailable | Code::Aborted | Code::Cancelled | Code::Unknown => {
             Failed::retryable(ErrorCode::ReplicaLost, status.message())
+        }
+        // A replica of an older version.
+        Code::Unimplemented => {
+            Failed::retryable(ErrorCode::Unsupported, "the replica does not know this kind of request")
         }
         _ => Failed::new(ErrorCode::Internal, status.message()),
     }

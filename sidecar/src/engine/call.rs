@@ -3,11 +3,16 @@
 use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use cloudach_proto::v1::{Failed, RequestContext};
 use http::{HeaderMap, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
-use super::http::{Client, HttpError};
+use super::{
+    deadline::Deadline,
+    headers,
+    http::{Client, HttpError},
+};
 use crate::config::Config;
 
 /// How long a question about the engine's own state may take: its server may be busy with a batch of new requests.
@@ -15,6 +20,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// The largest answer to such a question, in bytes.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
+
+/// The largest answer to a request that is answered at once, in bytes: a page of embeddings.
+const MAX_PAGE: usize = 128 * 1024 * 1024;
 
 /// How much of an engine's message is passed on, in characters.
 const MAX_MESSAGE: usize = 500;
@@ -77,6 +85,23 @@ impl Calls {
 
     pub(super) async fn health(&self) -> Result<(), EngineError> {
         self.get("/health").await?.success().map(drop)
+    }
+
+    /// The whole answer to a client's request, which the engine gives within `limit` and before its time is up.
+    pub(super) async fn ask(
+        &self,
+        path: &'static str,
+        request_id: &str,
+        context: Option<&RequestContext>,
+        limit: Duration,
+        json: Vec<u8>,
+    ) -> Result<(StatusCode, Bytes), Failed> {
+        let asking = async {
+            let response = self.client.post(path, headers::of(request_id, context), json).await?;
+            let status = response.status;
+            Ok((status, response.whole(MAX_PAGE).await?))
+        };
+        Deadline::of(context).within(limit, asking).await
     }
 
     pub(super) async fn get(&self, path: &'static str) -> Result<Answer, HttpError> {

@@ -22,16 +22,20 @@ mod prompt;
 mod resume;
 mod sampling;
 mod schema;
+mod scores;
 mod sse;
 mod template;
 mod traits;
+mod unary;
 mod unseen;
 mod vllm;
 mod vocabulary;
 
-use cloudach_proto::v1::{EmbedRequest, Embeddings, Failed, GenerateRequest};
+use cloudach_proto::v1::{Failed, GenerateRequest};
 
-pub(crate) use self::{call::EngineError, figures::Figures, generation::Generation, model::ModelInfo};
+pub(crate) use self::{
+    call::EngineError, figures::Figures, generation::Generation, model::ModelInfo, unary::PutToEngine,
+};
 use self::{deadline::Deadline, prompt::Input, resume::Penalties};
 use crate::{
     config::{Config, Dialect},
@@ -125,14 +129,6 @@ impl Engine {
             }
             // It tells the tokens of a character together.
             Self::LlamaCpp(_) => resume::go_on(request, ids, kept, Penalties::OfAll),
-        }
-    }
-
-    /// Embeds inputs, keeping their order.
-    pub(crate) async fn embed(&self, request: EmbedRequest, model: &ModelInfo) -> Result<Embeddings, Failed> {
-        match self {
-            Self::Vllm(engine) => engine.embed(request, model).await,
-            Self::LlamaCpp(engine) => engine.embed(request, model).await,
         }
     }
 

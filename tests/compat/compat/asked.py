@@ -32,6 +32,8 @@ def read(request: Request, kind: str | None = None, old: bool = False) -> Asked:
         tags.add("no_obfuscation")
     if request.endpoint == "chat":
         return _chat(fields, tags)
+    if request.endpoint == "responses":
+        return _responses(fields, tags)
     if request.endpoint == "completions":
         if fields.get("logprobs") is not None:
             tags.add("logprobs")
@@ -65,6 +67,15 @@ def _chat(fields: dict[str, Any], tags: set[str]) -> Asked:
     return Asked(frozenset(tags), fields.get("n") or 1, must, may, named)
 
 
+def _responses(fields: dict[str, Any], tags: set[str]) -> Asked:
+    if fields.get("conversation"):
+        tags.add("conversation")
+    choice = fields.get("tool_choice")
+    named = isinstance(choice, dict) and choice.get("type") == "function"
+    must = "function_call" if fields.get("tools") and (named or choice == "required") else None
+    return Asked(frozenset(tags), 1, must, bool(fields.get("tools")) and choice != "none", named)
+
+
 def demands_call(request: Request) -> bool:
     """Whether the answer has to be a call, which a low limit of tokens would cut off before it can be recognised."""
-    return request.endpoint == "chat" and read(request).must_call is not None
+    return request.endpoint in ("chat", "responses") and read(request).must_call is not None

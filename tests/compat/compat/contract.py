@@ -17,7 +17,7 @@ from .divergence import ABSENT, Divergence, short
 from .kinds import KINDS
 
 FOLDER = Path(__file__).parent.parent / "contract"
-RULES = ("chat.yaml", "chat_stream.yaml", "completions.yaml", "embeddings.yaml", "models.yaml", "errors.yaml")
+RULES = ("chat.yaml", "chat_stream.yaml", "completions.yaml", "embeddings.yaml", "models.yaml", "responses.yaml", "errors.yaml")
 TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -25,6 +25,8 @@ TYPES: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "object": (dict,),
     "array": (list,),
+    "string or array": (str, list),
+    "string or object": (str, dict),
 }
 
 Rule = dict[str, Any]

@@ -26,9 +26,9 @@ class Request:
 
     @property
     def endpoint(self) -> str:
-        """`chat`, `completions`, `embeddings`, `models`, or `other`."""
+        """`chat`, `completions`, `embeddings`, `models`, `responses`, or `other`."""
         name = self.path.removeprefix("/v1/").split("/")[0].split("?")[0]
-        return name if name in ("chat", "completions", "embeddings", "models") else "other"
+        return name if name in ("chat", "completions", "embeddings", "models", "responses") else "other"
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -36,7 +36,7 @@ class Request:
 
     @property
     def streams(self) -> bool:
-        return self.endpoint in ("chat", "completions") and self.fields.get("stream") is True
+        return self.endpoint in ("chat", "completions", "responses") and self.fields.get("stream") is True
 
 
 @dataclass(frozen=True)

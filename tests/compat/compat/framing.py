@@ -22,7 +22,8 @@ class Stream:
     divergences: list[Divergence]
 
 
-def read(content: bytes) -> Stream:
+def read(content: bytes, typed: bool = False) -> Stream:
+    """`typed`: the events of responses, each with its type on a line of its own before its data, and no `[DONE]`."""
     divergences: list[Divergence] = []
 
     def wrong(path: str, openai: str, server: str) -> None:
@@ -54,7 +55,12 @@ def read(content: bytes) -> Stream:
             wrong(f"{path}.framing", "comments only between events", repr(block[:60]))
         if not fields:
             continue
-        if len(fields) > 1 or not fields[0].startswith("data:"):
+        kind = None
+        if typed:
+            if len(fields) != 2 or not fields[0].startswith("event: ") or not fields[1].startswith("data:"):
+                wrong(f"{path}.framing", "`event: ` and one `data: ` line per event", repr(block[:60]))
+            kind = fields[0].removeprefix("event: ")
+        elif len(fields) > 1 or not fields[0].startswith("data:"):
             wrong(f"{path}.framing", "one `data: ` line per event and no other field", repr(block[:60]))
         data = "\n".join(line[5:] for line in fields if line.startswith("data:"))
         if not data.startswith(" "):
@@ -63,6 +69,8 @@ def read(content: bytes) -> Stream:
         if done:
             wrong(path, "nothing after [DONE]", short(data))
         if data == DONE:
+            if typed:
+                wrong(path, "no [DONE]", short(data))
             done += 1
             continue
         try:
@@ -72,8 +80,10 @@ def read(content: bytes) -> Stream:
             continue
         if isinstance(chunk, dict):
             chunks.append(chunk)
+            if kind is not None and chunk.get("type") != kind:
+                wrong(f"{path}.type", short(kind), short(chunk.get("type")))
         else:
             wrong(path, "a JSON object", short(chunk))
-    if not done:
+    if not done and not typed:
         wrong("stream.done", "data: [DONE] at the end", "(absent)")
     return Stream(chunks, done > 0, divergences)

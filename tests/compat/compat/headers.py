@@ -14,6 +14,9 @@ def class_of(request: Request, status: int, code: object = None) -> str:
     """The class of the answer that OpenAI gives with this status."""
     if request.endpoint == "other" or status in (405, 500, 503):
         return "unrecorded"
+    if request.endpoint == "responses":
+        kind = "responses_stream" if request.streams else "responses"
+        return kind if status == 200 else "responses_edge" if status == 401 else "responses_refused"
     if status in (401, 403) or (status == 404 and code == "model_not_found" and request.endpoint != "models"):
         return "edge"
     if request.endpoint == "models":

@@ -13,7 +13,7 @@ What "the same shape" means:
 from dataclasses import dataclass
 from typing import Any
 
-from . import asked, chat_stream, completions_stream, framing, headers, promises, refusal
+from . import asked, chat_stream, completions_stream, framing, headers, promises, refusal, responses_stream
 from .asked import Asked
 from .contract import Contract, Learned, Part
 from .divergence import Divergence, merged, short
@@ -72,7 +72,9 @@ class Judge:
         match exchange.request.endpoint:
             case "chat" | "completions" if exchange.request.streams:
                 return self._stream(exchange, answer, wanted, divergences)
-            case "chat" | "completions" | "embeddings" | "models":
+            case "responses" if exchange.request.streams:
+                return self._events(exchange, answer, wanted, divergences)
+            case "chat" | "completions" | "embeddings" | "models" | "responses":
                 return self._whole(exchange, answer, wanted, divergences)
             case _:
                 return _judgement(divergences)
@@ -83,12 +85,13 @@ class Judge:
             "chat": "chat.completion",
             "completions": "completions.completion",
             "embeddings": "embeddings.list",
+            "responses": "responses.response",
             "models": "models.list" if request.path.rstrip("/").endswith("/models") else "models.model",
         }[request.endpoint]
         examination = self.contract.examine(part, answer.json, "body", wanted.tags, self.learned)
         divergences += examination.divergences
         body = mapping(answer.json)
-        if request.endpoint in ("chat", "completions", "embeddings"):
+        if request.endpoint in ("chat", "completions", "embeddings", "responses"):
             divergences += promises.of_model(request.fields.get("model"), body.get("model"), "body.model")
         usage = mapping(body.get("usage")) or None
         if request.endpoint == "chat":
@@ -98,6 +101,8 @@ class Judge:
             for part_found in examination.parts:
                 if part_found.kind == "completions.logprobs":
                     divergences += promises.of_logprob_columns(part_found.value, request.fields, part_found.path)
+        elif request.endpoint == "responses":
+            divergences += promises.of_responses(request, wanted, body, "body")
         elif request.endpoint == "embeddings":
             divergences += promises.of_embeddings(request, wanted, body)
         return _judgement(divergences, tuple(examination.parts))
@@ -129,6 +134,20 @@ class Judge:
             divergences += texts.divergences
             divergences += promises.of_completions(request, wanted, choices, texts.usage, "stream")
         return _judgement(divergences, tuple(parts), tuple(stream.chunks), courses)
+
+    def _events(self, exchange: Exchange, answer: Answer, wanted: Asked, divergences: list[Divergence]) -> Judgement:
+        stream = framing.read(answer.content, typed=True)
+        divergences += stream.divergences
+        parts: list[Part] = []
+        for number, event in enumerate(stream.chunks):
+            examination = self.contract.examine("responses.event", event, f"stream[{number}]", wanted.tags, self.learned)
+            divergences += examination.divergences
+            parts += examination.parts
+        reading = responses_stream.read(stream.chunks, wanted.tags)
+        divergences += reading.divergences
+        divergences += promises.of_model(exchange.request.fields.get("model"), reading.response.get("model"), "stream.model")
+        divergences += promises.of_responses(exchange.request, wanted, reading.response, "stream")
+        return _judgement(divergences, tuple(parts), tuple(stream.chunks), (" ".join(reading.course),))
 
 
 def _judgement(

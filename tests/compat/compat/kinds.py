@@ -17,7 +17,7 @@ def model_kind(model: str) -> str:
         return SEARCH
     if "audio" in name:
         return AUDIO
-    if name.startswith(("gpt-5", "o1", "o3", "o4")):
+    if name.startswith(("gpt-5", "gpt-6", "o1", "o3", "o4")):
         return REASONING
     return PLAIN
 
@@ -60,10 +60,61 @@ def call_kind(call: dict[str, Any]) -> str:
     return "open" if "id" in call else "more"
 
 
+def item_kind(item: dict[str, Any]) -> str:
+    return _known(item, ("message", "function_call", "reasoning"))
+
+
+def part_kind(part: dict[str, Any]) -> str:
+    return _known(part, ("output_text", "refusal", "summary_text", "reasoning_text"))
+
+
+def format_kind(wanted: dict[str, Any]) -> str:
+    return _known(wanted, ("text", "json_object", "json_schema"))
+
+
+EVENTS = {
+    "response.created": "response",
+    "response.in_progress": "response",
+    "response.queued": "response",
+    "response.completed": "response",
+    "response.incomplete": "response",
+    "response.failed": "response",
+    "response.cancelled": "response",
+    "response.output_item.added": "item",
+    "response.output_item.done": "item",
+    "response.content_part.added": "part",
+    "response.content_part.done": "part",
+    "response.reasoning_summary_part.added": "summary_part",
+    "response.reasoning_summary_part.done": "summary_part",
+    "response.output_text.delta": "text_delta",
+    "response.output_text.done": "text_done",
+    "response.reasoning_text.delta": "reasoning_delta",
+    "response.reasoning_text.done": "reasoning_done",
+    "response.reasoning_summary_text.delta": "reasoning_delta",
+    "response.reasoning_summary_text.done": "reasoning_done",
+    "response.function_call_arguments.delta": "arguments_delta",
+    "response.function_call_arguments.done": "arguments_done",
+}
+
+
+def event_kind(event: dict[str, Any]) -> str:
+    kind = event.get("type")
+    return EVENTS.get(kind, "unknown") if isinstance(kind, str) else "unknown"
+
+
+def _known(value: dict[str, Any], kinds: tuple[str, ...]) -> str:
+    kind = value.get("type")
+    return kind if kind in kinds else "unknown"
+
+
 KINDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "chat.message": message_kind,
     "chat.chunk": chunk_kind,
     "chat.delta": delta_kind,
     "chat.delta_call": call_kind,
     "completions.chunk": chunk_kind,
+    "responses.item": item_kind,
+    "responses.part": part_kind,
+    "responses.format": format_kind,
+    "responses.event": event_kind,
 }

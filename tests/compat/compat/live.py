@@ -14,9 +14,12 @@ from .headers import FAMILIES
 from .judge import Judgement
 
 # Kinds of which an answer has as many as its model makes: that one side lacks them says nothing.
-CHOSEN = re.compile(r"chat\.(message|delta|delta_call|delta_function|delta_arguments|tool_call|function|token|top_token)\b.*")
+CHOSEN = re.compile(
+    r"chat\.(message|delta|delta_call|delta_function|delta_arguments|tool_call|function|token|top_token)\b.*"
+    r"|responses\.(item|part|event|token|top_token|incomplete_details)\b.*"
+)
 # Keys whose null or value is the model's choice.
-CHOICES = {"finish_reason", "content", "system_fingerprint", "obfuscation", "logprobs", "token_logprobs", "top_logprobs"}
+CHOICES = {"completed_at", "incomplete_details", "finish_reason", "content", "system_fingerprint", "obfuscation", "logprobs", "token_logprobs", "top_logprobs"}
 
 
 def compare(request: Request, ours: Answer, theirs: Answer, our: Judgement, their: Judgement) -> Iterator[Divergence]:

@@ -28,6 +28,8 @@ SCHEMAS = {
     "completions_stream": "CreateCompletionResponse",
     "embeddings": "CreateEmbeddingResponse",
     "models": "ListModelsResponse",
+    # Not its events: each is one of fifty, and the nulls of the response in it fail all of them at once.
+    "responses": "Response",
     "model": "Model",
 }
 

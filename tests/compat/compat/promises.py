@@ -109,6 +109,76 @@ def of_embeddings(request: Request, asked: Asked, body: dict[str, Any]) -> Itera
         yield Divergence("body.usage", "prompt_tokens = total_tokens", short(usage))
 
 
+def of_responses(request: Request, asked: Asked, body: dict[str, Any], where: str) -> Iterator[Divergence]:
+    fields = request.fields
+    output = objects(body.get("output"))
+    calls = [item for item in output if item.get("type") == "function_call"]
+    is_over = body.get("status") in ("completed", "incomplete")
+    if asked.must_call and body.get("status") == "completed" and not calls:
+        yield Divergence(f"{where}.output", "(function_call), which the request demands", short(output))
+    if calls and not asked.may_call:
+        yield Divergence(f"{where}.output", "(message), as no tool may be called", short(calls))
+    names = {tool.get("name") for tool in fields.get("tools") or [] if isinstance(tool, dict)}
+    if asked.named:
+        names = {fields["tool_choice"].get("name")}
+    for call in calls:
+        if isinstance(call.get("name"), str) and call["name"] not in names:
+            yield Divergence(f"{where}.output[].name", f"one of {short(sorted(map(str, names)))}", short(call["name"]))
+        if call.get("status") == "completed" and not _is_json(call.get("arguments")):
+            yield Divergence(f"{where}.output[].arguments", "JSON in a string", short(call.get("arguments")))
+    ids = [str(item.get("id")) for item in output]
+    if len(set(ids)) != len(ids):
+        yield Divergence(f"{where}.output[].id", "each id once", short(ids))
+    if fields.get("background") is not True and where == "body" and not is_over:
+        yield Divergence(f"{where}.status", "completed or incomplete", short(body.get("status")))
+    yield from _formed(fields, body, output, where)
+    yield from _echoed(fields, asked, body, where)
+    usage = mapping(body.get("usage"))
+    if is_over and not usage:
+        yield Divergence(f"{where}.usage", "(responses.usage)", short(body.get("usage")))
+    counts = [usage.get(f"{key}_tokens") for key in ("input", "output", "total")]
+    if usage and all(isinstance(count, int) for count in counts):
+        if counts[0] + counts[1] != counts[2]:
+            yield Divergence(f"{where}.usage.total_tokens", "input_tokens + output_tokens", short(usage))
+        limit = fields.get("max_output_tokens")
+        if isinstance(limit, int) and counts[1] > limit:
+            yield Divergence(f"{where}.usage.output_tokens", f"at most {limit}", short(counts[1]))
+    why = mapping(body.get("incomplete_details")).get("reason")
+    if (body.get("status") == "incomplete") != (why is not None):
+        yield Divergence(f"{where}.incomplete_details", "a reason where it is incomplete", short(body.get("incomplete_details")))
+
+
+def _formed(fields: dict[str, Any], body: dict[str, Any], output: list[dict[str, Any]], where: str) -> Iterator[Divergence]:
+    """JSON where it was asked for, as the schema has it where that is strict."""
+    form = mapping(mapping(fields.get("text")).get("format"))
+    if form.get("type") not in ("json_object", "json_schema") or body.get("status") != "completed":
+        return
+    for item in output:
+        told = "".join(text for part in objects(item.get("content")) if isinstance(text := part.get("text"), str))
+        if item.get("type") != "message" or any(part.get("type") == "refusal" for part in objects(item.get("content"))):
+            continue
+        if not _is_json(told):
+            yield Divergence(f"{where}.output[].content", f"JSON, as text.format {form['type']} asks for", short(told))
+        elif isinstance(form.get("schema"), dict) and form.get("strict"):
+            for error in Draft202012Validator(form["schema"]).iter_errors(json.loads(told)):
+                yield Divergence(f"{where}.output[].content", "what the strict schema allows", short(error.message))
+                return
+
+
+def _echoed(fields: dict[str, Any], asked: Asked, body: dict[str, Any], where: str) -> Iterator[Divergence]:
+    """A response repeats what it was asked for with."""
+    keys = ["instructions", "max_output_tokens", "metadata", "parallel_tool_calls", "previous_response_id", "store", "user"]
+    if "plain" in asked.tags:
+        keys += ["temperature", "top_p"]
+    for key in keys:
+        if fields.get(key) is not None and body.get(key) != fields[key]:
+            yield Divergence(f"{where}.{key}", short(fields[key]), short(body.get(key)))
+    told = [tool.get("name") for tool in objects(body.get("tools"))]
+    wanted = [tool.get("name") for tool in fields.get("tools") or [] if isinstance(tool, dict)]
+    if told != wanted:
+        yield Divergence(f"{where}.tools[].name", short(wanted), short(told))
+
+
 def of_model(asked: Any, answered: Any, path: str) -> Iterator[Divergence]:
     """OpenAI names the snapshot of what was asked for (`gpt-4o-2024-08-06`, `davinci:2023-07-21-v2`); never a file or another model."""
     if isinstance(asked, str) and isinstance(answered, str) and answered != asked:

@@ -20,6 +20,9 @@ from .kinds import model_kind
 # Since then OpenAI sends all that it sends today.
 TODAY = datetime.date(2025, 8, 1)
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models")
+RESPONSES = "/v1/responses"
+# OpenAI takes no lower `max_output_tokens`.
+LEAST_OUTPUT = 16
 UNKNOWN_KEY = "sk-compat-wrong-key-0123456789abcdef0000"
 
 
@@ -71,13 +74,21 @@ class Recording:
 
 
 def load(folder: Path) -> list[Recording]:
-    """All recordings of chat, completions, embeddings and models, in the order of their names."""
+    """All recordings of chat, completions, embeddings, models and responses, in the order of their names."""
     found = []
     for path in sorted(folder.glob("[0-9]*.json")):
         stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored["request"]["path"].startswith(ENDPOINTS):
+        if stored["request"]["path"].startswith(ENDPOINTS) or _is_plain_response(stored["request"]):
             found.append(_recording(stored))
     return found
+
+
+def _is_plain_response(request: dict[str, Any]) -> bool:
+    """A response that a model makes by itself: hosted tools, prompts that OpenAI keeps, and requests without a model are not."""
+    body = request.get("body")
+    if request["path"] != RESPONSES or not isinstance(body, dict) or not body.get("model") or body.get("prompt"):
+        return False
+    return all(tool.get("type") == "function" for tool in body.get("tools") or [])
 
 
 def learn(contract: Contract, recordings: list[Recording]) -> Learned:
@@ -96,10 +107,16 @@ def bodies(recording: Recording) -> Iterator[tuple[str, Any]]:
     """The body, or each chunk, with the part of the contract that it is."""
     endpoint = recording.request.endpoint
     if recording.answer.media_type == "text/event-stream":
-        for chunk in framing.read(recording.answer.content).chunks:
-            yield f"{endpoint}.chunk", chunk
+        typed = endpoint == "responses"
+        for chunk in framing.read(recording.answer.content, typed).chunks:
+            yield "responses.event" if typed else f"{endpoint}.chunk", chunk
     elif recording.request.method == "GET" or endpoint != "models":
-        whole = {"chat": "chat.completion", "completions": "completions.completion", "embeddings": "embeddings.list"}
+        whole = {
+            "chat": "chat.completion",
+            "completions": "completions.completion",
+            "embeddings": "embeddings.list",
+            "responses": "responses.response",
+        }
         yield whole.get(endpoint, "models.list"), recording.answer.json
 
 
@@ -114,6 +131,8 @@ def exchange(recording: Recording, models: Models, limits: Limits) -> Exchange:
     if not recording.replayable:
         return replace(plan, not_applicable="the request was not recorded whole, or deletes something")
     plan = _with_model(plan, recording, models)
+    if recording.request.fields.get("previous_response_id") or recording.request.fields.get("conversation"):
+        return replace(plan, not_applicable="goes on from what only the recorded server has")
     plan = replace(plan, request=_limited(plan.request, limits))
     if needs := _needs(recording):
         plan = replace(plan, needs=needs)
@@ -157,6 +176,9 @@ def _named(request: Request, model: str) -> Request:
 
 
 def _limited(request: Request, limits: Limits) -> Request:
+    if request.endpoint == "responses":
+        missing = max(limits.for_missing(request), LEAST_OUTPUT)
+        return capped(replace(request, body={"max_output_tokens": missing, **request.fields}), limits)
     if request.endpoint not in ("chat", "completions"):
         return request
     body = dict(request.fields)
@@ -174,7 +196,10 @@ def capped(request: Request, limits: Limits) -> Request:
     keys = [
         k for k in ("max_tokens", "max_completion_tokens") if isinstance(request.body.get(k), int) and request.body[k] > limits.cap
     ]
-    return replace(request, body={**request.body, **dict.fromkeys(keys, limits.cap)})
+    body = {**request.body, **dict.fromkeys(keys, limits.cap)}
+    if isinstance(body.get("max_output_tokens"), int):
+        body["max_output_tokens"] = min(body["max_output_tokens"], max(limits.cap, LEAST_OUTPUT))
+    return replace(request, body=body)
 
 
 def _needs(recording: Recording) -> frozenset[str]:
@@ -187,9 +212,15 @@ def _needs(recording: Recording) -> frozenset[str]:
         needs.add("web search")
     if recording.request.endpoint == "embeddings" and recording.answer.status == 200 and fields.get("dimensions"):
         needs.add("shorter embeddings")
-    parts = {"image_url": "images", "input_audio": "audio", "file": "files"}
-    for message in fields.get("messages") or []:
-        content = message.get("content") if isinstance(message, dict) else None
+    if fields.get("truncation") == "auto":
+        needs.add("truncation")
+    items = fields.get("input") if isinstance(fields.get("input"), list) and recording.request.endpoint == "responses" else []
+    plain = ("message", "function_call", "function_call_output", "reasoning", "item_reference")
+    parts = {"image_url": "images", "input_audio": "audio", "file": "files", "input_image": "images", "input_file": "files"}
+    if any(isinstance(item, dict) and item.get("type", "message") not in plain for item in items):
+        needs.add("items that only OpenAI has")
+    for message in fields.get("messages") or items:
+        content = message.get("content") or message.get("output") if isinstance(message, dict) else None
         for part in content if isinstance(content, list) else []:
             if isinstance(part, dict) and part.get("type") in parts:
                 needs.add(parts[part["type"]])
@@ -230,6 +261,7 @@ def _date(stored: dict[str, Any]) -> datetime.date | None:
     response = stored["response"]
     first = response.get("body")
     if "sse_events" in response:
-        first = json.loads(response["sse_events"][0].removeprefix("data: "))
-    created = first.get("created") if isinstance(first, dict) else None
+        first = json.loads(response["sse_events"][0].rpartition("data: ")[2])
+        first = first.get("response", first)
+    created = first.get("created", first.get("created_at")) if isinstance(first, dict) else None
     return datetime.datetime.fromtimestamp(created, datetime.UTC).date() if created else None

@@ -135,7 +135,7 @@ def _listed(title: str, verdict: Verdict, results: list[Result], out: TextIO) ->
 def _table(results: list[Result], out: TextIO) -> None:
     titles = ("endpoint", "exchanges", *(column.value for column in COLUMNS))
     rows = []
-    for endpoint in ("chat", "completions", "embeddings", "models", "other"):
+    for endpoint in ("chat", "completions", "embeddings", "models", "responses", "other"):
         verdicts = [result.verdict for result in results if result.exchange.request.endpoint == endpoint]
         if verdicts:
             rows.append((endpoint, str(len(verdicts)), *(str(verdicts.count(column)) for column in COLUMNS)))

@@ -10,11 +10,18 @@ from compat.contract import Contract
 from compat.exchange import Answer, Exchange
 from compat.recordings import Recording
 
-BLANK = re.compile(r"REDACTED|XXX|<.*>")
+# The last is the request id of a proxy on the way.
+BLANK = re.compile(r"REDACTED|XXX|<.*>|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PLAUSIBLE = {"filled": "org-recorded", "integer": "17", "duration": "6ms", "request_id": "req_" + "0" * 32}
 
 # Recordings whose answer belongs to another request than the recorded one: made by hand from two (all marked doubtful).
-MADE_UP = {"162-chat-stream-tool", "164-chat-stream-tool", "258-completions-stream-n-length"}
+MADE_UP = {
+    "162-chat-stream-tool",
+    "164-chat-stream-tool",
+    "258-completions-stream-n-length",
+    "385-responses-reasoning-fcall",
+    "411-responses-stream-reasoning",
+}
 # Its blanking swallowed the full stop behind the key.
 SWALLOWED = b"provided: sk-REDACTED You"
 

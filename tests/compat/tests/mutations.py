@@ -22,6 +22,9 @@ STREAM_CALL, STREAM_CALLS, STREAM_LOGPROBS = "168-chat-stream-tool", "156-chat-s
 COMPLETION, COMPLETIONS, TEXTS = "239-completions-length", "246-completions-n-batch", "250-completions-stream"
 TEXTS_USAGE = "260-completions-stream-usage-length"
 FLOAT, BASE64, BATCH = "289-embeddings-float", "271-embeddings-b64", "290-embeddings-float-batch"
+RESPONSE, RESPONSE_CALL, RESPONSE_CUT = "334-responses", "341-responses-fcall", "348-responses-incomplete"
+RESPONSE_STREAM, RESPONSE_STREAM_CALL = "396-responses-stream", "400-responses-stream-fcall"
+RESPONSE_UNKNOWN = "427-responses-400-model_not_found"
 MODELS, WRONG_KEY, UNKNOWN, INVALID = (
     "302-models-list",
     "220-chat-401-invalid_api_key",
@@ -54,6 +57,21 @@ def chunks(name: str, recording: str, change: Callable[[Chunks], Chunks | None])
         return replace(answer, content="".join(f"data: {json.dumps(v)}\n\n" for v in values).encode() + b"data: [DONE]\n\n")
 
     return Mutation(name, recording, apply)
+
+
+def events(name: str, recording: str, change: Callable[[Chunks], Chunks | None]) -> Mutation:
+    """The same of a stream of responses, whose events have a type."""
+
+    def apply(answer: Answer) -> Answer:
+        values = [json.loads(event.rpartition("data: ")[2]) for event in answer.content.decode().split("\n\n") if event]
+        values = change(values) or values
+        return replace(answer, content="".join(f"event: {v.get('type')}\ndata: {json.dumps(v)}\n\n" for v in values).encode())
+
+    return Mutation(name, recording, apply)
+
+
+def of_type(values: Chunks, kind: str) -> dict[str, Any]:
+    return next(value for value in values if value["type"] == f"response.{kind}")
 
 
 def raw(name: str, recording: str, change: Callable[[bytes], bytes]) -> Mutation:
@@ -362,4 +380,59 @@ MUTATIONS = [
     header("limits at the edge", WRONG_KEY, "x-ratelimit-limit-requests", "1"),
     header("version at the edge", UNKNOWN, "openai-version", "2020-10-01"),
     header("text for a refusal", UNKNOWN, "content-type", "text/plain"),
+    # Responses.
+    body("a response without its object", RESPONSE, lambda b: b.pop("object")),
+    body("a response's id of another form", RESPONSE, lambda b: b.update(id="resp-1")),
+    body("a response that is no response", RESPONSE, lambda b: b.update(object="chat.completion")),
+    body("a response without usage", RESPONSE, lambda b: b.update(usage=None)),
+    body("a response with the usage of chats", RESPONSE, lambda b: b.update(usage={"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2})),
+    body("a response whose sum is wrong", RESPONSE, lambda b: b["usage"].update(total_tokens=1)),
+    body("a response with choices", RESPONSE, lambda b: b.update(choices=[])),
+    body("a response with output_text", RESPONSE, lambda b: b.update(output_text="x")),
+    body("a response without metadata", RESPONSE, lambda b: b.update(metadata=None)),
+    body("a response without its reasoning", RESPONSE, lambda b: b.pop("reasoning")),
+    body("a response that is not over", RESPONSE, lambda b: b.update(status="in_progress")),
+    body("a response in the past's words", RESPONSE, lambda b: b.update(created=b.pop("created_at"))),
+    body("a part without annotations", RESPONSE, lambda b: b["output"][0]["content"][0].pop("annotations")),
+    body("a part of plain text", RESPONSE, lambda b: b["output"][0]["content"][0].update(type="text")),
+    body("content that is a text", RESPONSE, lambda b: b["output"][0].update(content="hi")),
+    body("an item's id of a response", RESPONSE, lambda b: b["output"][0].update(id=b["id"])),
+    body("an item of a user", RESPONSE, lambda b: b["output"][0].update(role="user")),
+    body("an item of an unknown type", RESPONSE, lambda b: b["output"][0].update(type="text")),
+    body("an item without status", RESPONSE, lambda b: b["output"][0].pop("status")),
+    body("another model's response", RESPONSE, lambda b: b.update(model="/models/llama.gguf")),
+    body("a call whose id is its item's", RESPONSE_CALL, lambda b: b["output"][0].update(call_id=b["output"][0]["id"])),
+    body("a call with an object of arguments", RESPONSE_CALL, lambda b: b["output"][0].update(arguments={})),
+    body("a call of no function", RESPONSE_CALL, lambda b: b["output"][0].update(name="nothing")),
+    body("a call as chats have it", RESPONSE_CALL, lambda b: b["output"][0].update(function={"name": "x", "arguments": "{}"})),
+    body("tools that are not repeated", RESPONSE_CALL, lambda b: b.update(tools=[])),
+    body("a cut response that is complete", RESPONSE_CUT, lambda b: b.update(status="completed")),
+    body("a cut response without a reason", RESPONSE_CUT, lambda b: b.update(incomplete_details=None)),
+    body("a limit that is not repeated", RESPONSE_CUT, lambda b: b.update(max_output_tokens=None)),
+    status("an unknown model's response as a 404", RESPONSE_UNKNOWN, 404),
+    body("an unknown model's response without its parameter", RESPONSE_UNKNOWN, lambda b: b["error"].update(param=None)),
+    header("a stream of responses that is JSON", RESPONSE_STREAM, "content-type", "application/json"),
+    raw("[DONE] behind a response", RESPONSE_STREAM, lambda c: c + b"data: [DONE]\n\n"),
+    raw("events without types", RESPONSE_STREAM, lambda c: b"".join(line for line in c.splitlines(True) if not line.startswith(b"event:"))),
+    raw("events of other types", RESPONSE_STREAM, lambda c: c.replace(b"event: response.created", b"event: message")),
+    events("no response.created", RESPONSE_STREAM, lambda v: v[1:]),
+    events("no response.in_progress", RESPONSE_STREAM, lambda v: v[:1] + v[2:]),
+    events("no end of the response", RESPONSE_STREAM, lambda v: v[:-1]),
+    events("two ends of the response", RESPONSE_STREAM, lambda v: [*v, v[-1]]),
+    events("no end of the item", RESPONSE_STREAM, lambda v: [e for e in v if e["type"] != "response.output_item.done"]),
+    events("no beginning of the item", RESPONSE_STREAM, lambda v: [e for e in v if e["type"] != "response.output_item.added"]),
+    events("numbers that stand still", RESPONSE_STREAM, lambda v: [e | {"sequence_number": 0} for e in v]),
+    events("events without numbers", RESPONSE_STREAM, lambda v: [e.pop("sequence_number") for e in v] and None),
+    events("a text that is not its deltas", RESPONSE_STREAM, lambda v: of_type(v, "output_text.done").update(text="x")),
+    events("a part that is not its deltas", RESPONSE_STREAM, lambda v: of_type(v, "content_part.done")["part"].update(text="x")),
+    events("an item that is not as it was done", RESPONSE_STREAM, lambda v: of_type(v, "completed")["response"]["output"].clear()),
+    events("deltas of another item", RESPONSE_STREAM, lambda v: of_type(v, "output_text.delta").update(item_id="msg_" + "0" * 48)),
+    events("deltas of another place", RESPONSE_STREAM, lambda v: of_type(v, "output_text.delta").update(output_index=1)),
+    events("deltas without logprobs", RESPONSE_STREAM, lambda v: of_type(v, "output_text.delta").pop("logprobs")),
+    events("an item that is added whole", RESPONSE_STREAM, lambda v: of_type(v, "output_item.added").update(item=of_type(v, "output_item.done")["item"])),
+    events("a response that changes its id", RESPONSE_STREAM, lambda v: v[-1]["response"].update(id="resp_" + "0" * 50)),
+    events("a response whose items are told at once", RESPONSE_STREAM, lambda v: v[0]["response"].update(output=v[-1]["response"]["output"])),
+    events("a response without usage at the end", RESPONSE_STREAM, lambda v: v[-1]["response"].update(usage=None)),
+    events("arguments that are not their deltas", RESPONSE_STREAM_CALL, lambda v: of_type(v, "function_call_arguments.done").update(arguments="{}")),
+    events("a call that ends without its arguments", RESPONSE_STREAM_CALL, lambda v: of_type(v, "output_item.done")["item"].update(arguments="")),
 ]

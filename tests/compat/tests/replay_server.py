@@ -41,7 +41,7 @@ def running(contract: Contract, recorded: list[Recording], change: Callable[[Ans
     for recording in recorded:
         exchange = recordings.exchange(recording, MODELS, LIMITS)
         answer = as_sent.answer(contract, exchange, recording)
-        answers.setdefault(_key(exchange.request), change(_renamed(answer, exchange.request.fields.get("model"))))
+        answers.setdefault(_key(exchange.request), change(_renamed(answer, exchange.request.fields)))
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -79,8 +79,13 @@ def _key(request: Request) -> str:
     return json.dumps([request.method, request.path, request.body], sort_keys=True)
 
 
-def _renamed(answer: Answer, model: str | None) -> Answer:
-    """The answer of a server that calls the model by the name it was asked for."""
-    if model is None or answer.status != 200:
+def _renamed(answer: Answer, fields: dict[str, Any]) -> Answer:
+    """The answer of a server that calls the model by the name it was asked for, and repeats the limit that a run adds."""
+    if fields.get("model") is None or answer.status != 200:
         return answer
-    return replace(answer, content=re.sub(rb'"model": ?"[^"]*"', b'"model":' + json.dumps(model).encode(), answer.content))
+    content = answer.content
+    for key in ("model", "max_output_tokens"):
+        if key in fields:
+            told = f'"{key}":{json.dumps(fields[key])}'.encode()
+            content = re.sub(rb'"' + key.encode() + rb'": ?("[^"]*"|null)', told, content)
+    return replace(answer, content=content)

@@ -29,6 +29,9 @@ RECORDINGS = [
     m.BASE64,
     m.MODELS,
     m.UNKNOWN,
+    m.RESPONSE_CALL,
+    m.RESPONSE_STREAM,
+    m.RESPONSE_STREAM_CALL,
 ]
 
 
@@ -43,11 +46,12 @@ def test_nothing_breaks_the_judge(contract: Contract, recorded: list[Recording],
     events = recording.answer.content.split(b"\n\n")
     positions = [0, 1, 2, len(events) - 4, len(events) - 3] if streams else [0]
     for position in positions:
-        value = json.loads(events[position].removeprefix(b"data: ")) if streams else recording.answer.json
+        frame, _, data = events[position].rpartition(b"data: ")
+        value = json.loads(data) if streams else recording.answer.json
         for changed in _changed(value):
             content = json.dumps(changed).encode()
             if streams:
-                content = b"\n\n".join([*events[:position], b"data: " + content, *events[position + 1 :]])
+                content = b"\n\n".join([*events[:position], frame + b"data: " + content, *events[position + 1 :]])
             answer = replace(recording.answer, content=content)
             judgement = judge.judge(exchange, answer)
             list(live.compare(exchange.request, answer, recording.answer, judgement, whole))

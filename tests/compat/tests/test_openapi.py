@@ -19,7 +19,8 @@ def test_the_document_contradicts_recordings_only_where_it_is_listed(document: D
     for recording in recorded:
         if recording.answer.status == 200 and not recording.doubtful:
             streams = recording.request.streams
-            values = framing.read(recording.answer.content).chunks if streams else [recording.answer.json]
+            typed = recording.request.endpoint == "responses"
+            values = framing.read(recording.answer.content, typed).chunks if streams else [recording.answer.json]
             told += [f"{recording.name} {d.path} {d.openai}" for d in document.compare(recording.request, values)]
     assert not told
     assert document.used == {listed for listed in document.exceptions if listed.recorded}, (

@@ -39,7 +39,7 @@ def test_a_missing_model_is_said() -> None:
 def test_a_cap_lowers_limits_and_nothing_else() -> None:
     for before, after in zip(probes.load(MODELS, Limits()), probes.load(MODELS, Limits(cap=3)), strict=True):
         different = {key for key in before.request.fields if before.request.fields[key] != after.request.fields[key]}
-        assert different <= {"max_tokens", "max_completion_tokens"}
+        assert different <= {"max_tokens", "max_completion_tokens", "max_output_tokens"}
 
 
 def test_unknown_fields_are_refused(tmp_path: pytest.TempPathFactory) -> None:

@@ -31,6 +31,7 @@ mod orders;
 mod prefix_cache;
 mod reply;
 mod schema;
+mod score;
 mod script;
 mod socket;
 mod vllm;

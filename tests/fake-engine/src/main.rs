@@ -70,6 +70,9 @@ struct Arguments {
     /// Loads an embedding model of so many dimensions. vLLM then serves no completions.
     #[arg(long)]
     embedding_dim: Option<u32>,
+    /// Loads a model that says how well documents answer queries, and does nothing else.
+    #[arg(long, conflicts_with = "embedding_dim")]
+    scores: bool,
     /// The embedding model's vectors may be had in fewer dimensions.
     #[arg(long)]
     matryoshka: bool,
@@ -154,7 +157,11 @@ fn script(arguments: Arguments) -> Result<Script, Box<dyn std::error::Error>> {
     faults.extend(arguments.die_after_tokens.map(|after| FaultRule::from(Fault::After(after, Break::Reset))));
     Ok(Script {
         model: arguments.model,
-        serves: arguments.embedding_dim.map_or(Serves::Generation, |dimensions| Serves::Embeddings { dimensions }),
+        serves: match arguments.embedding_dim {
+            Some(dimensions) => Serves::Embeddings { dimensions },
+            None if arguments.scores => Serves::Scores,
+            None => Serves::Generation,
+        },
         matryoshka: arguments.matryoshka,
         max_model_len: arguments.max_model_len,
         answer,

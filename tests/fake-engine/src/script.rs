@@ -87,6 +87,8 @@ pub enum Serves {
     Embeddings {
         dimensions: u32,
     },
+    /// A model that says how well documents answer queries, and nothing else.
+    Scores,
 }
 
 /// Where an engine listens.

@@ -75,6 +75,13 @@ def test_a_forced_call(llm):
     assert tool.call(**call.tool_kwargs).content.startswith("It is ")
 
 
+@pytest.mark.anyio
+async def test_embeddings(embedding):
+    one, two = embedding.get_text_embedding_batch(["a cat", "a dog"])
+    assert len(one) == len(two) > 100
+    assert await embedding.aget_query_embedding("a cat") == pytest.approx(one, abs=1e-3)
+
+
 def test_answers_about_documents(llm, embedding):
     Settings.llm, Settings.embed_model = llm, embedding
     texts = ["Cats sleep all day.", "The tower of Pisa leans.", "Bread is made of flour."]

@@ -8,6 +8,22 @@ from gateway import AGENT, calling, say
 from test_any_model_llamaindex import connect
 
 
+def get_weather(city: str) -> str:
+    """Tells the weather of a city."""
+    return f"It is warm in {city}."
+
+
+def test_a_call_that_the_model_chooses_whole_and_streamed():
+    llm, tool = connect(AGENT), FunctionTool.from_defaults(get_weather)
+    asked = {"tools": [tool], "user_msg": calling("get_weather", '{"city": "Rome"}')}
+    *_, streamed = llm.stream_chat_with_tools(**asked)
+    for response in (llm.chat_with_tools(**asked), streamed):
+        [call] = llm.get_tool_calls_from_response(response)
+        assert (call.tool_name, call.tool_kwargs) == ("get_weather", {"city": "Rome"})
+    told = llm.predict_and_call(**asked)
+    assert str(told) == "It is warm in Rome."
+
+
 @pytest.mark.anyio
 async def test_an_agent_calls_and_answers():
     calls = []

@@ -74,3 +74,27 @@ test('a stream that is come back to', async () => {
   assert.deepEqual(seen.map((event) => event.sequence_number), [...seen.keys()]);
   assert.equal(seen.at(-1).type, 'response.completed');
 });
+
+test('a conversation', async () => {
+  const said = (text) => ({ type: 'message', role: 'user', content: text });
+  const conversation = await client.conversations.create({ metadata: { topic: 'demo' }, items: [said('I am Ann.')] });
+  assert.deepEqual(await client.conversations.retrieve(conversation.id), conversation);
+  const asked = { model: CHAT, conversation: conversation.id, input: '[[say:Hello Ann]]' };
+  const response = await client.responses.create(asked);
+  assert.deepEqual([response.output_text, response.conversation], ['Hello Ann', { id: conversation.id }]);
+  for await (const event of await client.responses.create({ ...asked, stream: true, store: false })) {
+    if (event.type === 'response.completed') assert.equal(event.response.conversation.id, conversation.id);
+  }
+  const texts = [];
+  for await (const item of client.conversations.items.list(conversation.id, { order: 'asc', limit: 2 })) {
+    texts.push(item.content[0].text);
+  }
+  assert.deepEqual(texts, ['I am Ann.', '[[say:Hello Ann]]', 'Hello Ann', '[[say:Hello Ann]]', 'Hello Ann']);
+  const changed = await client.conversations.update(conversation.id, { metadata: { topic: 'other' } });
+  assert.equal(changed.metadata.topic, 'other');
+  const [first] = (await client.conversations.items.create(conversation.id, { items: [said('one')] })).data;
+  assert.deepEqual(await client.conversations.items.retrieve(first.id, { conversation_id: conversation.id }), first);
+  await client.conversations.items.delete(first.id, { conversation_id: conversation.id });
+  assert.equal((await client.conversations.delete(conversation.id)).deleted, true);
+  await assert.rejects(client.conversations.retrieve(conversation.id), OpenAI.NotFoundError);
+});

@@ -1,5 +1,6 @@
 """Every program of docs/clients runs as it stands, and says something."""
 
+import json
 import pathlib
 import re
 import subprocess
@@ -35,6 +36,19 @@ def test_each_page_is_listed_and_has_a_program():
     listed = set(re.findall(r"\]\((\w[\w-]*\.md)\)", (PAGES / "README.md").read_text()))
     assert listed == {page.name for page in PAGES.glob("*.md")} - {"README.md"}
     assert {name.id.rsplit("-", 1)[0] + ".md" for name in programs()} == listed
+
+
+def test_the_versions_that_are_told_are_those_that_are_tested():
+    tests = ROOT / "tests/sdk"
+    pinned = set(json.loads((tests / "node/package.json").read_text())["dependencies"].items())
+    for file in ("python/requirements.txt", "frameworks/requirements.txt"):
+        pinned |= set(re.findall(r"^([\w-]+)(?:\[\w+\])?==(\S+)", (tests / file).read_text(), re.MULTILINE))
+    page = (ROOT / "docs/compatibility.md").read_text()
+    [table] = re.findall(r"^\| client \| version \|.*?\n\n", page, re.MULTILINE | re.DOTALL)
+    rows = [row.split(" | ") for row in table.splitlines()[2:] if row]
+    told = {found for row in rows for found in re.findall(r"`(\S+)` (\d[\w.]*)", row[1])}
+    assert len(rows) >= 14 and len(told) >= 16
+    assert told <= pinned, told - pinned
 
 
 @pytest.mark.skipif(CHAT == "sdk-chat", reason="once is enough, and a real model is what they are for")

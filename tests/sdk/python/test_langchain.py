@@ -226,6 +226,18 @@ async def test_asynchronous_tools(own_http):
         check_call(message.tool_calls[0], {"city": "Paris", "days": 2})
 
 
+@pytest.mark.anyio
+async def test_events_of_a_chain(own_http):
+    """What LangGraph and LangServe follow: the events of a model, and of the tools around it."""
+    model = chat(AGENT, http_async_client=own_http).bind_tools([get_weather])
+    events = [event async for event in model.astream_events(WARM, version="v2")]
+    assert [event["event"] for event in events][:1] + [events[-1]["event"]] == ["on_chat_model_start", "on_chat_model_end"]
+    pieces = [event["data"]["chunk"] for event in events if event["event"] == "on_chat_model_stream"]
+    [call] = accumulated(pieces).tool_calls
+    check_call(call, {"city": "Paris", "days": 2})
+    assert events[-1]["data"]["output"].tool_calls == [call]
+
+
 def test_several_calls_at_once():
     both = written(("get_weather", {"city": "Paris"}), ("get_weather", {"city": "Rome", "days": 3}))
     model = MODEL.bind_tools([get_weather])

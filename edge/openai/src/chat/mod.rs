@@ -19,5 +19,6 @@ pub use reply::{Defaults, Reply};
 pub use request::{ChatRequest, ReasoningEffort, ServiceTier, parse};
 pub use tools::{CallForm, Tool, ToolChoice};
 
+pub(crate) use request::parse_fields;
 pub(crate) use tool_choice::narrow as narrow_choice;
 pub(crate) use tools::{function, within_bounds as tools_within_bounds};

@@ -139,7 +139,11 @@ impl ServiceTier {
 
 /// Reads the body of a request.
 pub fn parse(body: &[u8]) -> Result<ChatRequest, Invalid> {
-    let mut fields = Fields::of_body(body)?;
+    parse_fields(Fields::of_body(body)?)
+}
+
+/// Reads what is left of the body of a request.
+pub(crate) fn parse_fields(mut fields: Fields<'_>) -> Result<ChatRequest, Invalid> {
     let model = request::model(&mut fields)?;
     let mut functions = FunctionTurns::default();
     let messages = fields.require("messages", |path, value| messages(path, value, &mut functions))?;

@@ -9,6 +9,8 @@ use crate::json;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Echo {
     pub(crate) background: bool,
+    #[serde(default)]
+    pub(crate) conversation: Option<String>,
     pub(crate) frequency_penalty: Value,
     pub(crate) instructions: Value,
     pub(crate) max_output_tokens: Option<u32>,

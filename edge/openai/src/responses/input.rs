@@ -22,6 +22,25 @@ pub(crate) fn input(path: &Path<'_>, value: Value) -> Result<Vec<Item>, Invalid>
     }
 }
 
+/// Items that are kept by themselves: in a list, and each whole.
+pub(crate) fn to_keep(path: &Path<'_>, value: Value, most: usize) -> Result<Vec<Item>, Invalid> {
+    let Value::Array(values) = value else {
+        return Err(Invalid::wrong_type(path, "an array of input items", reader::kind(&value)));
+    };
+    if values.len() > most {
+        return Err(Invalid::array_too_long(path, most, values.len()));
+    }
+    let items = reader::items(path, values, item)?;
+    match items.iter().position(|item| matches!(item, Item::ItemReference { .. })) {
+        None => Ok(items),
+        Some(index) => Err(Invalid::unsupported_value(
+            path.index(index).field("type"),
+            "'item_reference'",
+            "Send the item itself.",
+        )),
+    }
+}
+
 /// Instructions, where they are a list of items.
 pub(crate) fn said(role: Role, content: Vec<Part>) -> Item {
     Item::Message { id: String::new(), status: Status::Completed, role, content }

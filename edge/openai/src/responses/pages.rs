@@ -1,4 +1,4 @@
-//! `GET /v1/responses/{id}/input_items`.
+//! Pages of items: of those that were put into a response, and of a conversation's.
 
 use serde_json::json;
 
@@ -15,7 +15,7 @@ pub struct Page<'a> {
 }
 
 /// The body of an answer.
-pub fn input_items(items: &[Item], page: &Page<'_>) -> Vec<u8> {
+pub fn page(items: &[Item], page: &Page<'_>) -> Vec<u8> {
     let mut ordered: Vec<&Item> = items.iter().collect();
     if page.newest_first {
         ordered.reverse();
@@ -46,7 +46,7 @@ mod tests {
     fn pages_follow_one_another() {
         let items: Vec<Item> = ["a", "b", "c"].map(|id| Item::ItemReference { id: id.to_owned() }).to_vec();
         let ids = |after, limit, newest_first| -> (Vec<String>, bool) {
-            let body = input_items(&items, &Page { after, limit, newest_first });
+            let body = page(&items, &Page { after, limit, newest_first });
             let body: Value = serde_json::from_slice(&body).unwrap();
             let ids = body["data"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned());
             (ids.collect(), body["has_more"].as_bool().unwrap())

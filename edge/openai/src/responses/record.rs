@@ -30,6 +30,11 @@ impl Record {
         self.echo.previous_response_id.as_deref()
     }
 
+    /// The conversation that it is of.
+    pub fn conversation(&self) -> Option<&str> {
+        self.echo.conversation.as_deref()
+    }
+
     /// Whether it was made without anybody waiting for it.
     pub fn is_background(&self) -> bool {
         self.echo.background

@@ -71,6 +71,16 @@ impl Asked {
         self.echo.previous_response_id.as_deref()
     }
 
+    /// The conversation that it goes on from, and is added to.
+    pub fn conversation(&self) -> Option<&str> {
+        self.echo.conversation.as_deref()
+    }
+
+    /// The names of its own items.
+    pub fn item_ids(&self) -> impl Iterator<Item = &str> {
+        self.input.iter().map(Item::id).filter(|id| !id.is_empty())
+    }
+
     /// Nothing is kept here.
     ///
     /// # Errors
@@ -155,10 +165,14 @@ fn read(fields: &mut Fields<'_>) -> Result<Asked, Invalid> {
     if model.is_empty() {
         return Err(Invalid::empty_string("model"));
     }
+    if fields.peek("previous_response_id").is_some() && fields.peek("conversation").is_some() {
+        return Err(Invalid::only_one_to_go_on_from());
+    }
     let previous = fields.read("previous_response_id", previous)?;
+    let conversation = fields.read("conversation", conversation_id)?;
     refuse_what_cannot_be_done(fields)?;
     let input = fields.read("input", input::input)?;
-    if input.is_none() && previous.is_none() {
+    if input.is_none() && previous.is_none() && conversation.is_none() {
         return Err(Invalid::new(
             "One of \"input\" or \"previous_response_id\" or 'prompt' or 'conversation_id' must be provided.",
         )
@@ -179,6 +193,7 @@ fn read(fields: &mut Fields<'_>) -> Result<Asked, Invalid> {
     let number = |fields: &Fields<'_>, name: &str, default: f64| fields.peek(name).unwrap_or_else(|| json!(default));
     let echo = Echo {
         background: fields.read("background", boolean)?.unwrap_or(false),
+        conversation,
         frequency_penalty: number(fields, "frequency_penalty", 0.0),
         instructions: told_instructions,
         max_output_tokens,
@@ -252,6 +267,20 @@ fn previous(path: &Path<'_>, value: Value) -> Result<String, Invalid> {
     if ids::is_response(&id) { Ok(id) } else { Err(Invalid::no_previous_response(&id)) }
 }
 
+/// A conversation's id, alone or in an object.
+fn conversation_id(path: &Path<'_>, value: Value) -> Result<String, Invalid> {
+    match value {
+        Value::String(id) => Ok(id),
+        Value::Object(_) => {
+            let mut fields = Fields::of(path, value)?;
+            let id = fields.require("id", string)?;
+            fields.no_unknown()?;
+            Ok(id)
+        }
+        other => Err(Invalid::wrong_type(path, "one of a string or an object", reader::kind(&other))),
+    }
+}
+
 /// Whether log-probabilities are wanted. All else that may be included is of tools that nobody runs here, or of reasoning,
 /// which is always told in the clear.
 fn include(path: &Path<'_>, value: Value) -> Result<bool, Invalid> {
@@ -302,9 +331,6 @@ fn truncation(path: &Path<'_>, value: Value) -> Result<String, Invalid> {
 fn refuse_what_cannot_be_done(fields: &mut Fields<'_>) -> Result<(), Invalid> {
     fields.read("prompt", |path, _| -> Result<(), Invalid> {
         Err(Invalid::unsupported(path, "Use 'instructions' and 'input' instead."))
-    })?;
-    fields.read("conversation", |path, _| -> Result<(), Invalid> {
-        Err(Invalid::unsupported(path, "Use 'previous_response_id' instead."))
     })?;
     fields.read("context_management", |path, _| -> Result<(), Invalid> {
         Err(Invalid::unsupported(path, "Leave out the beginning of 'input' yourself."))

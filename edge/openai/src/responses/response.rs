@@ -186,6 +186,11 @@ impl Response {
         field("status", self.stage.as_str(), out);
         field("background", &record.echo.background, out);
         field("completed_at", &self.completed, out);
+        if let Some(conversation) = &record.echo.conversation {
+            out.extend_from_slice(b",\"conversation\":{\"id\":");
+            json::write(out, conversation);
+            out.push(b'}');
+        }
         match &self.stage {
             Stage::Failed { code, message } => {
                 out.extend_from_slice(b",\"error\":{\"code\":");

@@ -13,7 +13,7 @@ use crate::{
     Edge,
     access::caller::Caller,
     error::ApiError,
-    http::{files::json, paging::limit},
+    http::{files::json, pages::limit},
 };
 
 /// Batches of a page, as at OpenAI.

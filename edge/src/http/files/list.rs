@@ -15,7 +15,7 @@ use crate::{
     access::caller::Caller,
     error::ApiError,
     files::Wanted,
-    http::paging::{limit, newest_first},
+    http::pages::{limit, newest_first},
 };
 
 /// Files of a page, as at OpenAI.

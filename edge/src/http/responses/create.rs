@@ -46,7 +46,7 @@ pub async fn create(
         asked.keep_nothing()?;
     }
     let (streamed, stored, background) = (asked.stream().is_some(), asked.is_stored(), asked.is_background());
-    let continued = history::of(&edge.responses, &caller.tenant, &mut asked, edge.config.limits.body_bytes).await?;
+    let continued = history::of(&edge, &caller.tenant, &mut asked).await?;
     let id = ids::response(arrival::random());
     let seed = getrandom::u64().unwrap_or_default();
     let (request, record) = asked.begin(id, arrival.unix, continued, seed, edge.config.stream.obfuscation)?;
@@ -61,20 +61,24 @@ pub async fn create(
         });
     }
 
-    // What is kept is made of its steps, again and again.
-    let kept = stored.then(|| record.clone());
-    let reply = |asked: &Asked<'_>| match stored {
+    // What is kept, or added to a conversation, is made of its steps, again and again.
+    let is_logged = stored || record.conversation().is_some();
+    let logged = is_logged.then(|| record.clone());
+    let reply = |asked: &Asked<'_>| match is_logged {
         true => Reply::log(asked.request.logprobs),
         false => Reply::new(record.clone(), streamed, asked.request.logprobs),
     };
     let asking = Asking { endpoint: Endpoint::Responses, arrival: &arrival, caller: &caller, permit, bytes };
     let Begun { answer, routed } = conversation::begin(&edge, asking, request, reply).await.map_err(in_its_words)?;
     let picked = answer.picked().map(str::to_owned);
-    let response = match (kept, streamed) {
+    let response = match (logged, streamed) {
         (Some(record), true) => stream(&edge, run::stream(&edge, place, record, answer).await),
         (Some(record), false) => {
             let log = answer.whole().await.map_err(in_its_words)?;
-            edge.responses.keep(&place, &record, &log, Stage::Whole).await;
+            edge.conversations.append(&place.tenant, &record, &log).await;
+            if stored {
+                edge.responses.keep(&place, &record, &log, Stage::Whole).await;
+            }
             whole(&responses::Response::whole(record, &log))
         }
         (None, streamed) => {

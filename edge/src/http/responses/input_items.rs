@@ -6,31 +6,10 @@ use axum::{
     extract::{Path, Query, State},
     response::Response,
 };
-use cloudach_openai::responses::{self, Page};
-use serde::Deserialize;
+use cloudach_openai::responses;
 
 use super::{find, json, place};
-use crate::{
-    Edge,
-    access::caller::Caller,
-    error::ApiError,
-    http::paging::{limit, newest_first},
-};
-
-/// Items of a page, as at OpenAI.
-const USUAL: usize = 20;
-const MOST: usize = 100;
-
-/// What may be asked for.
-#[derive(Debug, Deserialize)]
-pub struct Asked {
-    #[serde(default)]
-    after: Option<String>,
-    #[serde(default)]
-    limit: Option<String>,
-    #[serde(default)]
-    order: Option<String>,
-}
+use crate::{Edge, access::caller::Caller, error::ApiError, http::pages::Asked};
 
 pub async fn list(
     State(edge): State<Edge>,
@@ -39,9 +18,7 @@ pub async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Response, ApiError> {
     let place = place(&caller, &id)?;
-    let limit = limit(asked.limit.as_deref(), USUAL, MOST)?;
-    let newest_first = newest_first(asked.order.as_deref())?;
+    let page = asked.page()?;
     let found = find(&edge.responses, &place).await?;
-    let page = Page { after: asked.after.as_deref(), limit, newest_first };
-    Ok(json(responses::input_items(&found.response().record().input, &page)))
+    Ok(json(responses::page(&found.response().record().input, &page)))
 }

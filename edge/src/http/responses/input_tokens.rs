@@ -28,7 +28,7 @@ pub async fn count(
 ) -> Result<Response, ApiError> {
     let bytes = body.len();
     let mut asked = edge.work.run(bytes, move || responses::parse(&body)).await??;
-    let continued = history::of(&edge.responses, &caller.tenant, &mut asked, edge.config.limits.body_bytes).await?;
+    let continued = history::of(&edge, &caller.tenant, &mut asked).await?;
     let (request, _) = asked.begin(ids::response(arrival::random()), arrival.unix, continued, 0, false)?;
     let asking = Asking { endpoint: Endpoint::Responses, arrival: &arrival, caller: &caller, permit, bytes };
     let (tokens, _) = conversation::count(&edge, asking, request).await.map_err(in_its_words)?;

@@ -2,7 +2,7 @@
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::{Embedded, EmbeddedError, batches, claims, files, refused, responses, tallies, usage};
+use super::{Embedded, EmbeddedError, batches, claims, files, refused, shelf, tallies, usage};
 use crate::store::{Away, Change, Collection, Fingerprint, Found, Put};
 
 const KEYS: TableDefinition<'_, &str, &str> = TableDefinition::new("keys");
@@ -23,7 +23,7 @@ pub fn make_tables(database: &Database) -> Result<(), EmbeddedError> {
         writing.open_table(usage::SEGMENTS)?;
         writing.open_table(claims::ANSWERS)?;
         writing.open_table(claims::ENDS)?;
-        responses::make_tables(&writing)?;
+        shelf::make_tables(&writing)?;
         files::make_tables(&writing)?;
         batches::make_tables(&writing)?;
         writing.commit()?;

@@ -3,9 +3,11 @@
 
 mod batches;
 mod claims;
+mod conversations;
 mod documents;
 mod files;
 mod responses;
+mod shelf;
 mod tallies;
 mod usage;
 

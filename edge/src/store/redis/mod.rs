@@ -3,6 +3,7 @@
 
 pub mod batches;
 mod claims;
+mod conversations;
 mod documents;
 pub mod files;
 mod ledger;
@@ -59,6 +60,7 @@ struct Scripts {
     cancel_response: redis::Script,
     files: FileScripts,
     batches: BatchScripts,
+    change_conversation: redis::Script,
 }
 
 impl Redis {
@@ -114,6 +116,7 @@ impl Scripts {
             cancel_response: redis::Script::new(include_str!("cancel_response.lua")),
             files: FileScripts::new(),
             batches: BatchScripts::new(),
+            change_conversation: redis::Script::new(include_str!("change_conversation.lua")),
         }
     }
 }

@@ -1,7 +1,13 @@
 //! A cluster of several nodes: whatever is asked touches one slot, and what is published is heard at every node.
 
 use super::*;
-use crate::idempotency::{Place, config::IdempotencyConfig};
+use crate::{
+    conversations::{
+        config::ConversationsConfig,
+        kept::{Change as Changing, Changed},
+    },
+    idempotency::{Place, config::IdempotencyConfig},
+};
 use servers::tell;
 
 #[test]
@@ -26,6 +32,14 @@ fn three_nodes_do_what_one_does() {
             let other = Place { slot: "other".to_owned(), ..place };
             assert_eq!(store.claim(&other, "f", "a", lease).await.unwrap(), Claimed::Begun);
             assert!(store.keep_answer(&other, "a", b"answer".to_vec(), &config).await.unwrap());
+            let config = ConversationsConfig { conversations: 1, ..ConversationsConfig::default() };
+            for place in [&other, &Place { slot: "third".to_owned(), ..other.clone() }] {
+                let made = Changing { makes: true, record: Some(b"r".to_vec()), ..Changing::default() };
+                assert_eq!(store.change_conversation(place, made, &config).await.unwrap(), Changed::Done);
+                assert!(store.conversation(place).await.unwrap().is_some());
+                sleep(Duration::from_millis(2)).await;
+            }
+            assert!(store.conversation(&other).await.unwrap().is_none(), "the older one is forgotten");
         }
         let mut changes = store.changes();
         let index = [Fingerprint("aa".to_owned())];

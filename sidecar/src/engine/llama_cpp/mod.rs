@@ -18,7 +18,11 @@ mod tokenize;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cloudach_proto::v1::{EmbedRequest, Embeddings, ErrorCode, Failed, GenerateRequest};
+use bytes::Bytes;
+use cloudach_proto::v1::{
+    DetokenizeRequest, DetokenizedText, EmbedRequest, Embeddings, ErrorCode, Failed, GenerateRequest, RequestContext,
+    ScoreRequest, Scores, TokenizeRequest, Tokens,
+};
 use http::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
@@ -37,15 +41,12 @@ use super::{
     http::Response,
     prompt::Input,
     resume::Resume,
-    vocabulary,
+    scores, vocabulary,
 };
 use crate::config::{Config, EngineConfig, Limits};
 
 /// The largest body of an error, in bytes.
 const MAX_ERROR: usize = 64 * 1024;
-
-/// The largest body of a page of embeddings, in bytes.
-const MAX_EMBEDDINGS: usize = 128 * 1024 * 1024;
 
 /// A llama.cpp server.
 #[derive(Debug)]
@@ -156,17 +157,40 @@ impl LlamaCpp {
                 embeddings::request(&tokenizer.without_special_tokens(&request).await?, &model.served_name)?
             }
         };
-        let headers = headers::of(&request.request_id, request.context.as_ref());
-        let answer = async {
-            let response = self.calls.client.post("/v1/embeddings", headers, body).await?;
-            let status = response.status;
-            Ok((status, response.whole(MAX_EMBEDDINGS).await?))
-        };
-        let (status, body) = deadline.within(self.limits.first_token_timeout, answer).await?;
-        if status != StatusCode::OK {
-            return Err(errors::failed(status, &body, ""));
-        }
-        embeddings::read(&body, request.inputs.len())
+        let page = self.ask("/v1/embeddings", &request.request_id, request.context.as_ref(), body).await?;
+        embeddings::read(&page, request.inputs.len())
+    }
+
+    pub(super) async fn score(&self, request: ScoreRequest, model: &ModelInfo) -> Result<Scores, Failed> {
+        let body = scores::documents(&request, &model.served_name)?;
+        let _slot = self.slot(Deadline::of(request.context.as_ref())).await?;
+        let page = self.ask("/v1/rerank", &request.request_id, request.context.as_ref(), body).await?;
+        scores::read(&page, request.documents.len())
+    }
+
+    pub(super) async fn tokens(&self, request: TokenizeRequest) -> Result<Tokens, Failed> {
+        let body = tokenize::question(&request)?;
+        let answer = self.ask("/tokenize", &request.request_id, request.context.as_ref(), body).await?;
+        tokenize::tokens(&answer, request.texts)
+    }
+
+    pub(super) async fn text(&self, request: DetokenizeRequest, model: &ModelInfo) -> Result<DetokenizedText, Failed> {
+        vocabulary::check(Input::Ids(&request.ids), model.vocabulary)?;
+        let body = tokenize::ids(&request)?;
+        tokenize::text(&self.ask("/detokenize", &request.request_id, request.context.as_ref(), body).await?)
+    }
+
+    /// The whole answer to a client's request.
+    async fn ask(
+        &self,
+        path: &'static str,
+        request_id: &str,
+        context: Option<&RequestContext>,
+        body: Vec<u8>,
+    ) -> Result<Bytes, Failed> {
+        let limit = self.limits.first_token_timeout;
+        let (status, body) = self.calls.ask(path, request_id, context, limit, body).await?;
+        if status == StatusCode::OK { Ok(body) } else { Err(errors::failed(status, &body, "")) }
     }
 
     /// Waits for one of the engine's slots.

@@ -60,8 +60,7 @@ impl LlamaCpp {
     pub(in crate::engine) async fn prepare(&self) -> Result<ModelInfo, EngineError> {
         let props: Props = self.calls.get("/props").await?.success()?.json()?;
         let (served_name, vocabulary) = self.served_model().await?;
-        let embedding = json!({ "input": "Hello" });
-        let embed = self.calls.post("/v1/embeddings", &embedding).await?.status.is_success();
+        let capabilities = self.capabilities().await?;
         let some = |text: String| (!text.is_empty()).then_some(text);
         let marks = Tokenizer::new(self.calls.clone()).marks().await?;
         let found = Prompting {
@@ -78,8 +77,18 @@ impl LlamaCpp {
             context_length: props.default_generation_settings.n_ctx,
             chat_template: prompting.template(),
             traits: traits::of(architecture, marks, &prompting),
-            capabilities: Capabilities { generate: true, embed, schema_words: SchemaWords::LlamaCpp.into() },
+            capabilities,
         })
+    }
+
+    /// A server that was started to rerank does nothing else: its embeddings are its scores.
+    async fn capabilities(&self) -> Result<Capabilities, EngineError> {
+        let pair = json!({ "query": "Hello", "documents": ["Hello"] });
+        let score = self.calls.post("/v1/rerank", &pair).await?.status.is_success();
+        let embedding = json!({ "input": "Hello" });
+        let embed = !score && self.calls.post("/v1/embeddings", &embedding).await?.status.is_success();
+        let schema_words = SchemaWords::LlamaCpp.into();
+        Ok(Capabilities { generate: !score, embed, score, tokenize: true, schema_words })
     }
 
     /// The model's name, and how many tokens it knows. The server answers to any name: only a name that was configured

@@ -109,16 +109,27 @@ impl Vllm {
         }
     }
 
+    /// Finds out what the model does, by having it done.
     async fn warm_up(&self, model: &str) -> Result<Capabilities, EngineError> {
         let schema_words = SchemaWords::Llguidance.into();
+        let question = json!({ "model": model, "prompt": "Hello" });
+        let tokenize = self.calls.post("/tokenize", &question).await?.status.is_success();
+        let can = Capabilities { tokenize, schema_words, ..Capabilities::default() };
         let completion = json!({ "model": model, "prompt": "Hello", "max_tokens": 2, "temperature": 0, "logprobs": 1 });
         let answer = self.calls.post_within(WARM_UP_WITHIN, "/v1/completions", &completion).await?;
         if answer.status != StatusCode::NOT_FOUND {
             answer.success()?;
-            return Ok(Capabilities { generate: true, embed: false, schema_words });
+            return Ok(Capabilities { generate: true, ..can });
         }
         let embedding = json!({ "model": model, "input": "Hello" });
-        self.calls.post_within(WARM_UP_WITHIN, "/v1/embeddings", &embedding).await?.success()?;
-        Ok(Capabilities { generate: false, embed: true, schema_words })
+        let embedded = self.calls.post_within(WARM_UP_WITHIN, "/v1/embeddings", &embedding).await?;
+        // A model that embeds scores by how alike two texts are; one that was made to score embeds nothing.
+        let pair = json!({ "model": model, "text_1": "Hello", "text_2": ["Hello"] });
+        let score = self.calls.post_within(WARM_UP_WITHIN, "/score", &pair).await?.status.is_success();
+        let embed = embedded.status.is_success();
+        if !score {
+            embedded.success()?;
+        }
+        Ok(Capabilities { embed, score, ..can })
     }
 }

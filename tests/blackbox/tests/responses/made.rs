@@ -163,10 +163,10 @@ fn what_is_wrong_is_said_as_openai_says_it() {
         ),
         (json!({ "nonsense": 1 }), "Unknown parameter: 'nonsense'.", json!("nonsense"), json!("unknown_parameter")),
         (
-            json!({ "conversation": "conv_1" }),
-            "Unsupported parameter: 'conversation' is not supported with this model. Use 'previous_response_id' instead.",
-            json!("conversation"),
-            json!("unsupported_parameter"),
+            json!({ "conversation": "conv_1", "previous_response_id": stranger }),
+            "Mutually exclusive parameters. Ensure you are only providing one of: 'previous_response_id' or 'conversation'.",
+            Value::Null,
+            json!("mutually_exclusive_parameters"),
         ),
     ] {
         assert_eq!(refused(400, &asked("Hello", more)), (message.to_owned(), param, code));

@@ -22,6 +22,8 @@ pub(crate) enum Refusal {
     InputTooLarge { tokens: usize, batch: u32 },
     Grammar,
     NoEmbeddings,
+    NoReranking,
+    NoDocuments,
     OutOfMemory,
     Failed,
     Ordered(StatusCode),
@@ -88,6 +90,12 @@ impl Refusal {
                 "not_supported_error",
                 "This server does not support embeddings. Start it with `--embeddings`".to_owned(),
             ),
+            Self::NoReranking => (
+                StatusCode::NOT_IMPLEMENTED,
+                "not_supported_error",
+                "This server does not support reranking. Start it with `--reranking`".to_owned(),
+            ),
+            Self::NoDocuments => bad("\"documents\" must be a non-empty string array".to_owned()),
             Self::OutOfMemory => {
                 let message = "failed to allocate compute buffers".to_owned();
                 (StatusCode::INTERNAL_SERVER_ERROR, "server_error", message)

@@ -44,7 +44,7 @@ pub(super) fn slots(script: &Script, shared: &Shared) -> Whole {
 pub(super) fn models(script: &Script) -> Whole {
     let dimensions = match script.serves {
         Serves::Embeddings { dimensions } => dimensions,
-        Serves::Generation => 576,
+        Serves::Generation | Serves::Scores => 576,
     };
     Whole::ok(&json!({
         "object": "list",

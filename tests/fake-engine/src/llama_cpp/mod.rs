@@ -5,6 +5,7 @@ mod embeddings;
 mod errors;
 mod info;
 mod request;
+mod rerank;
 
 use std::sync::Arc;
 
@@ -65,6 +66,7 @@ fn dispatch(context: &Context<'_>) -> Result<Reply, Refusal> {
         "/tokenize" => Ok(info::tokenize(context.script, &Fields::new(&body(context.call)?))?.into()),
         "/detokenize" => Ok(info::detokenize(context.script, &Fields::new(&body(context.call)?))?.into()),
         "/v1/embeddings" => embeddings::embed(context, &body(context.call)?, embeddings::Shape::OpenAi),
+        "/v1/rerank" | "/rerank" | "/reranking" => rerank::rerank(context, &body(context.call)?),
         "/embeddings" | "/embedding" => embeddings::embed(context, &body(context.call)?, embeddings::Shape::Native),
         _ => Err(Refusal::NotFound),
     }

@@ -43,6 +43,7 @@ pub(super) fn openapi(context: &Context<'_>) -> Whole {
     let path = match context.script.serves {
         Serves::Generation => "/v1/completions",
         Serves::Embeddings { .. } => "/v1/embeddings",
+        Serves::Scores => "/score",
     };
     let paths = json!({"/health": {"get": {}}, "/v1/models": {"get": {}}, path: {"post": {}}});
     Whole::ok(&json!({"openapi": "3.1.0", "paths": paths}))

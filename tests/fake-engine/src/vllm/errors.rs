@@ -47,6 +47,8 @@ pub(crate) enum Refusal {
     /// The Rust front end answers one choice of one prompt.
     OnlyOne,
     Dimensions(String),
+    /// As many queries as documents, or one.
+    Lengths,
     LoraOff,
     AdapterMissing(String),
     AdapterLoaded(String),
@@ -197,6 +199,7 @@ impl Refusal {
                 ),
                 Some("dimensions"),
             ),
+            Self::Lengths => bad("Input lengths must be either 1:1, 1:N or N:N".to_owned(), None),
             Self::LoraOff => Words::python(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Call to add_lora method failed: Worker failed with error 'LoRA is not enabled. Use --enable-lora to \

@@ -7,6 +7,7 @@ mod errors;
 mod logprobs;
 mod metrics;
 mod request;
+mod scores;
 
 use std::sync::Arc;
 
@@ -54,6 +55,7 @@ fn dispatch(context: &Context<'_>) -> Result<Reply, Refusal> {
         "/tokenize" => context.post(|body| Ok(admin::tokenize(context, &body)?.into())),
         "/detokenize" => context.post(|body| Ok(admin::detokenize(context, &body)?.into())),
         "/v1/completions" if generates => context.post(|body| request::completion(context, &body)),
+        "/score" | "/v1/score" if !generates => context.post(|body| scores::score(context, &body)),
         "/v1/embeddings" if !generates => context.post(|body| embeddings::embed(context, &body)),
         "/v1/load_lora_adapter" if script.lora => context.post(|body| Ok(admin::load_adapter(context, &body)?.into())),
         "/v1/load_lora_adapter" => Err(Refusal::LoraOff),
