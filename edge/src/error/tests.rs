@@ -124,7 +124,7 @@ fn the_rows_of_the_edge_are_as_documented() {
     let no_model = Some("model_not_found");
     let rate = Some("rate_limit_exceeded");
     let quota = "insufficient_quota";
-    let expected: [Seen<'_>; 39] = [
+    let expected: [Seen<'_>; 40] = [
         (401, INVALID, None, None, None, Gate, "You didn't provide an API key."),
         (401, INVALID, None, Some("invalid_api_key"), None, Gate, "Incorrect API key provided: sk-abcde****wxyz."),
         (429, quota, None, Some(quota), Some("false"), Gate, "You exceeded your current quota"),

@@ -2,10 +2,7 @@
 
 use redb::{Database, ReadableDatabase};
 
-use super::{
-    Embedded,
-    shelf::{CONVERSATIONS, now_ms},
-};
+use super::{Embedded, now_ms, shelf::CONVERSATIONS};
 use crate::{
     conversations::{
         config::ConversationsConfig,

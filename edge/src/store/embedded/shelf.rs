@@ -3,7 +3,7 @@
 
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 
-use crate::store::now;
+use super::now_ms;
 
 /// Tenant and id.
 type Name = (&'static str, &'static str);
@@ -149,9 +149,4 @@ impl Tables<'_> {
         }
         Ok(())
     }
-}
-
-/// Milliseconds since 1970.
-pub fn now_ms() -> u64 {
-    u64::try_from(now().ms).unwrap_or_default()
 }
