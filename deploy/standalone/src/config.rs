@@ -73,6 +73,8 @@ pub struct Config {
     /// See the edge's configuration.
     #[serde(default)]
     pub batches: BatchesConfig,
+    /// See the edge's configuration.
+    #[serde(default)]
     pub conversations: ConversationsConfig,
     /// See the edge's configuration.
     #[serde(default)]
