@@ -110,7 +110,7 @@ fn what_was_answered_is_answered_again_byte_for_byte() {
             assert!(!is_replay(&ask(&again, path, body, &format!("other {number}"))));
             assert_eq!(runs(fleet), before + 3);
         }
-        let usage = |line: &&Value| line["target"] == "usage";
+        let usage = |line: &&Value| line["message"] == "request ended";
         let read = || {
             let logs = fleet.edges.iter().map(|edge| edge.log()).collect::<Vec<_>>();
             let lines =

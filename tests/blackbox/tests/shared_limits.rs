@@ -336,7 +336,7 @@ fn usage_lines(fleet: &Fleet, count: &Count) -> Vec<Value> {
     let read = || {
         let logs = fleet.edges.iter().map(|edge| edge.log()).collect::<Vec<_>>();
         let lines = logs.iter().flat_map(|log| log.lines()).filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line["target"] == "usage").collect::<Vec<_>>()
+        lines.filter(|line| line["message"] == "request ended").collect::<Vec<_>>()
     };
     eventually(Duration::from_secs(5), "every request has its line", || read().len() as u64 >= count.admitted);
     read()

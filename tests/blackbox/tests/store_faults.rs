@@ -233,7 +233,7 @@ impl Trial {
         let lines = logs.iter().flat_map(|log| log.lines()).filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let count = |line: &Value, name: &str| line[name].as_u64().unwrap();
         let used: u64 = lines
-            .filter(|line| line["target"] == "usage")
+            .filter(|line| line["message"] == "request ended")
             .map(|line| count(&line, "prompt_tokens") + count(&line, "completion_tokens"))
             .sum();
         let shown = self.fleet.admin_of(0).get(&format!("/admin/v1/keys/{}", self.id)).json();
