@@ -111,7 +111,6 @@ impl<R: Reply> Answer<R> {
         several_prompts: bool,
         turn: Option<&Arc<Continuation>>,
     ) -> Result<(), ApiError> {
-        self.meter.edge().upstream.connected().await;
         for (choice, generation) in (0..).zip(generations) {
             let abort = self.generate(Source { choice, part: 0 }, generation)?;
             self.unfinished += 1;

@@ -71,8 +71,12 @@ impl Upstream {
         }
         let mut changes: Vec<_> = self.routers.iter().map(Peer::changes).collect();
         let connected = async { while !is_connected(&self.routers) && changed(&mut changes).await {} };
-        let since = self.alone.lock().unwrap_or_else(Instant::now);
-        let _ = timeout_at(since + WITHIN, self.kill.run_until_cancelled(connected)).await;
+        let _ = timeout_at(self.expected(), self.kill.run_until_cancelled(connected)).await;
+    }
+
+    /// Until when another router may be on its way.
+    fn expected(&self) -> Instant {
+        self.alone.lock().unwrap_or_else(Instant::now) + WITHIN
     }
 
     /// Starts a generation at one router. Dropping the events ends it.

@@ -62,7 +62,7 @@ impl Generating {
     /// Starts a generation.
     ///
     /// # Errors
-    /// No router takes it now, or it is too large for any.
+    /// No router takes it, nor will soon, or it is too large for any.
     pub fn start(edge: &Edge, of: &Trace, mut request: GenerateRequest) -> Result<Self, ApiError> {
         let mut span = of.call("generate");
         let context = request.context.get_or_insert_default();
@@ -70,8 +70,14 @@ impl Generating {
             context.traceparent = ours.to_string();
             span.set(names::REQUEST_ID, request.request_id.clone());
         }
-        let events = match edge.upstream.generate(request.clone(), &edge.catalog, &mut span) {
-            Ok(events) => events,
+        let stage = match edge.upstream.generate(request.clone(), &edge.catalog, &mut span) {
+            Ok(events) => Stage::Carried(events),
+            // The one that was picked has just said that it stops, or none is there for a moment.
+            Err(ApiError::NoRouter) if edge.upstream.expected() > Instant::now() => {
+                let until = edge.upstream.expected();
+                let failed = Failed::retryable(ErrorCode::ReplicaLost, "no router is connected");
+                Stage::Lost { failed, until, pause: Box::pin(sleep(Duration::ZERO)) }
+            }
             Err(error) => {
                 let (kind, message) = trace::told(&error);
                 span.fail(kind, message);
@@ -84,7 +90,7 @@ impl Generating {
             begun: Instant::now(),
             passed: Passed::default(),
             moves: 0,
-            stage: Stage::Carried(events),
+            stage,
             span,
         })
     }
