@@ -44,13 +44,14 @@ pub fn respond<R: Reply>(mut answer: Answer<R>, content_type: &'static str, keep
             if matches!(progress, Ok(Progress::Complete)) {
                 end.is_good();
             }
+            // What made no bytes, as a word that the request still waits, is no sign of life to a client.
             if !out.is_empty() {
                 yield Ok(Bytes::from(std::mem::take(&mut out)));
+                quiet.as_mut().reset(Instant::now() + keep_alive);
             }
             if !matches!(progress, Ok(Progress::More)) {
                 return;
             }
-            quiet.as_mut().reset(Instant::now() + keep_alive);
         }
     };
     let mut response = around(events, content_type);

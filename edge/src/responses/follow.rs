@@ -54,6 +54,7 @@ pub fn live(
         let mut progress = live.progress();
         let mut reader = Reader { response: Response::new(live.record().clone(), Form::Stream { after }), rest: Vec::new() };
         let (mut read, mut out) = (0, Vec::new());
+        let mut quiet = Instant::now() + keep_alive;
         reader.response.open(&mut out);
         loop {
             let seen = *progress.borrow_and_update();
@@ -65,15 +66,18 @@ pub fn live(
             }
             if !out.is_empty() {
                 yield Ok(Bytes::from(std::mem::take(&mut out)));
+                quiet = Instant::now() + keep_alive;
             }
             if seen.is_over || reader.is_over() {
                 return;
             }
-            let quiet = Instant::now() + keep_alive;
             tokio::select! {
                 // The sender is in the response.
                 _ = progress.changed() => {}
-                () = sleep_until(quiet) => yield Ok(KEEP_ALIVE),
+                () = sleep_until(quiet) => {
+                    yield Ok(KEEP_ALIVE);
+                    quiet = Instant::now() + keep_alive;
+                }
             }
         }
     }

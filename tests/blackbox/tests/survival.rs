@@ -117,6 +117,28 @@ fn all_routers_are_killed_and_come_back() {
     assert_eq!(answer.head.status, 200, "{}", answer.text());
 }
 
+/// A router tells every 15 seconds that a request still waits. That is no sign of life to the client, who is given one in time
+/// all the same.
+#[test]
+fn a_stream_whose_replica_is_gone_is_kept_alive() {
+    let edge = json!({ "stream": { "keep_alive": "16s" } });
+    let fleet = Fleet::start(Plan { edge, ..Plan::default() });
+    let request = with(chat("[[tokens=100000]][[delay=5ms]]"), json!({ "stream": true }));
+    let mut stream = fleet.client().stream(CHAT, &request);
+    stream.chunk();
+    fleet.sidecars[0].kill();
+    let killed = Instant::now();
+    let comment = loop {
+        // A client here is patient for 20 seconds.
+        match stream.event().unwrap() {
+            Some(Event::Json(chunk)) => assert_eq!(chunk.get("error"), None, "another replica is waited for"),
+            other => break other,
+        }
+    };
+    assert!(matches!(comment, Some(Event::Comment(_))), "{comment:?}");
+    assert!((15..19).contains(&killed.elapsed().as_secs()), "{:?}", killed.elapsed());
+}
+
 /// An engine with a process of its own, as vLLM has for each GPU.
 const WITH_GRANDCHILD: &[&str] = &["sh", "-c", "sleep 86399 & exec \"$0\" \"$@\"", "fake-engine"];
 
