@@ -16,9 +16,12 @@ use crate::{access::jwt::Refusal, usage::Record};
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
 /// The endpoints that engines answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, EncodeLabelValue)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, EncodeLabelValue,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
+    #[default]
     ChatCompletions,
     Completions,
     Messages,
@@ -41,7 +44,7 @@ impl Endpoint {
 }
 
 /// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, EncodeLabelValue)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The answer is complete.
@@ -49,6 +52,7 @@ pub enum Outcome {
     /// The client was told why not.
     Failed,
     /// The client left first.
+    #[default]
     Abandoned,
 }
 
