@@ -61,7 +61,7 @@ SHARES = [
 OVERVIEW = [
     ("Is the fleet healthy?", [
         ("Requests", "stat", "reqps", [(ALL_REQUESTS, "")], "That came to an end in a second, those that were refused with them."),
-        ("Errors", "stat:0.01:0.05", "percentunit", [(f"({ERRORS} or vector(0)) / {ALL_REQUESTS}", "")], "Share of requests with a status of 500 and above."),
+        ("Errors", "stat:0.01:0.05", "percentunit", [(f"({ERRORS} or vector(0)) / ({ALL_REQUESTS} > 0)", "")], "Share of requests with a status of 500 and above."),
         ("First token, p95", "stat:2:5", "s", [quantiles("cloudach_edge_time_to_first_token_seconds")[1]], "From a request's arrival at the edge."),
         ("Between tokens, p95", "stat:0.1:0.25", "s", [quantiles("cloudach_edge_time_per_output_token_seconds")[1]], "The mean of each request."),
         ("Tokens written", "stat", "short", [("sum(rate(cloudach_edge_completion_tokens_total{@}[$__rate_interval]))", "")], "A second, as clients are told them. They are counted when their request ends."),

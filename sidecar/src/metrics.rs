@@ -84,11 +84,18 @@ pub(crate) enum Tokens {
 label!(Outcome, Tokens, Action);
 
 named! {
-    /// Which causes there are is the contract's to say: some ten.
-    struct Cause(String) = "a cause of a death, as the contract names it: `gpu_memory`, ...";
+    /// Which causes there are is the contract's to say.
+    struct Cause(String) = causes();
     /// By the driver's numbers: there are as many as this machine has.
     struct Gpu(u32) = "a GPU's number on its machine";
     struct Reason(&'static str) = "`sw_power_cap`, `hw_slowdown`, `sw_thermal_slowdown`, `hw_thermal_slowdown`, `hw_power_brake_slowdown`, `sync_boost`";
+}
+
+fn causes() -> String {
+    // The first is none.
+    let all = (1..).map_while(|number| DeathCause::try_from(number).ok());
+    let names: Vec<String> = all.map(|cause| format!("`{}`", death::name(cause))).collect();
+    names.join(", ")
 }
 
 label_set! {

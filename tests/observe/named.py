@@ -17,7 +17,7 @@ def documented(page=Path("docs/metrics.md")):
     for line in page.read_text().splitlines():
         if not line.startswith("| `"):
             continue
-        name, kind, _, labels, _ = (cell.strip() for cell in line.strip("| ").replace("|  |", "| |").split(" | ", 4))
+        _, name, kind, _, labels, _, _ = (cell.strip() for cell in line.split("|"))
         values = {}
         for label in filter(None, labels.split("<br>")):
             label, said = label.split(": ", 1)
@@ -74,7 +74,7 @@ def lookup(name, metrics):
     if name in metrics:
         return metrics[name]
     stem, part, rest = name.rpartition("_")
-    if not rest == "" and f"{part}{rest}" in ("_bucket", "_sum", "_count") and metrics.get(stem, ("",))[0] == "histogram":
+    if f"{part}{rest}" in ("_bucket", "_sum", "_count") and metrics.get(stem, ("",))[0] == "histogram":
         own = dict(metrics[stem][1])
         return "of histogram", {**own, "le": None} if rest == "bucket" else own
     return None, None

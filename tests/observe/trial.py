@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -38,6 +39,8 @@ QUIET = {
 READY_WITHIN = 30
 LOAD_FOR = 10
 LANES = 4
+# Of each 20 requests, the one that asks for the model whose replica is lost.
+LEAVING = 3
 ANSWERED_WITHIN = 20
 KEYS = {"acme": {}, "globex": {"requests_per_minute": 2}}
 
@@ -74,17 +77,18 @@ class Trial:
 
     def __init__(self, folder, bin_folder, prometheus, alerts):
         self.folder, self.bin, self.processes = Path(folder), bin_folder, {}
-        names = ("engine", "sidecar", "sidecar_admin", "router", "router_admin", "edge", "edge_admin", "prometheus")
+        names = ("engine", "sidecar", "sidecar_admin", "leaving", "leaving_admin", "router", "router_admin", "edge", "edge_admin", "prometheus")
         self.at = dict(zip(names, (f"127.0.0.1:{port}" for port in free_ports(len(names)))))
         at = self.at
         key = lambda name, limits: {
             "name": name, "tenant": name, "sha256": hashlib.sha256(f"sk-{name}".encode()).hexdigest(), "rate_limits": limits,
         }  # fmt: skip
         self.start("fake-engine", "--listen", at["engine"], "--first-token-delay", "20ms", "--inter-token-delay", "10ms")
-        self.service("sidecar", {
-            "listen": at["sidecar"], "admin": at["sidecar_admin"], "routers": [at["router"]], "model": "fake-model",
-            "engine": {"dialect": "vllm", "url": f"http://{at['engine']}"},
-        })  # fmt: skip
+        for name, model in (("sidecar", "fake-model"), ("leaving", "nobodys")):
+            self.service("sidecar", {
+                "listen": at[name], "admin": at[f"{name}_admin"], "routers": [at["router"]], "model": model,
+                "engine": {"dialect": "vllm", "url": f"http://{at['engine']}"},
+            }, name)  # fmt: skip
         catalogue = self.folder / "catalogue.yaml"
         catalogue.write_text(json.dumps({"models": {"fake-model": {"prices": {"prompt": 1, "completion": 2}}, "nobodys": {}}}))
         self.service("router", {"listen": at["router"], "admin": at["router_admin"], "catalogue": str(catalogue)})
@@ -104,30 +108,38 @@ class Trial:
             f"--web.listen-address={at['prometheus']}", "--log.level=warn",
         )  # fmt: skip
 
-    def start(self, program, *arguments):
+    def start(self, program, *arguments, name=None):
         path = program if isinstance(program, Path) else self.bin / program
-        log = (self.folder / f"{path.name}.log").open("wb")
-        self.processes[path.name] = subprocess.Popen([path.resolve(), *arguments], stdout=log, stderr=log, cwd=self.folder)
+        name = name or path.name
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self.processes[name] = subprocess.Popen([path.resolve(), *arguments], stdout=log, stderr=log, cwd=self.folder)
 
-    def service(self, kind, config):
-        file = self.folder / f"{kind}.yaml"
+    def service(self, kind, config, name=None):
+        file = self.folder / f"{name or kind}.yaml"
         file.write_text(json.dumps(config))
-        self.start(f"cloudach-{kind}", "--config", str(file))
+        self.start(f"cloudach-{kind}", "--config", str(file), name=name or kind)
 
     def wait_until_ready(self):
         until = time.monotonic() + READY_WITHIN
-        places = [*(f"{name}_admin" for name in ("edge", "router", "sidecar"))]
+        places = [f"{name}_admin" for name in ("edge", "router", "sidecar", "leaving")]
         urls = [f"http://{self.at[place]}/readyz" for place in places] + [f"http://{self.at['prometheus']}/-/ready"]
-        while any(get(url)[0] != 200 for url in urls):
+        # The edge knows what it has served, also when nobody serves it any more.
+        while any(get(url)[0] != 200 for url in urls) or self.chat(LEAVING) != 200:
             ended = [name for name, process in self.processes.items() if process.poll() is not None]
             if ended or time.monotonic() > until:
                 raise RuntimeError(f"{ended or 'something'} did not get ready:\n{self.logs()}")
             time.sleep(0.1)
 
+    def lose_a_replica(self):
+        """The only one of its model."""
+        process = self.processes.pop("leaving")
+        process.kill()
+        process.wait()
+
     def chat(self, number):
         body = {"model": "fake-model", "messages": [{"role": "user", "content": f"[[tokens=20]] {number}"}], "stream": number % 2 == 0}
         kind = number % 20
-        if kind == 3:
+        if kind == LEAVING:
             body["model"] = "nobodys"
         if kind == 5:
             body["max_tokens"] = "many"
@@ -137,19 +149,25 @@ class Trial:
         key = {7: "globex", 8: "nobody"}.get(kind, "acme")
         return get(f"http://{self.at['edge']}/v1/chat/completions", body, key)[0]
 
+    @contextlib.contextmanager
     def load(self):
-        """Requests of all kinds, one after the other in a few lanes."""
-        until = time.monotonic() + LOAD_FOR
+        """Requests of all kinds, one after the other in a few lanes, for as long as this is open."""
+        over, statuses = threading.Event(), []
 
         def lane(first):
-            statuses = []
             for number in itertools.count(first, LANES):
-                if time.monotonic() > until:
-                    return statuses
+                if over.is_set():
+                    return
                 statuses.append(self.chat(number))
 
         with ThreadPoolExecutor(LANES) as lanes:
-            return [status for statuses in lanes.map(lane, range(LANES)) for status in statuses]
+            running = [lanes.submit(lane, first) for first in range(LANES)]
+            try:
+                yield statuses
+            finally:
+                over.set()
+        for one in running:
+            one.result()
 
     def ask(self, path, **asked):
         status, body = get(f"http://{self.at['prometheus']}/api/v1/{path}?{urllib.parse.urlencode(asked)}")
@@ -183,9 +201,11 @@ def problems(prometheus, bin_folder, metrics, alerts):
         trial = Trial(folder, bin_folder, prometheus, alerts)
         try:
             trial.wait_until_ready()
-            statuses = trial.load()
+            trial.lose_a_replica()
+            with trial.load() as statuses:
+                time.sleep(LOAD_FOR)
+                found = list(seen(trial, metrics)) + list(tried(trial))
             print(f"[observe] {len(statuses)} requests: " + ", ".join(f"{statuses.count(s)} x {s}" for s in sorted(set(statuses))))
-            found = list(seen(trial, metrics)) + list(tried(trial))
             rules = [rule for group in trial.ask("rules")["groups"] for rule in group["rules"]]
             found += [f"{rule['name']}: {rule['lastError']}" for rule in rules if rule["health"] != "ok"]
             fired = sorted({rule["name"] for rule in rules if rule["state"] != "inactive"})
