@@ -222,7 +222,7 @@ def variables(labels):
         query = f"label_values({metric}{chosen}, {label})"
         yield {
             "name": label, "label": label, "type": "query", "datasource": DATASOURCE, "hide": 0,
-            "query": {"query": query, "refId": "variable"}, "definition": query, "refresh": 2, "sort": 1,
+            "query": {"query": query, "refId": "variable"}, "refresh": 2, "sort": 1,
             "includeAll": True, "multi": True, "allValue": ".+", "current": {"text": "All", "value": "$__all"},
         }  # fmt: skip
 

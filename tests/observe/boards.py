@@ -1,8 +1,14 @@
-"""Whether boards fit Grafana, as far as that can be seen without one."""
+"""Whether boards fit Grafana, as far as that can be seen without one: by its own types of boards, panels and queries."""
 
 import json
 import re
 from pathlib import Path
+
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+register_default_plugins()
 
 FOLDER = Path("deploy/chart/cloudach/files/dashboards")
 KINDS = {"row", "timeseries", "stat", "bargauge", "table"}
@@ -23,8 +29,26 @@ def expressions(board):
             yield panel["title"], target["expr"], target["legendFormat"]
 
 
+def lost(ours, theirs, path=""):
+    """What is in our values and not in theirs, or is another there."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key, value in ours.items():
+            if key in theirs:
+                yield from lost(value, theirs[key], f"{path}.{key}")
+            elif value not in (None, "", [], {}, False):
+                yield f"{path}.{key}"
+    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        for index, (one, other) in enumerate(zip(ours, theirs)):
+            yield from lost(one, other, f"{path}[{index}]")
+    elif ours != theirs:
+        yield path
+
+
 def problems(board):
     """What is wrong with a board."""
+    read = json.loads(JSONEncoder(sort_keys=True).encode(Dashboard.from_json(board)))
+    for path in lost(board, read):
+        yield f"Grafana knows no {path[1:]}"
     names = {variable["name"] for variable in board["templating"]["list"]} | GIVEN
     for key in ("uid", "title", "schemaVersion", "time", "panels"):
         if not board.get(key):

@@ -1,6 +1,8 @@
 //! docs/metrics.md is written from what the services register. `CLOUDACH_WRITE_DOCS=1 cargo test -p cloudach --test metrics`
 //! writes it.
 
+#![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
+
 use std::{collections::BTreeMap, env, fmt::Write, fs, path::Path};
 
 use cloudach_service::metrics::{Described, Exposition, Kind, Question};
