@@ -1,6 +1,7 @@
 # What a newcomer runs:
 #   make run        build everything, fetch a small engine and model, serve on 127.0.0.1:8080
 #   make test       every check there is, except those with real vLLM
+#   make observe    alerts and boards, tried with the real Prometheus
 #   make chart      the Helm chart and the other ways to install, without a cluster
 #   make fuzz-admin  the admin API fuzzed for ten minutes; `make test` does so for 20 seconds
 #   make test-vllm  the end-to-end tests with real vLLM on the CPU
@@ -13,7 +14,7 @@
 CARGO ?= cargo
 ENGINES := deploy/local/engines
 
-.PHONY: run cluster test test-vllm vllm compat lint unit e2e sdk gate chart fuzz bench admin fuzz-admin build-debug engine redis
+.PHONY: run cluster test test-vllm vllm compat lint unit e2e sdk gate observe chart fuzz bench admin fuzz-admin build-debug engine redis
 
 run: engine
 	$(CARGO) build --release --locked -p cloudach
@@ -23,7 +24,7 @@ cluster: engine
 	$(CARGO) build --release --locked -p cloudach-edge -p cloudach-router -p cloudach-sidecar
 	@exec deploy/local/cluster.sh
 
-test: lint unit sdk e2e gate admin chart
+test: lint unit sdk e2e gate admin observe chart
 	@echo "make test: everything passed"
 
 lint:
@@ -52,6 +53,10 @@ gate: engine build-debug
 # The admin API, fuzzed by its own description.
 admin: build-debug
 	tests/admin/run.sh
+
+# Metrics, alerts and boards: that they fit together, and that every expression returns something from a gateway that runs.
+observe: build-debug
+	tests/observe/run.sh
 
 # The Helm chart, the images' Dockerfile and the other ways to install, as far as they can be checked without a cluster.
 chart: build-debug

@@ -22,6 +22,7 @@ use crate::{
     conversations::config::ConversationsConfig,
     files::config::FilesConfig,
     idempotency::config::IdempotencyConfig,
+    metrics::MetricsConfig,
     responses::config::ResponsesConfig,
     store::config::StoreConfig,
     usage::config::UsageConfig,
@@ -88,6 +89,9 @@ pub struct Config {
     /// How answers are streamed.
     #[serde(default)]
     pub stream: Stream,
+    /// What metrics tell.
+    #[serde(default)]
+    pub metrics: MetricsConfig,
     /// Traces of requests.
     #[serde(default)]
     pub tracing: Tracing,

@@ -19,7 +19,7 @@ pub mod files;
 mod generations;
 mod http;
 pub mod idempotency;
-mod metrics;
+pub mod metrics;
 mod mirror;
 mod prices;
 mod prompt;
@@ -163,7 +163,11 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
     let listener = accept::bind(config.listen).await?;
     let upstream = Upstream::connect(&config.routers, &running)?;
     let catalog = Catalog::follow(&config.routers, config.limits.load_time, &running)?;
-    let (metrics, registry) = Metrics::new();
+    let (metrics, mut page) = Metrics::new(config.metrics, &config.limits, config.routers.len());
+    let (connected, routers) = (upstream.count(), metrics.routers.clone());
+    page.look(move || {
+        routers.set(i64::try_from(connected()).unwrap_or(i64::MAX));
+    });
     let tracer = Tracer::start(&config.tracing, "cloudach-edge", &[], &metrics.traces, &running)?;
     let store = Store::open(&config.store, metrics.store.clone(), &running).await?;
     let pepper = Pepper::open(&config.store)?;
@@ -183,7 +187,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
     if let Some(address) = config.admin {
         let api = config.admin_api.as_ref();
         let api = api.map(|api| Admin::new(api, store.clone(), known.pepper().clone()).routes()).unwrap_or_default();
-        let admin = admin_port::bind_with(address, running.ready.clone(), registry, api, running.kill.clone()).await?;
+        let admin = admin_port::bind_with(address, running.ready.clone(), page, api, running.kill.clone()).await?;
         running.background.spawn(admin);
     }
     let usage = metrics.usage.clone();

@@ -64,6 +64,12 @@ impl Upstream {
         Ok(Self { routers, names, alone, kill: running.kill.clone() })
     }
 
+    /// How many routers take requests, whenever that is asked.
+    pub fn count(&self) -> impl Fn() -> usize + use<> {
+        let routers = self.routers.clone();
+        move || routers.iter().filter(|router| router.takes_requests().is_ok()).count()
+    }
+
     /// Waits until a router is connected, for as long as one may be on its way: where none is, what follows says so.
     pub async fn connected(&self) {
         if is_connected(&self.routers) {

@@ -7,7 +7,7 @@ mod attach;
 pub mod catalogue;
 pub mod config;
 mod fleet;
-mod metrics;
+pub mod metrics;
 mod outliers;
 mod pick;
 mod picker;
@@ -37,7 +37,7 @@ use crate::{
     catalogue::{CatalogueError, Names},
     config::Config,
     fleet::Fleet,
-    metrics::Metrics,
+    metrics::{Looked, Metrics},
     picker::Picker,
     placement::{
         conduct::Placement,
@@ -75,7 +75,7 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
         Arc::new(Picker::new(names.clone(), fleet.clone(), getrandom::u64().unwrap_or_default(), config.relay.eject));
     let models = names.models().map(|(model, _)| model);
     let queues = Arc::new(Queues::new(models, picker.clone(), config.queue));
-    let (metrics, registry) = Metrics::new(fleet.clone(), queues.clone(), picker.outliers());
+    let (metrics, mut page) = Metrics::new(picker.outliers());
     let running = Running::default();
     let tracer = Tracer::start(&config.tracing, "cloudach-router", &[], &metrics.traces, &running)?;
     let leader = Leader::of(&config.placement)?;
@@ -83,16 +83,20 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
     let placement = Arc::new(Placement::new(&names, rules, config.placement.settle, metrics.clone()));
 
     let listener = Listener::bind(&config.listen).await?;
+    let leads = leader.begin(&running);
     if let Some(address) = config.admin {
+        let (names, fleet, placement) = (names.clone(), fleet.clone(), placement.clone());
         let shown = admin::routes(names.clone(), fleet.clone(), placement.clone());
-        let admin = bind_with(address, running.ready.clone(), registry, shown, running.kill.clone()).await?;
+        let (queues, leads) = (queues.clone(), leads.clone());
+        metrics::register_fleet(&mut page, Looked { names, fleet, queues, placement, leads });
+        let admin = bind_with(address, running.ready.clone(), page, shown, running.kill.clone()).await?;
         running.background.spawn(admin);
     }
     info!(models = names.models().count(), "catalogue loaded");
 
     let serving = queues.clone();
     running.background.spawn(running.kill.clone().run_until_cancelled_owned(async move { serving.serve().await }));
-    let conducting = placement.clone().conduct(fleet.clone(), leader.begin(&running));
+    let conducting = placement.clone().conduct(fleet.clone(), leads);
     running.background.spawn(running.kill.clone().run_until_cancelled_owned(conducting));
     let models = names.models().map(|(model, _)| model);
     let hedges = Hedges::new(models, config.relay.hedge, metrics.clone());

@@ -1,25 +1,28 @@
-//! Every metric of the router.
+//! Every metric of the router. `docs/metrics.md` is written from it.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+mod fleet;
+
+use std::{sync::Arc, time::Duration};
+
+use cloudach_proto::v1::{ErrorCode, Failed};
+use cloudach_service::{
+    label, label_set,
+    metrics::{Exposition, Question, WAIT_SECONDS, label::Model},
+    named,
+    trace::TraceMetrics,
 };
-
-use cloudach_service::trace::TraceMetrics;
 use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric},
-    metrics::{counter::Counter, family::Family, gauge::ConstGauge},
-    registry::{Registry, Unit},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Unit,
 };
+use strum::{IntoStaticStr, VariantArray};
 
-use crate::{fleet::Fleet, outliers::Outliers, queue::Queues};
+pub use self::fleet::{Looked, register as register_fleet};
+use crate::{config::Eject, fleet::Fleet, outliers::Outliers};
 
 /// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Outcome {
     /// It was answered.
     Served,
@@ -29,13 +32,9 @@ pub enum Outcome {
     Abandoned,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: Outcome,
-}
-
 /// What came of a request that has waited long for its first token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Hedged {
     /// The second replica spoke first.
     Won,
@@ -49,70 +48,122 @@ pub enum Hedged {
     Withheld,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HedgedLabel {
-    outcome: Hedged,
+/// Why a request got no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+enum Unplaced {
+    /// The queue is full, or the wait would be too long, or was.
+    Overloaded,
+    /// No replica is ready.
+    Unavailable,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ActionLabel {
-    action: &'static str,
+label!(Outcome, Hedged, Unplaced);
+
+named! {
+    struct Action(&'static str) =
+        "`load`, `wake`, `sleep`, `drain`, `unload`, `load_adapter`, `unload_adapter`";
+}
+
+label_set! {
+    struct OutcomeLabel { outcome: Outcome }
+    struct HedgedLabel { outcome: Hedged }
+    struct ActionLabel { action: Action }
+    struct ModelLabel { model: Model }
+    struct UnplacedLabels { model: Model, reason: Unplaced }
 }
 
 /// What the router counts.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Metrics {
     requests: Family<OutcomeLabel, Counter>,
+    open: Gauge,
+    waits: Family<ModelLabel, Histogram>,
+    unplaced: Family<UnplacedLabels, Counter>,
     retries: Counter,
     resumptions: Counter,
     hedges: Family<HedgedLabel, Counter>,
-    pub traces: TraceMetrics,
     commands: Family<ActionLabel, Counter>,
     commands_failed: Family<ActionLabel, Counter>,
-    open: Arc<AtomicU64>,
+    pub traces: TraceMetrics,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            requests: Family::default(),
+            open: Gauge::default(),
+            waits: Family::new_with_constructor(|| Histogram::new(WAIT_SECONDS)),
+            unplaced: Family::default(),
+            retries: Counter::default(),
+            resumptions: Counter::default(),
+            hedges: Family::default(),
+            commands: Family::default(),
+            commands_failed: Family::default(),
+            traces: TraceMetrics::default(),
+        }
+    }
 }
 
 impl Metrics {
-    /// The metrics, and the registry that shows them together with the fleet's figures.
-    pub fn new(fleet: Arc<Fleet>, queues: Arc<Queues>, outliers: &Outliers) -> (Self, Registry) {
+    /// The metrics, and the page that shows them.
+    pub fn new(outliers: &Outliers) -> (Self, Exposition) {
         let metrics = Self::default();
-        let mut registry = Registry::with_prefix("cloudach_router");
-        metrics.traces.register(&mut registry);
-        registry.register("requests", "Requests that ended, by outcome", metrics.requests.clone());
-        registry.register(
-            "retries",
-            "Requests sent to another replica because one failed before its first token",
-            metrics.retries.clone(),
-        );
-        registry.register(
-            "resumptions",
-            "Answers that went on at another replica because theirs failed or stopped in the middle",
-            metrics.resumptions.clone(),
-        );
-        registry.register(
-            "hedges",
-            "Requests that waited long for their first token, by what came of asking a second replica",
-            metrics.hedges.clone(),
-        );
-        registry.register(
-            "placement_commands",
-            "Commands to sidecars, by what was to be done",
-            metrics.commands.clone(),
-        );
-        registry.register(
-            "placement_commands_failed",
-            "Commands that sidecars refused or did not answer",
-            metrics.commands_failed.clone(),
-        );
-        registry.register("ejections", "Replicas left out because they failed", outliers.ejections.clone());
-        registry.register_collector(Box::new(Now { fleet, queues, open: metrics.open.clone() }));
-        (metrics, registry)
+        let mut page = Exposition::new("router", "cloudach_router");
+        metrics.traces.register(&mut page);
+        page.answering(Question::Clients)
+            .add("requests", "Requests that ended, by outcome", &metrics.requests)
+            .add(
+                "retries",
+                "Requests sent to another replica because one failed before its first token",
+                &metrics.retries,
+            )
+            .add(
+                "resumptions",
+                "Answers that went on at another replica because theirs failed or stopped in the middle",
+                &metrics.resumptions,
+            )
+            .add(
+                "hedges",
+                "Requests that waited long for their first token, by what came of asking a second replica",
+                &metrics.hedges,
+            );
+        page.answering(Question::Saturation)
+            .add("requests_open", "Requests on their way through this router", &metrics.open)
+            .add_in(
+                &Unit::Seconds,
+                "queue_wait",
+                "How long requests that generate waited for their first replica, those that did not wait with them",
+                &metrics.waits,
+            )
+            .add("queue_refused", "Requests that got no replica, by why", &metrics.unplaced);
+        page.answering(Question::Fleet)
+            .add("ejections", "Replicas left out because they failed", &outliers.ejections)
+            .add("placement_commands", "Commands to sidecars, by what was to be done", &metrics.commands)
+            .add(
+                "placement_commands_failed",
+                "Commands that sidecars refused or did not answer",
+                &metrics.commands_failed,
+            );
+        (metrics, page)
     }
 
     /// A request begins. Dropped before it finishes, it counts as abandoned.
     pub fn start(&self) -> Flight {
-        self.open.fetch_add(1, Ordering::Relaxed);
+        self.open.inc();
         Flight { metrics: self.clone(), outcome: std::cell::Cell::new(Outcome::Abandoned) }
+    }
+
+    /// A request has found a replica after so long, or none.
+    pub fn waited(&self, model: &str, time: Duration, failed: Option<&Failed>) {
+        let model = Model(model.to_owned());
+        match failed.map(Failed::code) {
+            None => self.waits.get_or_create(&ModelLabel { model }).observe(time.as_secs_f64()),
+            Some(code) => {
+                let reason = if code == ErrorCode::Overloaded { Unplaced::Overloaded } else { Unplaced::Unavailable };
+                self.unplaced.get_or_create(&UnplacedLabels { model, reason }).inc();
+            }
+        }
     }
 
     /// A request has waited long for its first token.
@@ -122,12 +173,12 @@ impl Metrics {
 
     /// A sidecar is told to do something.
     pub fn commanded(&self, action: &'static str) {
-        self.commands.get_or_create(&ActionLabel { action }).inc();
+        self.commands.get_or_create(&ActionLabel { action: Action(action) }).inc();
     }
 
     /// It did not.
     pub fn command_failed(&self, action: &'static str) {
-        self.commands_failed.get_or_create(&ActionLabel { action }).inc();
+        self.commands_failed.get_or_create(&ActionLabel { action: Action(action) }).inc();
     }
 
     /// A request is sent to another replica.
@@ -139,6 +190,13 @@ impl Metrics {
     pub fn resumed(&self) {
         self.resumptions.inc();
     }
+}
+
+/// The page as it is without a fleet: for its description.
+pub fn page() -> Exposition {
+    let (_, mut page) = Metrics::new(&Outliers::new(Arc::new(Fleet::default()), Eject::default()));
+    fleet::described(&mut page);
+    page
 }
 
 /// A request on its way through the router.
@@ -156,40 +214,8 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.metrics.open.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.open.dec();
         let outcome = self.outcome.get();
         self.metrics.requests.get_or_create(&OutcomeLabel { outcome }).inc();
-    }
-}
-
-/// Figures that are read when they are asked for.
-struct Now {
-    fleet: Arc<Fleet>,
-    queues: Arc<Queues>,
-    open: Arc<AtomicU64>,
-}
-
-impl fmt::Debug for Now {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Now")
-    }
-}
-
-impl Collector for Now {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let figures: [(&str, &str, u64); 5] = [
-            ("requests_open", "Requests on their way through this router", self.open.load(Ordering::Relaxed)),
-            ("requests_waiting", "Requests that wait until a replica has room", self.queues.waiting() as u64),
-            ("replicas_attached", "Replicas that are attached", self.fleet.attached() as u64),
-            ("replicas_ejected", "Replicas left out now because they fail", self.fleet.ejected() as u64),
-            ("replicas_ready", "Replicas that serve a model now", self.fleet.all_ready() as u64),
-        ];
-        for (name, help, value) in figures {
-            let gauge = ConstGauge::new(value);
-            let unit: Option<&Unit> = None;
-            let metric = encoder.encode_descriptor(name, help, unit, gauge.metric_type())?;
-            gauge.encode(metric)?;
-        }
-        Ok(())
     }
 }

@@ -10,13 +10,12 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use prometheus_client::{encoding::text, registry::Registry};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::{logs, ready::Readiness};
+use crate::{logs, metrics::Exposition, ready::Readiness};
 
 /// The longest level that is read, in bytes.
 const MOST_LEVEL: usize = 4096;
@@ -39,7 +38,7 @@ pub struct AdminError {
 pub async fn bind(
     address: SocketAddr,
     ready: Readiness,
-    metrics: Registry,
+    metrics: Exposition,
     end: CancellationToken,
 ) -> Result<impl Future<Output = ()>, AdminError> {
     bind_with(address, ready, metrics, Router::new(), end).await
@@ -52,7 +51,7 @@ pub async fn bind(
 pub async fn bind_with(
     address: SocketAddr,
     ready: Readiness,
-    metrics: Registry,
+    metrics: Exposition,
     more: Router,
     end: CancellationToken,
 ) -> Result<impl Future<Output = ()>, AdminError> {
@@ -113,10 +112,12 @@ async fn readyz(State(ready): State<Readiness>) -> impl IntoResponse {
     }
 }
 
-async fn show_metrics(State(metrics): State<Arc<Registry>>) -> impl IntoResponse {
-    let mut out = String::new();
-    match text::encode(&mut out, &metrics) {
-        Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], out),
-        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONTENT_TYPE, OPEN_METRICS)], String::new()),
+async fn show_metrics(State(metrics): State<Arc<Exposition>>) -> impl IntoResponse {
+    // It may be megabytes: not on the threads of streams.
+    match tokio::task::spawn_blocking(move || metrics.show()).await {
+        Ok(Ok(page)) => (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], page),
+        Ok(Err(_)) | Err(_) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONTENT_TYPE, OPEN_METRICS)], String::new())
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! What edge, router and sidecar do alike: read a configuration, listen and dial, log, say whether they are ready,
-//! answer on an admin port, trace, and stop in order.
+//! answer on an admin port, count, trace, and stop in order.
 //!
 //! Nothing here knows what a service does.
 
@@ -10,6 +10,7 @@ pub mod config;
 pub mod descriptors;
 pub mod grpc;
 pub mod logs;
+pub mod metrics;
 pub mod process;
 pub mod ready;
 pub mod secret;

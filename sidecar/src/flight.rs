@@ -25,6 +25,7 @@ pub(crate) struct Flights {
 pub(crate) struct Flight {
     flights: Arc<Flights>,
     begun: Instant,
+    first_token: Option<Instant>,
     outcome: Outcome,
 }
 
@@ -44,7 +45,7 @@ impl Flights {
             return Err(Failed::retryable(ErrorCode::Overloaded, "too many requests are open at this replica"));
         }
         self.metrics.requests_running.inc();
-        Ok(Flight { flights: self.clone(), begun: Instant::now(), outcome: Outcome::Abandoned })
+        Ok(Flight { flights: self.clone(), begun: Instant::now(), first_token: None, outcome: Outcome::Abandoned })
     }
 
     /// Rises with everything that comes from the engine.
@@ -71,11 +72,19 @@ impl Flight {
                 let usage = finished.usage.unwrap_or_default();
                 metrics.add_tokens(Tokens::Prompt, usage.prompt_tokens);
                 metrics.add_tokens(Tokens::Cached, usage.cached_tokens);
+                if let Some(first) = self.first_token {
+                    metrics.finished(first.elapsed(), usage.completion_tokens);
+                }
             }
             Some(Event::Failed(failed)) => self.outcome = Outcome::of(failed),
             // Counted as they come: what is generated for a caller who leaves is generated all the same.
             Some(Event::Delta(delta)) => {
-                metrics.add_tokens(Tokens::Completion, u32::try_from(delta.token_ids.len()).unwrap_or(u32::MAX));
+                metrics.generated(delta.token_ids.len() as u64);
+                if self.first_token.is_none() {
+                    let now = Instant::now();
+                    metrics.first_token.observe(now.duration_since(self.begun).as_secs_f64());
+                    self.first_token = Some(now);
+                }
             }
             Some(Event::Started(_) | Event::Waiting(_)) | None => {}
         }

@@ -14,7 +14,7 @@ mod generate;
 mod gpu;
 mod keeper;
 mod load;
-mod metrics;
+pub mod metrics;
 mod process;
 mod pulse;
 mod run;

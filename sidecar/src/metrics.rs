@@ -1,22 +1,25 @@
-//! Every metric of the sidecar, by name.
+//! Every metric of the sidecar, by name. `docs/metrics.md` is written from it.
 
-use std::fmt;
+use std::{sync::Arc, time::Duration};
 
 use cloudach_proto::v1::{DeathCause, ErrorCode, Failed};
-use cloudach_service::trace::TraceMetrics;
-use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::Registry,
+use cloudach_service::{
+    label, label_set,
+    metrics::{Exposition, FIRST_TOKEN_SECONDS, Question, REQUEST_SECONDS, Ratio, TOKEN_SECONDS},
+    named,
+    trace::TraceMetrics,
 };
+use prometheus_client::{
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Unit,
+};
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::{
     death,
     gpu::{self, Action, Snapshot},
+    sidecar::Sidecar,
 };
-
-/// From 10 ms to some 20 minutes.
-const SECONDS: [f64; 12] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1200.0];
 
 /// The sidecar's metrics.
 #[derive(Debug)]
@@ -27,25 +30,38 @@ pub(crate) struct Metrics {
     requests: Family<OutcomeLabel, Counter>,
     /// From the first to the last event.
     pub(crate) request_seconds: Histogram,
+    /// From taking a request to its first token.
+    pub(crate) first_token: Histogram,
+    /// Between a request's tokens.
+    pub(crate) per_token: Histogram,
     tokens: Family<TokensLabel, Counter>,
+    /// Those that are generated: counted with each, without looking for the counter.
+    generated: Counter,
     /// 1 while the engine is ready.
     pub(crate) engine_up: Gauge,
     /// How often the engine's process was started again.
     pub(crate) engine_restarts: Counter,
     deaths: Family<CauseLabel, Counter>,
+    running: Gauge,
+    waiting: Gauge,
+    kv_cache: Ratio,
+    requests_limit: Gauge,
     gpu_memory_used: Family<GpuLabel, Gauge>,
     gpu_memory_total: Family<GpuLabel, Gauge>,
     gpu_utilization: Family<GpuLabel, Gauge>,
     gpu_temperature: Family<GpuLabel, Gauge>,
     gpu_uncorrected: Family<GpuLabel, Gauge>,
+    gpu_throttled: Family<ThrottleLabels, Gauge>,
     gpu_faulty: Family<GpuLabel, Gauge>,
     gpu_xids: Family<ActionLabel, Counter>,
     /// Routers that this sidecar is attached to now.
     pub(crate) routers_attached: Gauge,
+    routers: Gauge,
 }
 
 /// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum Outcome {
     Finished,
     /// The caller left.
@@ -57,71 +73,38 @@ pub(crate) enum Outcome {
     Failed,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum Tokens {
     Prompt,
     Cached,
     Completion,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: Outcome,
+label!(Outcome, Tokens, Action);
+
+named! {
+    /// Which causes there are is the contract's to say.
+    struct Cause(String) = causes();
+    /// By the driver's numbers: there are as many as this machine has.
+    struct Gpu(u32) = "a GPU's number on its machine";
+    struct Reason(&'static str) = "`sw_power_cap`, `hw_slowdown`, `sw_thermal_slowdown`, `hw_thermal_slowdown`, `hw_power_brake_slowdown`, `sync_boost`";
 }
 
-/// Which causes there are is the contract's to say: some ten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Cause(DeathCause);
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CauseLabel {
-    cause: Cause,
+fn causes() -> String {
+    // The first is none.
+    let all = (1..).map_while(|number| DeathCause::try_from(number).ok());
+    let names: Vec<String> = all.map(|cause| format!("`{}`", death::name(cause))).collect();
+    names.join(", ")
 }
 
-/// By the driver's numbers: there are as many as this machine has.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct GpuLabel {
-    gpu: u32,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ActionLabel {
-    asks_for: &'static str,
-}
-
-impl EncodeLabelValue for Cause {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        death::name(self.0).as_str().encode(encoder)
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TokensLabel {
-    kind: Tokens,
-}
-
-impl EncodeLabelValue for Outcome {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        let name = match self {
-            Self::Finished => "finished",
-            Self::Abandoned => "abandoned",
-            Self::Refused => "refused",
-            Self::Lost => "lost",
-            Self::Failed => "failed",
-        };
-        name.encode(encoder)
-    }
-}
-
-impl EncodeLabelValue for Tokens {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        let name = match self {
-            Self::Prompt => "prompt",
-            Self::Cached => "cached",
-            Self::Completion => "completion",
-        };
-        name.encode(encoder)
-    }
+label_set! {
+    struct OutcomeLabel { outcome: Outcome }
+    struct TokensLabel { kind: Tokens }
+    struct CauseLabel { cause: Cause }
+    struct GpuLabel { gpu: Gpu }
+    struct ActionLabel { asks_for: Action }
+    struct ThrottleLabels { gpu: Gpu, reason: Reason }
 }
 
 impl Outcome {
@@ -142,56 +125,114 @@ impl Outcome {
 
 impl Default for Metrics {
     fn default() -> Self {
+        let tokens = Family::<TokensLabel, Counter>::default();
+        let gpu_xids = Family::<ActionLabel, Counter>::default();
+        // Told from the start, so that the first one shows as a change.
+        for &asks_for in Action::VARIANTS {
+            gpu_xids.get_or_create(&ActionLabel { asks_for }).inc_by(0);
+        }
         Self {
+            generated: tokens.get_or_create_owned(&TokensLabel { kind: Tokens::Completion }),
+            tokens,
             traces: TraceMetrics::default(),
             requests_running: Gauge::default(),
             requests: Family::default(),
-            request_seconds: Histogram::new(SECONDS),
-            tokens: Family::default(),
+            request_seconds: Histogram::new(REQUEST_SECONDS),
+            first_token: Histogram::new(FIRST_TOKEN_SECONDS),
+            per_token: Histogram::new(TOKEN_SECONDS),
             engine_up: Gauge::default(),
             engine_restarts: Counter::default(),
             deaths: Family::default(),
+            running: Gauge::default(),
+            waiting: Gauge::default(),
+            kv_cache: Ratio::default(),
+            requests_limit: Gauge::default(),
             gpu_memory_used: Family::default(),
             gpu_memory_total: Family::default(),
             gpu_utilization: Family::default(),
             gpu_temperature: Family::default(),
             gpu_uncorrected: Family::default(),
+            gpu_throttled: Family::default(),
             gpu_faulty: Family::default(),
-            gpu_xids: Family::default(),
+            gpu_xids,
             routers_attached: Gauge::default(),
+            routers: Gauge::default(),
         }
     }
 }
 
+/// The page as it is without an engine: for its description.
+pub fn page() -> Exposition {
+    Metrics::default().page()
+}
+
 impl Metrics {
-    /// A registry with all of them.
-    pub(crate) fn registry(&self) -> Registry {
-        let mut registry = Registry::with_prefix("cloudach_sidecar");
-        self.traces.register(&mut registry);
-        let help = "Requests in the engine or on their way into it";
-        registry.register("requests_running", help, self.requests_running.clone());
-        registry.register("requests", "Requests by how they ended", self.requests.clone());
-        let help = "How long requests took, from taking them to their last event";
-        registry.register("request_seconds", help, self.request_seconds.clone());
-        registry.register("tokens", "Tokens as the engine counts them", self.tokens.clone());
-        registry.register("engine_up", "1 while the engine is ready", self.engine_up.clone());
-        let help = "How often the engine's process was started again";
-        registry.register("engine_restarts", help, self.engine_restarts.clone());
-        registry.register("engine_deaths", "How often the engine has died, by cause", self.deaths.clone());
-        let mut of_gpu = |name: &str, help: &str, gauge: &Family<GpuLabel, Gauge>| {
-            registry.register(name, help, gauge.clone());
-        };
-        of_gpu("gpu_memory_used_bytes", "Memory that is taken, by whomever", &self.gpu_memory_used);
-        of_gpu("gpu_memory_total_bytes", "Memory that there is", &self.gpu_memory_total);
-        of_gpu("gpu_utilization_percent", "Share of the last moments in which it worked", &self.gpu_utilization);
-        of_gpu("gpu_temperature_celsius", "Its temperature", &self.gpu_temperature);
-        let help = "Memory errors that ECC did not correct, since the driver was loaded";
-        of_gpu("gpu_uncorrected_errors", help, &self.gpu_uncorrected);
-        of_gpu("gpu_needs_reset", "1 when it is of no use before it was reset", &self.gpu_faulty);
-        registry.register("gpu_xids", "Errors that the driver told, by what they ask for", self.gpu_xids.clone());
-        let help = "Routers that this sidecar is attached to";
-        registry.register("routers_attached", help, self.routers_attached.clone());
-        registry
+    /// A page with all of them. What is looked up is as it was last.
+    pub(crate) fn page(&self) -> Exposition {
+        let mut page = Exposition::new("sidecar", "cloudach_sidecar");
+        self.traces.register(&mut page);
+        page.answering(Question::Engine)
+            .add("engine_up", "1 while the engine is ready", &self.engine_up)
+            .add("engine_restarts", "How often the engine's process was started again", &self.engine_restarts)
+            .add("engine_deaths", "How often the engine has died, by cause", &self.deaths)
+            .add("requests", "Requests by how they ended", &self.requests)
+            .add(
+                "request_seconds",
+                "How long requests took, from taking them to their last event",
+                &self.request_seconds,
+            )
+            .add_in(
+                &Unit::Seconds,
+                "time_to_first_token",
+                "From taking a request to the engine's first token",
+                &self.first_token,
+            )
+            .add_in(
+                &Unit::Seconds,
+                "time_per_output_token",
+                "The mean time between a finished request's tokens, once for each request, at its end",
+                &self.per_token,
+            )
+            .add("tokens", "Tokens as the engine counts them", &self.tokens);
+        page.answering(Question::Saturation)
+            .add("requests_running", "Requests in the engine or on their way into it", &self.requests_running)
+            .add("requests_limit", "Requests that may be: `limits.max_requests`", &self.requests_limit)
+            .add("engine_requests_running", "Requests in the engine's batch", &self.running)
+            .add("engine_requests_waiting", "Requests in the engine's queue, or held back from it", &self.waiting)
+            .add("kv_cache_usage_ratio", "Share of the engine's KV cache that is in use", &self.kv_cache);
+        page.answering(Question::Gpus)
+            .add("gpu_memory_used_bytes", "Memory that is taken, by whomever", &self.gpu_memory_used)
+            .add("gpu_memory_total_bytes", "Memory that there is", &self.gpu_memory_total)
+            .add("gpu_utilization_percent", "Share of the last moments in which it worked", &self.gpu_utilization)
+            .add("gpu_temperature_celsius", "Its temperature", &self.gpu_temperature)
+            .add(
+                "gpu_uncorrected_errors",
+                "Memory errors that ECC did not correct, since the driver was loaded",
+                &self.gpu_uncorrected,
+            )
+            .add("gpu_throttled", "1 while it runs slower than it could, by why", &self.gpu_throttled)
+            .add("gpu_needs_reset", "1 when it is of no use before it was reset", &self.gpu_faulty)
+            .add("gpu_xids", "Errors that the driver told, by what they ask for", &self.gpu_xids);
+        page.answering(Question::Fleet)
+            .add("routers_attached", "Routers that this sidecar is attached to", &self.routers_attached)
+            .add("routers", "Routers that this sidecar is told of", &self.routers);
+        page
+    }
+
+    /// The page of a sidecar that has so many routers and takes so many requests.
+    pub(crate) fn page_of(&self, sidecar: &Arc<Sidecar>, routers: usize, requests: usize) -> Exposition {
+        self.routers.set(signed(routers as u64));
+        self.requests_limit.set(signed(requests as u64));
+        let mut page = self.page();
+        let (sidecar, running, waiting, kv_cache) =
+            (Arc::downgrade(sidecar), self.running.clone(), self.waiting.clone(), self.kv_cache.clone());
+        page.look(move || {
+            let Some(load) = sidecar.upgrade().map(|sidecar| sidecar.load()) else { return };
+            running.set(load.running.into());
+            waiting.set(load.waiting.into());
+            kv_cache.set(load.kv_cache_usage.into());
+        });
+        page
     }
 
     pub(crate) fn count(&self, outcome: Outcome) {
@@ -199,22 +240,25 @@ impl Metrics {
     }
 
     pub(crate) fn count_xid(&self, action: Action) {
-        self.gpu_xids.get_or_create(&ActionLabel { asks_for: action.name() }).inc();
+        self.gpu_xids.get_or_create(&ActionLabel { asks_for: action }).inc();
     }
 
     pub(crate) fn show_gpus(&self, gpus: &[Snapshot]) {
-        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         for gpu in gpus {
-            let label = GpuLabel { gpu: gpu.index };
-            self.gpu_memory_used.get_or_create(&label).set(bytes(gpu.memory_used));
-            self.gpu_memory_total.get_or_create(&label).set(bytes(gpu.memory_total));
+            let label = GpuLabel { gpu: Gpu(gpu.index) };
+            self.gpu_memory_used.get_or_create(&label).set(signed(gpu.memory_used));
+            self.gpu_memory_total.get_or_create(&label).set(signed(gpu.memory_total));
             let needs_reset = gpu::fault(gpu).is_some_and(|fault| fault.needs_reset);
             self.gpu_faulty.get_or_create(&label).set(needs_reset.into());
+            for reason in gpu::throttles() {
+                let labels = ThrottleLabels { gpu: Gpu(gpu.index), reason: Reason(reason) };
+                self.gpu_throttled.get_or_create(&labels).set(gpu.throttled.contains(&reason).into());
+            }
             // What it does not tell is not made up.
             let told = [
                 (&self.gpu_utilization, gpu.utilization.map(i64::from)),
                 (&self.gpu_temperature, gpu.temperature.map(i64::from)),
-                (&self.gpu_uncorrected, gpu.uncorrected.map(bytes)),
+                (&self.gpu_uncorrected, gpu.uncorrected.map(signed)),
             ];
             for (family, value) in told {
                 if let Some(value) = value {
@@ -225,7 +269,7 @@ impl Metrics {
     }
 
     pub(crate) fn count_death(&self, cause: DeathCause) {
-        self.deaths.get_or_create(&CauseLabel { cause: Cause(cause) }).inc();
+        self.deaths.get_or_create(&CauseLabel { cause: Cause(death::name(cause)) }).inc();
     }
 
     pub(crate) fn add_tokens(&self, kind: Tokens, tokens: u32) {
@@ -233,12 +277,26 @@ impl Metrics {
             self.tokens.get_or_create(&TokensLabel { kind }).inc_by(u64::from(tokens));
         }
     }
+
+    /// So many tokens were generated. Called with every event: no lock, and nothing is looked for.
+    pub(crate) fn generated(&self, tokens: u64) {
+        self.generated.inc_by(tokens);
+    }
+
+    /// A request has finished, so long after its first token, with so many.
+    pub(crate) fn finished(&self, since_first_token: Duration, tokens: u32) {
+        if let Some(behind) = tokens.checked_sub(1).filter(|&behind| behind > 0) {
+            self.per_token.observe(since_first_token.as_secs_f64() / f64::from(behind));
+        }
+    }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use prometheus_client::encoding::text;
-
     use super::*;
 
     #[test]
@@ -249,9 +307,10 @@ mod tests {
         metrics.count_xid(Action::ResetGpu);
         let gpu = Snapshot { index: 3, memory_used: 5, memory_total: 9, temperature: Some(60), ..Snapshot::default() };
         metrics.show_gpus(&[gpu]);
-        metrics.add_tokens(Tokens::Completion, 3);
-        let mut page = String::new();
-        text::encode(&mut page, &metrics.registry()).unwrap();
+        metrics.generated(3);
+        metrics.finished(Duration::from_millis(40), 3);
+        metrics.finished(Duration::from_millis(40), 1);
+        let page = metrics.page().show().unwrap();
         assert!(!page.contains("gpu_utilization_percent{"), "what a GPU does not tell is not made up");
         for line in [
             "cloudach_sidecar_requests_running 0",
@@ -259,6 +318,9 @@ mod tests {
             "cloudach_sidecar_request_seconds_count 0",
             "cloudach_sidecar_tokens_total{kind=\"completion\"} 3",
             "cloudach_sidecar_engine_up 0",
+            "cloudach_sidecar_time_per_output_token_seconds_bucket{le=\"0.025\"} 1",
+            "cloudach_sidecar_time_per_output_token_seconds_count 1",
+            "cloudach_sidecar_gpu_throttled{gpu=\"3\",reason=\"sw_thermal_slowdown\"} 0",
             "cloudach_sidecar_engine_restarts_total 0",
             "cloudach_sidecar_engine_deaths_total{cause=\"gpu_memory\"} 1",
             "cloudach_sidecar_gpu_memory_used_bytes{gpu=\"3\"} 5",

@@ -1,6 +1,6 @@
 //! Puts a sidecar together, runs it, and takes it apart in order.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use cloudach_proto::{
     DESCRIPTORS, inference,
@@ -80,7 +80,8 @@ pub async fn run(mut config: Config, stop: Stop) -> Result<(), SidecarError> {
 
     running.ready.set(ENGINE_READY, false);
     if let Some(admin) = config.admin {
-        open_admin(admin, &sidecar, &running).await?;
+        let page = sidecar.metrics.page_of(&sidecar, config.routers.len(), config.limits.max_requests);
+        running.background.spawn(admin::bind(admin, running.ready.clone(), page, running.kill.clone()).await?);
     }
     let (server, health) = grpc::server(DESCRIPTORS)?;
     let stopping =
@@ -160,13 +161,6 @@ fn placed_gpu(gpu: &crate::config::Gpu) -> Gpu {
 fn default_name(listen: &Address) -> String {
     let host = rustix::system::uname();
     format!("{}-{listen}", host.nodename().to_string_lossy())
-}
-
-async fn open_admin(address: SocketAddr, sidecar: &Sidecar, running: &Running) -> Result<(), AdminError> {
-    let registry = sidecar.metrics.registry();
-    let serving = admin::bind(address, running.ready.clone(), registry, running.kill.clone()).await?;
-    running.background.spawn(serving);
-    Ok(())
 }
 
 /// Keeps `/readyz` and gRPC's health service in step with the model's state.

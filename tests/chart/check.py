@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ CHART = ROOT / "deploy/chart/cloudach"
 # The oldest that the chart is for, and the newest whose schemas there are.
 VERSIONS = ["1.29", "1.37"]
 # Kinds that are not Kubernetes' own; their schemas are not at hand.
-FOREIGN = {"HTTPRoute", "PodMonitor", "ScaledObject"}
+FOREIGN = {"HTTPRoute", "PodMonitor", "PrometheusRule", "ScaledObject"}
 
 
 class Checks:
@@ -57,6 +58,30 @@ def snapshot(name, text, update, checks):
     checks.expect(old == text, f"{name} is not its snapshot (run with --update, and read the diff):\n{''.join(list(diff)[:60])}")
 
 
+def without_boards(text):
+    """What is rendered, without the text of boards: that is their files', and is held against them."""
+    return re.sub(r"(?m)^  cloudach-(\w+)\.json: \|\n(?:    .*\n)+", r"  cloudach-\1.json: files/dashboards/\1.json\n", text)
+
+
+def whole(name, manifests, checks):
+    """Whether boards and alerts are those of the chart's files."""
+    boards = [manifest for manifest in manifests if manifest["kind"] == "ConfigMap" and "-board-" in manifest["metadata"]["name"]]
+    for manifest in boards:
+        for key, text in manifest["data"].items():
+            file = CHART / "files/dashboards" / key.removeprefix("cloudach-")
+            checks.expect(text == file.read_text(), f"{name}: {key} is not {file}")
+    checks.expect(not boards or len(boards) == len(list((CHART / "files/dashboards").iterdir())), f"{name}: a board is missing")
+    alerts = yaml.safe_load((CHART / "files/alerts.yaml").read_text())["groups"]
+    for manifest in manifests:
+        if manifest["kind"] != "PrometheusRule":
+            continue
+        for group, own in zip(manifest["spec"]["groups"], alerts, strict=True):
+            for rule, wanted in zip(group["rules"], own["rules"], strict=True):
+                link = rule["annotations"].pop("runbook_url")
+                ends = wanted["annotations"].pop("runbook_url").removeprefix("docs/operate.md")
+                checks.expect(rule == wanted and link.endswith(ends) and not link.startswith(ends), f"{name}: {rule['alert']} is not as in the file")
+
+
 def schemas(name, manifests, checks):
     for manifest in manifests:
         if manifest["kind"] in FOREIGN:
@@ -75,7 +100,7 @@ def accepted(name, manifests, program, folder, checks):
     """Whether the services accept the files that they are given."""
     files = {}
     for manifest in manifests:
-        if manifest["kind"] == "ConfigMap":
+        if manifest["kind"] == "ConfigMap" and "-board-" not in manifest["metadata"]["name"]:
             files |= manifest["data"]
     for key, text in files.items():
         (folder / key).write_text(text.replace("/etc/cloudach/catalogue/", f"{folder}/"))
@@ -119,10 +144,11 @@ def main():
     settings.check(ROOT, checks)
     for values in sets:
         text = render(asked.helm, values, checks)
-        snapshot(values.stem, text, asked.update, checks)
+        snapshot(values.stem, without_boards(text), asked.update, checks)
         manifests = [manifest for manifest in yaml.safe_load_all(text) if manifest]
         count += len(manifests)
         foreign += sum(manifest["kind"] in FOREIGN for manifest in manifests)
+        whole(values.stem, manifests, checks)
         schemas(values.stem, manifests, checks)
         policies.check(values.stem, manifests, checks)
         if program.exists():

@@ -12,6 +12,7 @@ STRUCTS = [
     ("edge/src/config.rs", "Stream", "edgeConfig.stream", set()),
     ("edge/src/config.rs", "Links", "edgeConfig.links", set()),
     ("edge/src/config.rs", "Isolation", "edgeConfig.isolation", set()),
+    ("edge/src/metrics.rs", "MetricsConfig", "edgeConfig.metrics", set()),
     ("edge/src/admin/mod.rs", "AdminApi", "edgeConfig.admin_api", set()),
     ("edge/src/access/keys.rs", "KeyConfig", "edgeConfig.keys", set()),
     ("edge/src/access/limits/scope.rs", "Limits", "rateLimits", set()),

@@ -13,6 +13,7 @@ use cloudach_edge::{
     conversations::config::ConversationsConfig,
     files::config::FilesConfig,
     idempotency::config::IdempotencyConfig,
+    metrics::MetricsConfig,
     responses::config::ResponsesConfig,
     store::config::StoreConfig,
     usage::config::UsageConfig,
@@ -88,6 +89,9 @@ pub struct Config {
     /// See the edge's configuration.
     #[serde(default)]
     pub stream: Stream,
+    /// See the edge's configuration.
+    #[serde(default)]
+    pub metrics: MetricsConfig,
     /// Where the router serves its own metrics, and what `cloudach fleet` and `cloudach models` show. Absent: nowhere.
     pub router_admin: Option<SocketAddr>,
     /// See the router's configuration.
@@ -196,6 +200,7 @@ impl Config {
                 limits: self.limits,
                 links: self.links,
                 stream: self.stream,
+                metrics: self.metrics,
                 tracing: self.tracing,
                 drain: self.drain,
             },

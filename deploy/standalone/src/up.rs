@@ -160,6 +160,7 @@ fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
         limits: cloudach_edge::config::Limits::default(),
         links: cloudach_edge::config::Links::default(),
         stream: cloudach_edge::config::Stream::default(),
+        metrics: cloudach_edge::metrics::MetricsConfig::default(),
         relay: cloudach_router::config::Relay::default(),
         queue: cloudach_router::config::Queue::default(),
         placement: cloudach_router::config::Placement::default(),

@@ -105,6 +105,7 @@ impl Limiter {
     pub async fn reserve(&self, lease: String, ask: Ask) -> (Standing, Result<Reservation, Exceeded>) {
         let asked = Instant::now();
         if let Some(Decision { standing, exceeded: Some(exceeded) }) = self.refused_already(asked, &ask) {
+            self.0.metrics.decided(Some(&exceeded));
             return (standing, Err(exceeded));
         }
         self.0.open.lock().insert(lease.clone(), Open { tenant: ask.tenant.clone(), since: Instant::now() });
@@ -134,6 +135,7 @@ impl Limiter {
                 decision
             }
         };
+        self.0.metrics.decided(decision.exceeded.as_ref());
         (decision.standing, decision.exceeded.map_or(Ok(reservation), Err))
     }
 

@@ -167,7 +167,9 @@ pub async fn stamp(State(edge): State<Edge>, mut request: Request, next: Next) -
     let refusal = error::refusal(&response, &words);
     let mut response = error::put_into_words(response, &words, dialect);
     if let Some(refusal) = refusal.as_ref().filter(|_| !account.is_recorded()) {
-        note_refused(&words, refusal, at.elapsed(), account.caller().as_deref());
+        let caller = account.caller();
+        edge.metrics.refused(refusal, caller.as_ref().map(|caller| caller.tenant.as_str()));
+        note_refused(&words, refusal, at.elapsed(), caller.as_deref());
     }
     trace::answered(&trace, response.status(), refusal.as_ref());
     headers::add(&mut response, &id, at.elapsed(), &account);

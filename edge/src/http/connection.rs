@@ -30,7 +30,7 @@ use super::{
     socket::{Socket, Unsent},
     streaming::{self, Streamed},
 };
-use crate::Edge;
+use crate::{Edge, metrics::Open};
 
 /// How long a connection may take, once everything is ended, to send what it was still told.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -109,7 +109,7 @@ async fn answer(socket: Socket, routes: AddExtension<Router, Peer>, edge: &Edge)
 }
 
 async fn stream_to(socket: &mut Socket, streamed: Streamed, edge: &Edge) -> std::io::Result<bool> {
-    let running = &edge.running;
+    let (running, _open) = (&edge.running, Open::count(&edge.metrics.streams));
     // Its own: a token is looked at under its lock with every event.
     let kill = running.kill.child_token();
     let sending = streaming::send(socket, streamed, running.drain.is_cancelled());

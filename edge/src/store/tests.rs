@@ -28,7 +28,7 @@ use crate::metrics::StoreMetrics;
 use servers::Server;
 
 pub fn metrics() -> StoreMetrics {
-    StoreMetrics::register(&mut prometheus_client::registry::Registry::default())
+    StoreMetrics::register(&mut cloudach_service::metrics::Exposition::new("edge", "cloudach_edge"))
 }
 
 async fn open(config: serde_json::Value) -> Store {

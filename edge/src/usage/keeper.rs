@@ -104,6 +104,7 @@ impl Keeper {
         let folder = config.spool.clone().or(beside);
         let spool = Arc::new(Spool::open(folder.as_deref(), config.spool_bytes, segment_name)?);
         metrics.waiting.set(i64::try_from(spool.waiting()).unwrap_or(i64::MAX));
+        metrics.room.set(i64::try_from(config.spool_bytes).unwrap_or(i64::MAX));
         let (queue, waiting) = mpsc::channel(MOST_WAITING);
         let keeper = Self(Arc::new(Parts {
             queue,

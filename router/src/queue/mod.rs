@@ -129,6 +129,11 @@ impl Queues {
         self.config.wake
     }
 
+    /// How many wait for this model.
+    pub fn waiting_for(&self, model: &str) -> usize {
+        self.by_model.get(model).map_or(0, |queue| queue.0.lock().fair.len())
+    }
+
     /// How many wait, over all models.
     pub fn waiting(&self) -> usize {
         self.by_model.values().map(|queue| queue.0.lock().fair.len()).sum()

@@ -57,7 +57,10 @@ impl Relay {
             self.be_ready(&wanted.model, deadline).await?;
             self.queues.place(wanted, deadline).await
         };
-        let placed = placing.await.inspect_err(|failed| step.fail(failed.kind(), failed.for_operators()))?;
+        let begun = Instant::now();
+        let placed = placing.await;
+        self.metrics.waited(&wanted.model, begun.elapsed(), placed.as_ref().err());
+        let placed = placed.inspect_err(|failed| step.fail(failed.kind(), failed.for_operators()))?;
         step.end();
         attempts.start(&placed.replica);
         Ok(placed)

@@ -1,13 +1,16 @@
 //! What became of spans: how many arrived, and how many were lost and why.
 
-use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
-    metrics::{counter::Counter, family::Family},
-    registry::Registry,
+use prometheus_client::metrics::{counter::Counter, family::Family};
+use strum::{IntoStaticStr, VariantArray};
+
+use crate::{
+    label, label_set,
+    metrics::{Exposition, Question},
 };
 
 /// What became of a span that was to be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum Fate {
     /// The collector took it.
     Sent,
@@ -19,9 +22,10 @@ pub(super) enum Fate {
     TooMany,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FateLabel {
-    fate: Fate,
+label!(Fate);
+
+label_set! {
+    struct FateLabel { fate: Fate }
 }
 
 /// Counts what becomes of spans.
@@ -29,12 +33,12 @@ struct FateLabel {
 pub struct TraceMetrics(Family<FateLabel, Counter>);
 
 impl TraceMetrics {
-    /// Shows them in a process's registry.
-    pub fn register(&self, registry: &mut Registry) {
+    /// Shows them on a process's page.
+    pub fn register(&self, page: &mut Exposition) {
         let help = "Spans of requests that were to be sent to the collector, by what became of them";
-        registry.register("trace_spans", help, self.0.clone());
+        page.answering(Question::Traces).add("trace_spans", help, &self.0);
         // Told from the start, so that what is lost first shows as a change.
-        for fate in [Fate::Sent, Fate::QueueFull, Fate::GivenUp, Fate::TooMany] {
+        for &fate in Fate::VARIANTS {
             self.count(fate, 0);
         }
     }

@@ -34,6 +34,11 @@ const FOUND_WITHIN: Duration = Duration::from_secs(30);
 
 const MIB: u64 = 1024 * 1024;
 
+/// Why a GPU may run slower than it could, as the driver calls it.
+pub(crate) fn throttles() -> impl Iterator<Item = &'static str> {
+    nvml::REASONS.iter().map(|(_, name)| *name)
+}
+
 /// What is known of the GPUs.
 #[derive(Debug, Default)]
 pub(crate) struct Gpus {

@@ -29,7 +29,7 @@ const MOST_XIDS: usize = 32;
 const UNKNOWN: u32 = 999;
 
 /// What slows a GPU down that is worth telling. That it is idle, or set so, is not.
-const REASONS: [(ThrottleReasons, &str); 6] = [
+pub(super) const REASONS: [(ThrottleReasons, &str); 6] = [
     (ThrottleReasons::SW_POWER_CAP, "sw_power_cap"),
     (ThrottleReasons::HW_SLOWDOWN, "hw_slowdown"),
     (ThrottleReasons::SW_THERMAL_SLOWDOWN, "sw_thermal_slowdown"),

@@ -2,8 +2,11 @@
 //!
 //! From the "immediate action" of NVIDIA's Xid catalog (docs.nvidia.com/deploy/xid-errors), for A100 and newer.
 
+use strum::{IntoStaticStr, VariantArray};
+
 /// What an Xid asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum Action {
     /// Nothing: it is a note, or follows from another.
     Ignore,
@@ -14,13 +17,9 @@ pub(crate) enum Action {
 }
 
 impl Action {
-    /// The name in metrics.
+    /// The name in logs and metrics.
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Ignore => "ignore",
-            Self::RestartEngine => "restart_engine",
-            Self::ResetGpu => "reset_gpu",
-        }
+        self.into()
     }
 }
 

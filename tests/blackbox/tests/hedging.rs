@@ -101,7 +101,7 @@ fn a_second_replica_answers_where_the_first_says_nothing() {
     assert_eq!(answer.json()["choices"], undisturbed.json()["choices"]);
     assert_eq!(fleet.met().iter().sum::<usize>(), 3);
     eventually(PATIENCE, "the one that lost is free of it", || fleet.running() == 0);
-    assert_eq!((hedges(&fleet, "Won"), hedges(&fleet, "Lost")), (1.0, 0.0));
+    assert_eq!((hedges(&fleet, "won"), hedges(&fleet, "lost")), (1.0, 0.0));
 
     // It is the other one's turn.
     fleet.engine(1).set_script(stalling());
@@ -109,7 +109,7 @@ fn a_second_replica_answers_where_the_first_says_nothing() {
     let chunks = fleet.client().stream(CHAT, &streamed).chunks();
     let roles = chunks.iter().filter(|chunk| chunk["choices"][0]["delta"]["role"].is_string()).count();
     let usages = chunks.iter().filter(|chunk| chunk["usage"].is_object()).count();
-    assert_eq!((roles, usages, hedges(&fleet, "Won")), (1, 1, 2.0));
+    assert_eq!((roles, usages, hedges(&fleet, "won")), (1, 1, 2.0));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn whoever_speaks_first_answers() {
     let fleet = fleet([slow(Duration::from_secs(2)), second], &json!({ "after": "100ms" }));
     let answer = ask(&fleet);
     assert!(pick(&answer).contains(" hedge=lost after="), "{}", pick(&answer));
-    assert_eq!((fleet.met(), hedges(&fleet, "Lost")), (vec![1, 1], 1.0));
+    assert_eq!((fleet.met(), hedges(&fleet, "lost")), (vec![1, 1], 1.0));
     eventually(PATIENCE, "the second one is free of it", || fleet.running() == 0);
 }
 
@@ -130,7 +130,7 @@ fn either_may_die() {
     );
     let answer = ask(&fleet);
     assert!(!pick(&answer).contains("hedge"), "{}", pick(&answer));
-    assert_eq!((fleet.met(), hedges(&fleet, "Failed")), (vec![1, 1], 1.0));
+    assert_eq!((fleet.met(), hedges(&fleet, "failed")), (vec![1, 1], 1.0));
 
     fleet.engine(0).set_script(stalling());
     fleet.engine(1).set_script(slow(Duration::from_secs(2)));
@@ -140,7 +140,7 @@ fn either_may_die() {
     let answer = asked.answer().unwrap();
     assert_eq!(answer.head.status, 200, "{}", answer.text());
     assert!(pick(&answer).contains(" hedge=won "), "{}", pick(&answer));
-    assert_eq!(hedges(&fleet, "Won"), 1.0);
+    assert_eq!(hedges(&fleet, "won"), 1.0);
 }
 
 #[test]
@@ -159,11 +159,11 @@ fn never_unasked_and_never_where_it_may_be_what_kills() {
 fn no_more_than_a_share_at_once() {
     let fleet = fleet([stalling(), stalling()], &json!({ "after": "1s", "share": 0.2 }));
     let streams: Vec<Connection> = (0..10).map(|_| send(&fleet, &chat("hi"))).collect();
-    let withheld = || hedges(&fleet, "Withheld");
+    let withheld = || hedges(&fleet, "withheld");
     // A machine that is slow has fewer of them open when the first one has waited for long.
     eventually(PATIENCE, "all have been looked at", || fleet.met().iter().sum::<usize>() as f64 + withheld() == 20.0);
     assert!((8.0..=9.0).contains(&withheld()), "{} withheld", withheld());
     drop(streams);
     eventually(PATIENCE, "the engines are free of all", || fleet.running() == 0);
-    eventually(PATIENCE, "they are counted", || hedges(&fleet, "Abandoned") + withheld() == 10.0);
+    eventually(PATIENCE, "they are counted", || hedges(&fleet, "abandoned") + withheld() == 10.0);
 }

@@ -261,7 +261,7 @@ fn without_its_store_a_request_runs_without_its_key() {
         assert_eq!((answer.head.status, is_replay(&answer)), (200, false));
     }
     assert_eq!(runs(&fleet), 3);
-    let unprotected = fleet.edges[0].metric("cloudach_edge_idempotency_total{what=\"Unprotected\"}");
+    let unprotected = fleet.edges[0].metric("cloudach_edge_idempotency_total{what=\"unprotected\"}");
     assert_eq!(unprotected, Some(2.0));
 }
 

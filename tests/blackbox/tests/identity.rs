@@ -139,8 +139,8 @@ fn a_token_lets_in_whom_its_claims_name() {
     for line in [
         r#"cloudach_edge_issuer_keys{issuer="sso"} 1"#,
         r#"cloudach_edge_issuer_away{issuer="sso"} 0"#,
-        r#"cloudach_edge_tokens_refused_total{refusal="Audience"} 1"#,
-        r#"cloudach_edge_tokens_refused_total{refusal="UnknownTenant"} 1"#,
+        r#"cloudach_edge_tokens_refused_total{refusal="audience"} 1"#,
+        r#"cloudach_edge_tokens_refused_total{refusal="unknown_tenant"} 1"#,
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }

@@ -132,8 +132,8 @@ fn another_model_answers_while_one_has_no_room() {
         assert_eq!(model(&client.post(CHAT, &to("safe", "hi")), "safe"), "b");
         assert!(prompt(&fleet, 1).contains("OWN hi"), "{}", prompt(&fleet, 1));
     }
-    assert_eq!(ended(&fleet, "a", "Failed"), None, "it is one request, of the model that has answered");
-    assert_eq!(ended(&fleet, "b", "Served"), Some(3.0));
+    assert_eq!(ended(&fleet, "a", "failed"), None, "it is one request, of the model that has answered");
+    assert_eq!(ended(&fleet, "b", "served"), Some(3.0));
     let refused = client.post(CHAT, &to("a", "hi"));
     assert_eq!((refused.head.status, refused.head.get("x-should-retry")), (503, Some("true")), "it is no route");
     drop((first, second));
@@ -142,7 +142,7 @@ fn another_model_answers_while_one_has_no_room() {
 
 /// Chats that have ended.
 fn ended(fleet: &Fleet, model: &str, outcome: &str) -> Option<f64> {
-    let labels = format!("endpoint=\"ChatCompletions\",model=\"{model}\",outcome=\"{outcome}\"");
+    let labels = format!("endpoint=\"chat_completions\",model=\"{model}\",outcome=\"{outcome}\"");
     fleet.edges[0].metric(&format!("cloudach_edge_requests_total{{{labels}}}"))
 }
 
@@ -209,7 +209,7 @@ fn a_request_that_goes_on_is_charged_once() {
     assert_eq!(status("shadow"), 429, "and the seventh");
     drop((first, second, moved));
     let all =
-        || [("a", "Abandoned"), ("a", "Failed"), ("b", "Abandoned")].map(|(model, how)| ended(&fleet, model, how));
+        || [("a", "abandoned"), ("a", "failed"), ("b", "abandoned")].map(|(model, how)| ended(&fleet, model, how));
     eventually(PATIENCE, "all are recorded", || all() == [Some(2.0), Some(1.0), Some(1.0)]);
 }
 
@@ -224,31 +224,31 @@ fn copies_are_made_and_nobody_sees_it() {
     let shadow = &fleet.engines[2];
     let before = shadow.requests().len();
     assert_eq!(model(&client.post(CHAT, &to("seen", "hi")), "seen"), "a");
-    eventually(PATIENCE, "the copy is answered", || (copies("Served") - 1.0).abs() < 0.1);
+    eventually(PATIENCE, "the copy is answered", || (copies("served") - 1.0).abs() < 0.1);
     assert_eq!(shadow.requests().len(), before + 1);
     assert!(prompt(&fleet, 2).contains("OWN hi"));
     let completed = client.post(COMPLETIONS, &with(completion("hi"), json!({ "model": "seen" })));
     assert_eq!(completed.json()["choices"][0]["text"], "a");
-    eventually(PATIENCE, "the copy is answered", || (copies("Served") - 2.0).abs() < 0.1);
+    eventually(PATIENCE, "the copy is answered", || (copies("served") - 2.0).abs() < 0.1);
 
     // One that fails, and more than may run: the originals are answered all the same, and at once.
     shadow.set_script(Script { fail_rate: 1.0, ..Script::vllm() });
     assert_eq!(model(&client.post(CHAT, &to("seen", "hi")), "seen"), "a");
-    eventually(PATIENCE, "the copy failed", || (copies("Failed") - 1.0).abs() < 0.1);
+    eventually(PATIENCE, "the copy failed", || (copies("failed") - 1.0).abs() < 0.1);
     let pace = cloudach_fake_engine::Pace { first_token: Duration::from_secs(3600), ..Default::default() };
     shadow.set_script(Script { pace, ..Script::vllm() });
     for _ in 0..MOST_COPIES + 6 {
         assert_eq!(model(&client.post(CHAT, &to("seen", "hi")), "seen"), "a");
     }
     eventually(PATIENCE, "they run", || shadow.running() == MOST_COPIES);
-    assert!((copies("Dropped") - 6.0).abs() < 0.1, "{}", copies("Dropped"));
+    assert!((copies("dropped") - 6.0).abs() < 0.1, "{}", copies("dropped"));
     // The client has used what it was answered, and no more.
     let ended = |model: &str, endpoint: &str| {
-        let labels = format!("endpoint=\"{endpoint}\",model=\"{model}\",outcome=\"Served\"");
+        let labels = format!("endpoint=\"{endpoint}\",model=\"{model}\",outcome=\"served\"");
         fleet.edges[0].metric(&format!("cloudach_edge_requests_total{{{labels}}}"))
     };
-    assert_eq!(ended("shadow", "ChatCompletions"), None);
+    assert_eq!(ended("shadow", "chat_completions"), None);
     #[expect(clippy::cast_precision_loss, reason = "a small count")]
     let expected = (MOST_COPIES + 8) as f64;
-    eventually(PATIENCE, "all are counted", || ended("a", "ChatCompletions") == Some(expected));
+    eventually(PATIENCE, "all are counted", || ended("a", "chat_completions") == Some(expected));
 }

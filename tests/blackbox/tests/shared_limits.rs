@@ -349,8 +349,8 @@ fn tokens_of(line: &Value) -> u64 {
 /// Calls of the edge that reserve and settle.
 fn calls_of(fleet: &Fleet) -> u64 {
     let (_, page) = fleet.edges[0].admin_answer("/metrics").unwrap();
-    let calls = ["Reserve", "Settle"].into_iter().filter_map(|call| {
-        let name = format!("cloudach_edge_store_call_duration_seconds_count{{call=\"{call}\",answer=\"Answered\"}} ");
+    let calls = ["reserve", "settle"].into_iter().filter_map(|call| {
+        let name = format!("cloudach_edge_store_call_duration_seconds_count{{call=\"{call}\",answer=\"answered\"}} ");
         page.lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok())
     });
     calls.sum()

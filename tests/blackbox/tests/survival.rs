@@ -69,7 +69,7 @@ fn a_router_is_killed_and_comes_back() {
     assert!(ends.iter().all(|end| *end == End::Done), "{ends:?}");
 
     fleet.restart_router(router);
-    let served = "cloudach_router_requests_total{outcome=\"Served\"}";
+    let served = "cloudach_router_requests_total{outcome=\"served\"}";
     eventually(Duration::from_secs(10), "it is used again", || {
         assert_eq!(ask(&fleet, 0), 200);
         fleet.routers[router].metric(served).is_some_and(|count| count > 3.0)

@@ -403,7 +403,7 @@ fn hostile_headers_begin_a_trace_of_ones_own() {
 /// What a process says became of its spans.
 fn fates(fleet: &Fleet) -> [u64; 4] {
     let (_, metrics) = fleet.edges[0].admin_answer("/metrics").unwrap();
-    ["Sent", "QueueFull", "GivenUp", "TooMany"].map(|fate| {
+    ["sent", "queue_full", "given_up", "too_many"].map(|fate| {
         let name = format!("cloudach_edge_trace_spans_total{{fate=\"{fate}\"}} ");
         metrics.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
     })

@@ -1,9 +1,10 @@
 //! Why a token lets nobody in.
 
-use prometheus_client::encoding::EncodeLabelValue;
+use strum::{IntoStaticStr, VariantArray};
 
 /// Why a token lets nobody in. Clients are told none of it: whoever has no right learns nothing of what would give it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray, thiserror::Error)]
+#[strum(serialize_all = "snake_case")]
 pub enum Refusal {
     #[error("it is longer than 8 KiB")]
     TooLong,

@@ -162,7 +162,7 @@ fn what_finds_no_room_is_asked_again() {
     fleet.restart_sidecar(0);
     let batch = over(&client, &batch, "completed");
     assert_eq!(batch["request_counts"], json!({ "total": 63, "completed": 63, "failed": 0 }));
-    let later = fleet.edges[0].metric("cloudach_edge_batch_lines_total{outcome=\"Later\"}");
+    let later = fleet.edges[0].metric("cloudach_edge_batch_lines_total{outcome=\"later\"}");
     assert!(later.is_some_and(|later| later >= 3.0), "{later:?}");
 }
 
