@@ -44,7 +44,7 @@ const MOST_AT_ONCE: usize = 512;
 const PACE: Duration = Duration::from_millis(2);
 
 /// Records that come within this time are given to the store together.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(200);
 
 /// Between two tries while the store is away.
 const PAUSE: Duration = Duration::from_millis(250);

@@ -268,6 +268,20 @@ mod tests {
     const LAST: &str = r#"{"id":"cmpl-b","choices":[{"index":0,"text":" \"capital\" of","logprobs":null,"finish_reason":"length","stop_reason":null,"prompt_token_ids":null,"token_ids":[3575,282]}]}"#;
     const USAGE: &str = r#"{"id":"cmpl-b","choices":[],"usage":{"prompt_tokens":16,"total_tokens":19,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":8}},"system_fingerprint":"vllm-0.32.0"}"#;
 
+    /// Its text and its ids, which are told on; and what holds both, and a text with escapes, while they are read.
+    #[test]
+    fn a_token_allocates_no_more_than_what_it_is() {
+        let mut reader = Reader::new(&GenerateRequest::default(), &ModelInfo::default());
+        reader.read(FIRST.as_bytes()).unwrap();
+        let event = LAST.replace("\"length\"", "null");
+        let counted = allocation_counter::measure(|| {
+            for _ in 0..100 {
+                assert!(reader.read(event.as_bytes()).unwrap().delta.is_some());
+            }
+        });
+        assert_eq!(counted.count_total, 100 * 5);
+    }
+
     #[test]
     fn the_python_front_ends_stream() {
         let (deltas, end) = read(None, &[FIRST, LAST, USAGE, "[DONE]"]);

@@ -132,9 +132,11 @@ impl Visible {
             let (shown, space) = if waits { run.split_at(solid.len()) } else { (run, "") };
             if !shown.is_empty() {
                 let trimmed = self.calls && !self.text && self.around.after == After::Trimmed;
-                let before = std::mem::take(if trimmed { &mut self.space_before } else { &mut self.space });
-                self.space.clear();
+                let mut before = std::mem::take(if trimmed { &mut self.space_before } else { &mut self.space });
                 self.show(&before, emit);
+                // Empty, and with its room: white space comes with most tokens.
+                before.clear();
+                self.space = before;
                 self.show(shown, emit);
                 self.text = true;
             }
