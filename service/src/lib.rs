@@ -12,6 +12,8 @@ pub mod grpc;
 pub mod logs;
 pub mod process;
 pub mod ready;
+pub mod reload;
 pub mod secret;
 pub mod stop;
+pub mod tls;
 pub mod trace;

@@ -189,7 +189,7 @@ async fn compose(config: Config, key: TrialKey, stop: Stop) -> Result<(), UpErro
     let Services { edge, router, sidecars } = config.services(place.path());
     let (stop_edge, stop_router, stop_sidecars) = (stop.separate(), stop.separate(), stop.separate());
 
-    let edge = cloudach_edge::start(edge).await?;
+    let edge = cloudach_edge::start(edge.into()).await?;
     let catalog = edge.catalog();
     let base_url = format!("http://{}", edge.address().map_err(UpError::Place)?);
     let edge = async {
@@ -198,7 +198,7 @@ async fn compose(config: Config, key: TrialKey, stop: Stop) -> Result<(), UpErro
     };
     // A service that ends on its own takes the others with it, the edge first.
     let router = async {
-        let ended = cloudach_router::run(router, stop_router.clone()).await;
+        let ended = cloudach_router::run(router.into(), stop_router.clone()).await;
         stop_edge.ask();
         stop_sidecars.ask();
         ended
@@ -206,7 +206,7 @@ async fn compose(config: Config, key: TrialKey, stop: Stop) -> Result<(), UpErro
     let sidecars = sidecars.into_iter().map(|config| {
         let (stop_edge, stop_sidecars) = (stop_edge.clone(), stop_sidecars.clone());
         Box::pin(async move {
-            let ended = cloudach_sidecar::run(config, stop_sidecars).await;
+            let ended = cloudach_sidecar::run(config.into(), stop_sidecars).await;
             stop_edge.ask();
             ended
         })
