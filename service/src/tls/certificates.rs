@@ -80,15 +80,6 @@ impl Certificates {
         Ok(Arc::new(opened))
     }
 
-    /// Reads them as a service that starts would, for one that is not to start.
-    ///
-    /// # Errors
-    /// As for [`Certificates::open`].
-    pub fn check(config: &TlsConfig, role: Role) -> Result<(), TlsError> {
-        let provider = ring::default_provider();
-        Contents::read(config)?.check(config, config.name(role), SystemTime::now(), &provider).map(drop)
-    }
-
     /// Takes what the files become, for connections from then on. Files with which something is wrong change nothing.
     /// Never returns.
     pub async fn follow(self: Arc<Self>) {

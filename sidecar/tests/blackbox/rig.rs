@@ -227,6 +227,8 @@ pub(crate) fn config(listen: Address, engine: EngineConfig) -> Config {
         listen,
         advertise: None,
         routers: Vec::new(),
+        tls: None,
+        log: None,
         admin: None,
         model: Some(MODEL.into()),
         managed: None,
