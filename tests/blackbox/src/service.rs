@@ -267,11 +267,16 @@ impl From<ExitStatus> for Exit {
     }
 }
 
-/// The path of a program that cargo has built in the same profile as this test.
+/// The path of a program that cargo has built in the same profile as this test, or of another version of it, where one of the
+/// environment's `CLOUDACH_EDGE_BIN`, `CLOUDACH_ROUTER_BIN` and `CLOUDACH_SIDECAR_BIN` says so (tests/wire/run.sh).
 ///
 /// # Panics
 /// When it is not built.
 pub fn program(name: &str) -> PathBuf {
+    let variable = name.to_uppercase().replace('-', "_") + "_BIN";
+    if let Some(path) = std::env::var_os(variable) {
+        return path.into();
+    }
     let test = std::env::current_exe().expect("a process knows its program");
     let path = test.ancestors().nth(2).expect("tests lie in a folder of the profile's folder").join(name);
     assert!(path.exists(), "{} is missing: run `cargo build --workspace --bins` first", path.display());
