@@ -3,7 +3,7 @@
 #
 #   tests/wire/run.sh OLD_REF [TESTS...]
 #
-# Builds the services of OLD_REF (a tag or a commit) beside this tree's, which takes minutes, and runs black-box tests (default: cancel, calls, connections,
+# Builds the services of OLD_REF (a tag or a commit) beside this tree's, which takes ten minutes the first time, and runs black-box tests (default: cancel, calls, connections,
 # stopping, survival, resume and mixed) with the edge, the router or the sidecar of the old version and the rest of this one, and the other way about. What only one of the
 # two versions can do is in none of them. Run by hand before a version is released; `make test` holds the contract itself against the version before.
 set -eu
@@ -21,14 +21,13 @@ if [ ! -x "$place/cloudach-sidecar" ]; then
     say "building $old ..."
     git worktree remove --force "$place/tree" 2>/dev/null || true
     git worktree add --quiet --detach "$place/tree" "$old"
-    # Dependencies that both have are built once. The programs go elsewhere before this tree's take their place.
-    target=$PWD/${CARGO_TARGET_DIR:-target}
+    # In a folder of their own: Cargo takes crates of the same name in two trees for the same.
+    target=$PWD/.run/wire/target
     (cd "$place/tree" && CARGO_TARGET_DIR=$target "${CARGO:-cargo}" build --quiet --locked -p cloudach-edge -p cloudach-router -p cloudach-sidecar)
     for service in $services; do cp "$target/debug/cloudach-$service" "$place/"; done
     git worktree remove --force "$place/tree"
 fi
 say "building this tree ..."
-touch edge/src/main.rs router/src/main.rs sidecar/src/main.rs
 "${CARGO:-cargo}" build --quiet --locked --workspace --bins
 words=
 for test in $tests; do words="$words --test $test"; done
