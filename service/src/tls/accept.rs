@@ -22,9 +22,6 @@ const MOST_HANDSHAKES: usize = 256;
 /// How long opening may take. Whoever says nothing for longer is no service.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 
-/// Lines about connections that were refused, and in what time: a load balancer that looks every second fills no log.
-const LINES: (u32, Duration) = (20, Duration::from_secs(60));
-
 /// Before connections are taken again when the system gives none, as when too many files are open.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -33,8 +30,7 @@ pub(crate) fn incoming(
     listener: TcpListener,
     certificates: Arc<Certificates>,
 ) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> {
-    let door =
-        Door { listener, certificates, handshakes: JoinSet::new(), sparing: Arc::new(Sparing::new(LINES.0, LINES.1)) };
+    let door = Door { listener, certificates, handshakes: JoinSet::new(), sparing: Arc::<Sparing>::default() };
     stream::unfold(door, |mut door| async {
         let opened = door.next().await;
         Some((Ok(opened), door))
@@ -89,7 +85,7 @@ async fn open(
     certificates.metrics.refuse(reason);
     if reason == Reason::Gone {
         debug!(%from, why, "connection refused");
-    } else if let Some(left_out) = sparing.tells() {
+    } else if let Some(left_out) = sparing.tells(&from.ip().to_string(), &why) {
         warn!(%from, why, left_out, "connection refused");
     }
     None

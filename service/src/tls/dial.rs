@@ -6,7 +6,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use http::Uri;
@@ -25,9 +24,6 @@ use super::{
     why::{Reason, Sparing, told},
 };
 
-/// Lines about one address, and in what time: it is dialled again every few seconds.
-const LINES: (u32, Duration) = (2, Duration::from_secs(60));
-
 /// Opens connections to one address.
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
@@ -39,7 +35,7 @@ pub(crate) struct Connector {
 
 impl Connector {
     pub fn to(authority: &str, certificates: Arc<Certificates>) -> Self {
-        Self { certificates, authority: authority.into(), sparing: Arc::new(Sparing::new(LINES.0, LINES.1)) }
+        Self { certificates, authority: authority.into(), sparing: Arc::default() }
     }
 
     async fn open(self) -> io::Result<TokioIo<Opened>> {
@@ -61,7 +57,7 @@ impl Connector {
         let (reason, why) = told(&error, &self.certificates.config);
         self.certificates.metrics.refuse(reason);
         if reason != Reason::Gone
-            && let Some(left_out) = self.sparing.tells()
+            && let Some(left_out) = self.sparing.tells(&self.authority, &why)
         {
             warn!(address = &*self.authority, why, left_out, "no connection");
         }

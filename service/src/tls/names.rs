@@ -1,6 +1,6 @@
 //! Who may call what: an edge's certificate is no sidecar's.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use tonic::{
     Request, Status,
@@ -13,6 +13,7 @@ use super::{
     Certificates,
     config::Role,
     files::{Life, is_name, listed},
+    why::Sparing,
 };
 
 /// Lets in the calls of one kind of service. Where there is no TLS it lets in all.
@@ -20,11 +21,12 @@ use super::{
 pub struct Only {
     role: Role,
     certificates: Option<Arc<Certificates>>,
+    sparing: Arc<Sparing>,
 }
 
 impl Only {
     pub fn new(role: Role, certificates: Option<Arc<Certificates>>) -> Self {
-        Self { role, certificates }
+        Self { role, certificates, sparing: Arc::default() }
     }
 }
 
@@ -40,9 +42,11 @@ impl Interceptor for Only {
         if names.iter().any(|name| is_name(name, wanted)) {
             return Ok(request);
         }
-        let from = connection.get_ref().remote_addr().map(|from: SocketAddr| from.to_string()).unwrap_or_default();
+        let from = connection.get_ref().remote_addr().map(|from| from.ip().to_string()).unwrap_or_default();
         let why = format!("its certificate is for {}; this is for `{wanted}` alone", listed(&names));
-        warn!(from, why, "call refused");
+        if let Some(left_out) = self.sparing.tells(&from, &why) {
+            warn!(from, why, left_out, "call refused");
+        }
         Err(Status::permission_denied(why))
     }
 }

@@ -1,6 +1,7 @@
 //! Why a connection did not come about, in words for whoever has to mend it, and told no more often than is of use.
 
 use std::{
+    collections::HashMap,
     io,
     time::{Duration, SystemTime},
 };
@@ -96,39 +97,43 @@ fn at(time: UnixTime) -> String {
     shown(SystemTime::UNIX_EPOCH + Duration::from_secs(time.as_secs()))
 }
 
-/// Lets through what is told to people: some of it in any time, and how much was left out.
-#[derive(Debug)]
-pub(super) struct Sparing {
-    window: Duration,
-    most: u32,
-    told: Mutex<Told>,
-}
+/// Kinds of lines that are told apart. Beyond that nothing is told of new ones for a while.
+const MOST_KINDS: usize = 256;
+
+/// The same of the same peer is told so often, at the most: who is refused comes back every few seconds.
+const AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// Lets through what is told to people: the same once in a while, with how often it was left out.
+#[derive(Debug, Default)]
+pub(super) struct Sparing(Mutex<HashMap<(String, String), Told>>);
 
 #[derive(Debug)]
 struct Told {
-    since: Instant,
-    lines: u32,
+    at: Instant,
     left_out: u64,
 }
 
 impl Sparing {
-    /// So many lines within the time.
-    pub fn new(most: u32, window: Duration) -> Self {
-        Self { window, most, told: Mutex::new(Told { since: Instant::now(), lines: 0, left_out: 0 }) }
-    }
-
-    /// Whether this is told, and how many before it were not.
-    pub fn tells(&self) -> Option<u64> {
-        let mut told = self.told.lock();
-        if told.since.elapsed() >= self.window {
-            (told.since, told.lines) = (Instant::now(), 0);
+    /// Whether this is told, and how often it was not since it was last.
+    pub fn tells(&self, of: &str, why: &str) -> Option<u64> {
+        let mut told = self.0.lock();
+        let now = Instant::now();
+        if let Some(told) = told.get_mut(&(of.to_owned(), why.to_owned())) {
+            if now < told.at + AGAIN_AFTER {
+                told.left_out += 1;
+                return None;
+            }
+            told.at = now;
+            return Some(std::mem::take(&mut told.left_out));
         }
-        if told.lines >= self.most {
-            told.left_out += 1;
+        if told.len() >= MOST_KINDS {
+            told.retain(|_, told| now < told.at + AGAIN_AFTER);
+        }
+        if told.len() >= MOST_KINDS {
             return None;
         }
-        told.lines += 1;
-        Some(std::mem::take(&mut told.left_out))
+        told.insert((of.to_owned(), why.to_owned()), Told { at: now, left_out: 0 });
+        Some(0)
     }
 }
 
@@ -137,13 +142,21 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_is_told_of_sparingly() {
-        let sparing = Sparing::new(2, Duration::from_secs(10));
-        let told: Vec<_> = (0..4).map(|_| sparing.tells()).collect();
-        assert_eq!(told, [Some(0), Some(0), None, None]);
-        tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(sparing.tells(), Some(2));
-        assert_eq!(sparing.tells(), Some(0));
-        assert_eq!(sparing.tells(), None);
+    async fn the_same_is_told_sparingly_and_another_at_once() {
+        let sparing = Sparing::default();
+        let told: Vec<_> = (0..3).map(|_| sparing.tells("10.0.0.1", "expired")).collect();
+        assert_eq!(told, [Some(0), None, None]);
+        assert_eq!(sparing.tells("10.0.0.1", "plaintext"), Some(0));
+        assert_eq!(sparing.tells("10.0.0.2", "expired"), Some(0));
+        tokio::time::advance(AGAIN_AFTER).await;
+        assert_eq!(sparing.tells("10.0.0.1", "expired"), Some(2));
+        assert_eq!(sparing.tells("10.0.0.1", "expired"), None);
+        for number in 0..MOST_KINDS * 2 {
+            sparing.tells("10.0.0.3", &number.to_string());
+        }
+        assert!(sparing.0.lock().len() <= MOST_KINDS);
+        assert_eq!(sparing.tells("10.0.0.4", "expired"), None);
+        tokio::time::advance(AGAIN_AFTER).await;
+        assert_eq!(sparing.tells("10.0.0.4", "expired"), Some(0));
     }
 }
