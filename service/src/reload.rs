@@ -7,6 +7,7 @@ mod metrics;
 
 use std::{
     convert::Infallible,
+    io::{IsTerminal, stderr},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -41,13 +42,14 @@ pub struct Looks {
 }
 
 impl Looks {
-    /// From now on. A SIGHUP no longer ends the process.
+    /// From now on. A SIGHUP no longer ends the process, unless it runs on a terminal: there it says that nobody looks any more.
     pub fn begin() -> Self {
         let mut every = interval(EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         every.reset();
+        let is_seen = stderr().is_terminal();
         // Without signals there is still the time.
-        Self { hangup: signal(SignalKind::hangup()).ok(), every }
+        Self { hangup: (!is_seen).then(|| signal(SignalKind::hangup()).ok()).flatten(), every }
     }
 
     /// Waits for the next look. True: somebody has asked for it, and is to be told what came of it.

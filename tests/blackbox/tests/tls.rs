@@ -15,7 +15,7 @@ use std::time::Duration;
 use cloudach_blackbox::{Event, Events, Fleet, Link, Plan, Replica, Service, chat, eventually, program, with};
 use cloudach_fake_engine::Script;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream, SupportedProtocolVersion};
 use serde_json::json;
 
 use self::authority::{Authority, Mounted, Signed};
@@ -60,8 +60,18 @@ impl Pki {
     }
 }
 
-/// What a client finds: whose certificate it was shown, and whether it was heard.
+/// What a client finds: whose certificate it was shown, where it was heard.
 fn dial(
+    to: &Service,
+    service: usize,
+    ca: &Authority,
+    shown: Option<&Signed>,
+) -> Result<CertificateDer<'static>, String> {
+    dial_by(rustls::ALL_VERSIONS, to, service, ca, shown)
+}
+
+fn dial_by(
+    versions: &[&'static SupportedProtocolVersion],
     to: &Service,
     service: usize,
     ca: &Authority,
@@ -70,7 +80,7 @@ fn dial(
     let mut roots = RootCertStore::empty();
     roots.add(ca.der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
     let config = config.with_root_certificates(roots);
     let mut config = match shown {
         Some(signed) => config.with_client_auth_cert(vec![signed.cert.clone()], signed.key()).unwrap(),
@@ -144,7 +154,10 @@ fn only_those_with_the_right_certificate_are_let_in() {
             is_told(service, why);
         }
         let right = pki.ca.sign(if name == ROUTER { "cloudach-edge" } else { "cloudach-router" });
-        dial(service, name, &pki.ca, Some(&right)).unwrap();
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            dial_by(&[version], service, name, &pki.ca, Some(&right)).unwrap();
+            dial_by(&[version], service, name, &pki.ca, None).unwrap_err();
+        }
         let (_, metrics) = service.admin_answer("/metrics").unwrap();
         for reason in ["Plaintext", "NoCertificate", "UnknownCa", "Expired", "WrongName"] {
             let line = metrics.lines().find(|line| line.contains("tls_refused_total") && line.contains(reason));
