@@ -16,8 +16,8 @@ fn fill(of: &MessageDescriptor, seed: u64, depth: u32) -> DynamicMessage {
     let mut message = DynamicMessage::new(of.clone());
     for field in of.fields() {
         if let Some(oneof) = field.containing_oneof()
-            && let cases = oneof.fields().count() as u64
-            && oneof.fields().nth((seed % cases.max(1)) as usize).as_ref() != Some(&field)
+            && let turn = seed % oneof.fields().len() as u64
+            && oneof.fields().zip(0..).any(|(case, number)| case == field && number != turn)
         {
             continue;
         }

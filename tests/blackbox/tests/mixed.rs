@@ -1,8 +1,6 @@
 //! What a rollout from one version to the next leans on, in one fleet: many streams over two of everything, each of which is
 //! lost once. `tests/wire/run.sh` runs it with services of two versions; alone it is a small rehearsal of that.
 
-#![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
-
 use std::time::Duration;
 
 use cloudach_blackbox::{Event, Fleet, Link, Plan, Replica, chat, chat_text, eventually, with};
