@@ -8,11 +8,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use cloudach_proto::v1::{Capabilities, CatalogSnapshot, ErrorCode, Failed};
-use cloudach_service::{
-    address::Address,
-    grpc::{self, GrpcError},
-    stop::Running,
-};
+use cloudach_service::{grpc::Dial, stop::Running};
 use parking_lot::Mutex;
 use tokio::{
     sync::watch,
@@ -74,13 +70,9 @@ pub struct Catalog {
 impl Catalog {
     /// Follows the catalogues of all routers. They are of the same file; what their replicas have said may differ
     /// for moments.
-    ///
-    /// # Errors
-    /// When a router's address cannot be dialled at all.
-    pub fn follow(routers: &[Address], load_time: Duration, running: &Running) -> Result<Self, GrpcError> {
+    pub fn follow(routers: &[Dial], load_time: Duration, running: &Running) -> Self {
         let serves = routers.iter().map(|_| ArcSwap::default());
-        let endpoints = routers.iter().map(grpc::endpoint).collect::<Result<Vec<_>, _>>()?;
-        let wants = Wants::of(&endpoints, running);
+        let wants = Wants::of(routers, running);
         let catalog = Self {
             models: Arc::default(),
             replacing: Arc::default(),
@@ -92,11 +84,11 @@ impl Catalog {
             crowded: Arc::default(),
         };
         running.ready.set(RECEIVED, false);
-        for (index, router) in endpoints.into_iter().enumerate() {
-            let following = follow(catalog.clone(), index, router, running.clone());
+        for (index, router) in routers.iter().enumerate() {
+            let following = follow(catalog.clone(), index, router.clone(), running.clone());
             running.background.spawn(running.kill.clone().run_until_cancelled_owned(following));
         }
-        Ok(catalog)
+        catalog
     }
 
     /// Whether the router at this place of the configuration has a replica of `model` that is ready.

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, time::Duration};
 use cloudach_openai::chat::ReasoningField;
 use cloudach_service::{
     address::Address,
+    logs::Level,
+    reload::Settings,
     stop::Drain,
+    tls::{TlsConfig, config::InvalidTls},
     trace::config::{InvalidTracing, Tracing},
 };
 use ipnet::IpNet;
@@ -44,13 +47,20 @@ pub struct Config {
     pub admin_api: Option<AdminApi>,
     /// The routers. Requests go to the least busy one that is connected.
     pub routers: Vec<Address>,
-    /// Who may ask.
+    /// TLS towards the routers. Absent: none.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+    /// How much is logged: `info`, `debug`, or `cloudach_edge=debug,info`. Taken anew while the edge runs. `CLOUDACH_LOG`, where it
+    /// is set, goes before it.
+    #[serde(default)]
+    pub log: Option<Level>,
+    /// Who may ask. Taken anew while the edge runs.
     pub keys: Vec<KeyConfig>,
     /// Identity providers whose tokens let callers in, beside the keys.
     #[serde(default)]
     pub issuers: Vec<IssuerConfig>,
     /// What each key may use that names no limits of its own. Where neither says anything, 600000 requests and a billion
-    /// tokens a minute: high enough that nobody meets them unawares.
+    /// tokens a minute: high enough that nobody meets them unawares. Taken anew while the edge runs.
     #[serde(default)]
     pub rate_limits: limits::Limits,
     /// Where keys, tenants and what they have used are kept, beside the keys above.
@@ -129,6 +139,23 @@ pub enum InvalidConfig {
     Issuers(#[from] InvalidIssuers),
     #[error(transparent)]
     Tracing(#[from] InvalidTracing),
+    #[error(transparent)]
+    Tls(#[from] InvalidTls),
+}
+
+impl Settings for Config {
+    fn log(&self) -> Option<&Level> {
+        self.log.as_ref()
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.check().err().map(|problem| problem.to_string())
+    }
+
+    fn fixed(&self) -> String {
+        let (keys, rate_limits, log) = (Vec::new(), limits::Limits::default(), None);
+        format!("{:?}", Self { keys, rate_limits, log, ..self.clone() })
+    }
 }
 
 impl Config {
@@ -155,6 +182,7 @@ impl Config {
         self.conversations.check().map_err(InvalidConfig::Conversations)?;
         issuers::check(&self.issuers)?;
         self.tracing.check()?;
+        self.tls.as_ref().map_or(Ok(()), TlsConfig::check)?;
         let limits = &self.limits;
         let zero = [
             ("limits.connections", limits.connections == 0),

@@ -41,12 +41,16 @@ use std::{net::SocketAddr, ops::Deref, sync::Arc};
 
 use cloudach_service::{
     admin::{self as admin_port, AdminError},
-    grpc::GrpcError,
+    grpc::{Dial, GrpcError},
+    metrics::Exposition,
+    reload::Live,
     stop::{Running, Stop},
+    tls::{Certificates, Role, TlsConfig, TlsError, TlsMetrics},
     trace::{TraceError, Tracer},
 };
 
 use tokio::net::TcpListener;
+use tracing::info;
 
 use crate::{
     access::{
@@ -98,6 +102,8 @@ pub enum EdgeError {
     Random(#[from] getrandom::Error),
     #[error(transparent)]
     Trace(#[from] TraceError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// What every request of this edge may use. Clones share it.
@@ -142,7 +148,7 @@ impl Deref for Edge {
 ///
 /// # Errors
 /// When an address cannot be listened on or dialled.
-pub async fn run(config: Config, stop: Stop) -> Result<(), EdgeError> {
+pub async fn run(config: Live<Config>, stop: Stop) -> Result<(), EdgeError> {
     start(config).await?.run(stop).await;
     Ok(())
 }
@@ -157,13 +163,21 @@ pub struct Started {
 ///
 /// # Errors
 /// When an address cannot be listened on or dialled.
-pub async fn start(config: Config) -> Result<Started, EdgeError> {
+pub async fn start(live: Live<Config>) -> Result<Started, EdgeError> {
+    let config = Config::clone(&live.now());
     config.check()?;
     let running = Running::default();
-    let listener = accept::bind(config.listen).await?;
-    let upstream = Upstream::connect(&config.routers, &running)?;
-    let catalog = Catalog::follow(&config.routers, config.limits.load_time, &running)?;
     let (metrics, mut page) = Metrics::new(config.metrics, &config.limits, config.routers.len());
+    live.metrics().register(&mut page);
+    let certificates = match &config.tls {
+        Some(tls) => Some(certificates(tls.clone(), &live, &mut page, &running)?),
+        None => None,
+    };
+    let listener = accept::bind(config.listen).await?;
+    let ways = config.routers.iter().map(|router| Dial::to(router, certificates.as_ref()));
+    let ways = ways.collect::<Result<Vec<_>, _>>()?;
+    let upstream = Upstream::connect(&config.routers, &ways, &running);
+    let catalog = Catalog::follow(&ways, config.limits.load_time, &running);
     let (connected, routers) = (upstream.count(), metrics.routers.clone());
     page.look(move || {
         routers.set(i64::try_from(connected()).unwrap_or(i64::MAX));
@@ -184,6 +198,8 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
         (&metrics.issuers, &metrics.tokens),
         &running,
     )?;
+    let following = take_anew(live, known.clone(), issuers.clone());
+    running.background.spawn(running.kill.clone().run_until_cancelled_owned(following));
     if let Some(address) = config.admin {
         let api = config.admin_api.as_ref();
         let api = api.map(|api| Admin::new(api, store.clone(), known.pepper().clone()).routes()).unwrap_or_default();
@@ -225,6 +241,32 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
         running,
     }));
     Ok(Started { edge, listener })
+}
+
+/// The certificates towards routers, which are followed.
+fn certificates(
+    tls: TlsConfig,
+    live: &Live<Config>,
+    page: &mut Exposition,
+    running: &Running,
+) -> Result<Arc<Certificates>, TlsError> {
+    let metrics = TlsMetrics::default();
+    metrics.register(page);
+    let certificates = Certificates::open(tls, Role::Edge, metrics, live.metrics().clone())?;
+    running.background.spawn(running.kill.clone().run_until_cancelled_owned(certificates.clone().follow()));
+    Ok(certificates)
+}
+
+/// Takes keys and limits anew when the configuration changes.
+async fn take_anew(mut live: Live<Config>, known: Arc<KnownKeys>, issuers: Option<Arc<Issuers>>) {
+    loop {
+        let config = live.changed().await;
+        known.reconfigure(ConfiguredKeys::new(&config.keys, config.rate_limits), config.rate_limits);
+        if let Some(issuers) = &issuers {
+            issuers.reconfigure(config.rate_limits);
+        }
+        info!(keys = config.keys.len(), "keys and limits taken anew");
+    }
 }
 
 impl Started {

@@ -13,6 +13,8 @@ mod usage;
 
 use cloudach_service::{
     metrics::{Exposition, Question},
+    reload::ReloadMetrics,
+    tls::TlsMetrics,
     trace::TraceMetrics,
 };
 use prometheus_client::metrics::gauge::Gauge;
@@ -48,7 +50,10 @@ impl Default for MetricsConfig {
 
 /// The page as it is when an edge starts: for its description.
 pub fn page() -> Exposition {
-    Metrics::new(MetricsConfig::default(), &Limits::default(), 0).1
+    let (_, mut page) = Metrics::new(MetricsConfig::default(), &Limits::default(), 0);
+    ReloadMetrics::default().register(&mut page);
+    TlsMetrics::default().register(&mut page);
+    page
 }
 
 /// What the edge counts.

@@ -15,7 +15,7 @@ use cloudach_proto::{
 };
 use cloudach_service::{
     address::Address,
-    grpc::{self, GrpcError},
+    grpc::Dial,
     stop::Running,
     trace::{Span, Trace, names},
 };
@@ -49,19 +49,16 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Connects to every router and stays connected.
-    ///
-    /// # Errors
-    /// When an address cannot be dialled at all.
-    pub fn connect(addresses: &[Address], running: &Running) -> Result<Self, GrpcError> {
-        let connect = |address| Ok(Peer::connect(&grpc::endpoint(address)?, &running.background, &running.kill));
-        let routers: Arc<[Peer]> = addresses.iter().map(connect).collect::<Result<Vec<_>, GrpcError>>()?.into();
+    /// Connects to every router, by the ways to their addresses, and stays connected.
+    pub fn connect(addresses: &[Address], ways: &[Dial], running: &Running) -> Self {
+        let connect = |way: &Dial| Peer::connect(|| way.lazily(), &running.background, &running.kill);
+        let routers: Arc<[Peer]> = ways.iter().map(connect).collect();
         running.ready.set(CONNECTED, false);
         let alone = Arc::new(Mutex::new(Some(Instant::now())));
         let watching = watch(routers.clone(), alone.clone(), running.clone());
         running.background.spawn(running.kill.clone().run_until_cancelled_owned(watching));
         let names = addresses.iter().map(ToString::to_string).collect();
-        Ok(Self { routers, names, alone, kill: running.kill.clone() })
+        Self { routers, names, alone, kill: running.kill.clone() }
     }
 
     /// How many routers take requests, whenever that is asked.

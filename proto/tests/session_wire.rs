@@ -85,7 +85,7 @@ async fn serve() -> Served {
     let (tasks, stopping) = (TaskTracker::new(), Stopping::default());
     let process = Process::start(listener, &ticks, &tasks, &stopping);
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-    let peer = Peer::connect(&endpoint, &tasks, &CancellationToken::new());
+    let peer = Peer::connect(|| endpoint.connect_lazy(), &tasks, &CancellationToken::new());
     connected(&peer).await;
     Served { ticks, stopping, tasks, process, peer, address }
 }
@@ -189,7 +189,10 @@ async fn a_peer_that_goes_takes_its_generations_with_it() {
     let mut running = ticks.running.subscribe();
     timeout(SOON, running.wait_for(|running| *running == 5)).await.unwrap().unwrap();
     let nowhere = Endpoint::from_static("http://127.0.0.1:1");
-    drop(std::mem::replace(peer, Peer::connect(&nowhere, &TaskTracker::new(), &CancellationToken::new())));
+    drop(std::mem::replace(
+        peer,
+        Peer::connect(|| nowhere.connect_lazy(), &TaskTracker::new(), &CancellationToken::new()),
+    ));
     timeout(Duration::from_secs(1), running.wait_for(|running| *running == 0)).await.unwrap().unwrap();
     drop(events);
 }

@@ -7,7 +7,7 @@ use cloudach_proto::v1::GpuState;
 use serde::Serialize;
 
 use crate::{
-    catalogue::Names,
+    catalogue::{Current, Names},
     fleet::{Fleet, Replica},
     placement::conduct::{Placement, Wish},
 };
@@ -83,11 +83,11 @@ struct ShownModel {
 }
 
 /// The routes of what is shown.
-pub fn routes(names: Names, fleet: Arc<Fleet>, placement: Arc<Placement>) -> Router {
+pub fn routes(names: Current, fleet: Arc<Fleet>, placement: Arc<Placement>) -> Router {
     let (of_fleet, of_placement) = (fleet.clone(), placement.clone());
     Router::new()
         .route("/fleet", get(move || std::future::ready(Json(replicas(&of_fleet, &of_placement)))))
-        .route("/models", get(move || std::future::ready(Json(models(&names, &fleet, &placement)))))
+        .route("/models", get(move || std::future::ready(Json(models(&names.now(), &fleet, &placement)))))
 }
 
 fn replicas(fleet: &Fleet, placement: &Placement) -> Shown {

@@ -6,7 +6,7 @@ use cloudach_proto::{
     session::client::Peer,
     v1::{Hello, RouterCommand, SidecarReport, fleet_server, sidecar_report::Report},
 };
-use cloudach_service::{address::Address, grpc, stop::Running};
+use cloudach_service::{address::Address, grpc::Dial, stop::Running, tls::Certificates};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout, timeout_at},
@@ -32,6 +32,8 @@ pub struct Attach {
     pub fleet: Arc<Fleet>,
     pub placement: Arc<Placement>,
     pub running: Running,
+    /// For those that are dialled.
+    pub certificates: Option<Arc<Certificates>>,
 }
 
 #[tonic::async_trait]
@@ -70,9 +72,10 @@ impl Attach {
             return Err(Status::invalid_argument("the hello names no replica"));
         }
         let address = reachable(&hello.address, from).map_err(Status::invalid_argument)?;
-        let endpoint = grpc::endpoint(&address).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let way = Dial::to(&address, self.certificates.as_ref());
+        let way = way.map_err(|error| Status::invalid_argument(error.to_string()))?;
         info!(replica = hello.replica, %address, dialect = hello.dialect, version = hello.version, "replica attached");
-        let peer = Peer::connect(&endpoint, &self.running.background, &self.running.kill);
+        let peer = Peer::connect(|| way.lazily(), &self.running.background, &self.running.kill);
         let replica = Arc::new(Replica::new(hello, peer, commands));
         self.placement.left(&replica.name);
         self.fleet.join(replica.clone());

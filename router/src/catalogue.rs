@@ -2,9 +2,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::Path,
+    sync::Arc,
     time::Duration,
 };
+
+use arc_swap::{ArcSwap, Guard};
 
 use cloudach_proto::v1::{self, EngineCounts, TokenCounting, token_counting};
 use cloudach_service::config::{self, ConfigError};
@@ -153,6 +155,27 @@ pub enum CatalogueError {
     Route(#[from] RouteError),
 }
 
+/// The catalogue that holds now. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Current(Arc<ArcSwap<Names>>);
+
+impl Current {
+    /// This one, at first.
+    pub fn new(names: Names) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(names)))
+    }
+
+    /// What it is now. Whoever looks twice may see two of them.
+    pub fn now(&self) -> Guard<Arc<Names>> {
+        self.0.load()
+    }
+
+    /// From now on it is this one.
+    pub fn replace(&self, names: Names) {
+        self.0.store(Arc::new(names));
+    }
+}
+
 /// A catalogue whose names are known to be unique.
 #[derive(Debug, Clone)]
 pub struct Names {
@@ -167,14 +190,22 @@ impl Names {
     /// # Errors
     /// When the file is unusable or a name is not unique.
     pub fn load(source: &Source) -> Result<Self, CatalogueError> {
-        match source {
-            Source::File(path) => Self::read(path),
-            Source::Here(catalogue) => Self::check(catalogue.clone()),
-        }
+        Self::load_text(source).map(|(names, _)| names)
     }
 
-    fn read(path: &Path) -> Result<Self, CatalogueError> {
-        Self::check(config::load(path)?)
+    /// The same, with the text where it is that of a file.
+    ///
+    /// # Errors
+    /// As for [`Names::load`].
+    pub fn load_text(source: &Source) -> Result<(Self, Option<String>), CatalogueError> {
+        match source {
+            Source::File(path) => {
+                let text = config::text(path)?;
+                let invalid = |reason| ConfigError::Invalid { path: path.clone(), reason };
+                Ok((Self::check(config::parse(&text).map_err(invalid)?)?, Some(text)))
+            }
+            Source::Here(catalogue) => Ok((Self::check(catalogue.clone())?, None)),
+        }
     }
 
     /// Checks that every name stands for one model.

@@ -2,10 +2,16 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use cloudach_service::{address::Address, secret::Secret, stop::Drain, trace::config::Tracing};
+use cloudach_service::{
+    address::Address, logs::Level, reload::Settings, secret::Secret, stop::Drain, tls::TlsConfig,
+    trace::config::Tracing,
+};
 use serde::{Deserialize, Deserializer, de::Error};
 
-use crate::{catalogue::Catalogue, placement::plan::Rules};
+use crate::{
+    catalogue::{Catalogue, Names},
+    placement::plan::Rules,
+};
 
 /// Everything the router is told.
 #[derive(Debug, Clone, Deserialize)]
@@ -15,7 +21,14 @@ pub struct Config {
     pub listen: Address,
     /// Where `/livez`, `/readyz`, `/metrics`, `/fleet` and `/models` are served. Absent: nowhere.
     pub admin: Option<SocketAddr>,
-    /// The models, or the file that lists them.
+    /// TLS with edges and sidecars, in both directions. Absent: none.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+    /// How much is logged: `info`, `debug`, or `cloudach_router=debug,info`. Taken anew while the router runs. `CLOUDACH_LOG`, where
+    /// it is set, goes before it.
+    #[serde(default)]
+    pub log: Option<Level>,
+    /// The models, or the file that lists them. Taken anew while the router runs.
     pub catalogue: Source,
     /// How replicas are tried.
     #[serde(default)]
@@ -32,6 +45,28 @@ pub struct Config {
     /// How the process stops.
     #[serde(default)]
     pub drain: Drain,
+}
+
+impl Settings for Config {
+    fn log(&self) -> Option<&Level> {
+        self.log.as_ref()
+    }
+
+    fn problem(&self) -> Option<String> {
+        if let Some(problem) = self.tls.as_ref().and_then(|tls| tls.check().err()) {
+            return Some(problem.to_string());
+        }
+        match &self.catalogue {
+            Source::Here(catalogue) => Names::check(catalogue.clone()).err().map(|problem| problem.to_string()),
+            // It is read by itself.
+            Source::File(_) => None,
+        }
+    }
+
+    fn fixed(&self) -> String {
+        let (catalogue, log) = (Source::Here(Catalogue::default()), None);
+        format!("{:?}", Self { catalogue, log, ..self.clone() })
+    }
 }
 
 /// Where the catalogue stands.

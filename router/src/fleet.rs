@@ -213,6 +213,11 @@ impl Fleet {
         self.publish();
     }
 
+    /// The catalogue is another one.
+    pub fn catalogue_changed(&self) {
+        self.publish();
+    }
+
     /// A replica has carried out a command, or has not.
     pub fn command_ended(&self) {
         self.publish();

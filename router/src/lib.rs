@@ -14,6 +14,7 @@ mod picker;
 mod placement;
 mod queue;
 mod relay;
+mod reload;
 pub mod routes;
 mod watch;
 
@@ -27,14 +28,18 @@ use cloudach_proto::{
 use cloudach_service::{
     admin::{AdminError, bind_with},
     grpc::{self, GrpcError, Listener, ServingStatus},
+    metrics::Exposition,
+    reload::Live,
     stop::{Running, Stop},
+    tls::{Certificates, Only, Role, TlsConfig, TlsError, TlsMetrics, config::InvalidTls},
     trace::{TraceError, Tracer},
 };
+use tonic::service::interceptor::InterceptedService;
 use tracing::info;
 
 use crate::{
     attach::Attach,
-    catalogue::{CatalogueError, Names},
+    catalogue::{CatalogueError, Current, Names},
     config::Config,
     fleet::Fleet,
     metrics::{Looked, Metrics},
@@ -45,6 +50,7 @@ use crate::{
     },
     queue::Queues,
     relay::{Relay, hedges::Hedges},
+    reload::Followers,
     watch::Watch,
 };
 
@@ -61,22 +67,33 @@ pub enum RouterError {
     Admin(#[from] AdminError),
     #[error(transparent)]
     Trace(#[from] TraceError),
+    #[error(transparent)]
+    InvalidTls(#[from] InvalidTls),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// Runs a router until `stop`.
 ///
 /// # Errors
 /// When the catalogue is unusable or an address cannot be listened on.
-pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
-    let names = Names::load(&config.catalogue)?;
+pub async fn run(live: Live<Config>, stop: Stop) -> Result<(), RouterError> {
+    let config = Config::clone(&live.now());
+    let (names, text) = Names::load_text(&config.catalogue)?;
+    let current = Current::new(names.clone());
     let fleet = Arc::new(Fleet::default());
     // Without randomness prompts can be made that are taken for one another: a worse pick, and no more.
     let picker =
-        Arc::new(Picker::new(names.clone(), fleet.clone(), getrandom::u64().unwrap_or_default(), config.relay.eject));
+        Arc::new(Picker::new(current.clone(), fleet.clone(), getrandom::u64().unwrap_or_default(), config.relay.eject));
     let models = names.models().map(|(model, _)| model);
     let queues = Arc::new(Queues::new(models, picker.clone(), config.queue));
     let (metrics, mut page) = Metrics::new(picker.outliers());
+    live.metrics().register(&mut page);
     let running = Running::default();
+    let certificates = match &config.tls {
+        Some(tls) => Some(certificates(tls, &live, &mut page, &running)?),
+        None => None,
+    };
     let tracer = Tracer::start(&config.tracing, "cloudach-router", &[], &metrics.traces, &running)?;
     let leader = Leader::of(&config.placement)?;
     let rules = config.placement.rules();
@@ -85,10 +102,10 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
     let listener = Listener::bind(&config.listen).await?;
     let leads = leader.begin(&running);
     if let Some(address) = config.admin {
-        let (names, fleet, placement) = (names.clone(), fleet.clone(), placement.clone());
-        let shown = admin::routes(names.clone(), fleet.clone(), placement.clone());
+        let (current, fleet, placement) = (current.clone(), fleet.clone(), placement.clone());
+        let shown = admin::routes(current.clone(), fleet.clone(), placement.clone());
         let (queues, leads) = (queues.clone(), leads.clone());
-        metrics::register_fleet(&mut page, Looked { names, fleet, queues, placement, leads });
+        metrics::register_fleet(&mut page, Looked { names: current, fleet, queues, placement, leads });
         let admin = bind_with(address, running.ready.clone(), page, shown, running.kill.clone()).await?;
         running.background.spawn(admin);
     }
@@ -99,9 +116,18 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
     let conducting = placement.clone().conduct(fleet.clone(), leads);
     running.background.spawn(running.kill.clone().run_until_cancelled_owned(conducting));
     let models = names.models().map(|(model, _)| model);
-    let hedges = Hedges::new(models, config.relay.hedge, metrics.clone());
+    let hedges = Arc::new(Hedges::new(models, config.relay.hedge, metrics.clone()));
+    let followers = Followers {
+        names: current.clone(),
+        queues: queues.clone(),
+        hedges: hedges.clone(),
+        placement: placement.clone(),
+        fleet: fleet.clone(),
+    };
+    let following = reload::follow(live, text, followers);
+    running.background.spawn(running.kill.clone().run_until_cancelled_owned(following));
     let relay = Relay {
-        names: names.clone(),
+        names: current.clone(),
         fleet: fleet.clone(),
         placement: placement.clone(),
         config: config.relay,
@@ -114,15 +140,15 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
     let stopping =
         Stopping { drain: running.drain.clone(), hand_over: running.hand_over.clone(), kill: running.kill.clone() };
     let (server, health) = grpc::server(DESCRIPTORS)?;
+    let watch =
+        Watch { names: current, fleet: fleet.clone(), placement: placement.clone(), kill: running.kill.clone() };
+    let attach = Attach { fleet, placement, running: running.clone(), certificates: certificates.clone() };
+    let inference = inference::service(Arc::new(relay), running.requests.clone(), stopping);
+    let only = |role| Only::new(role, certificates.clone());
     let services = server
-        .add_service(inference::service(Arc::new(relay), running.requests.clone(), stopping))
-        .add_service(CatalogServer::new(Watch {
-            names,
-            fleet: fleet.clone(),
-            placement: placement.clone(),
-            kill: running.kill.clone(),
-        }))
-        .add_service(FleetServer::new(Attach { fleet, placement, running: running.clone() }));
+        .add_service(InterceptedService::new(inference, only(Role::Edge)))
+        .add_service(CatalogServer::with_interceptor(watch, only(Role::Edge)))
+        .add_service(FleetServer::with_interceptor(attach, only(Role::Sidecar)));
     health.set_service_status(inference::SERVICE_NAME, ServingStatus::Serving).await;
 
     let (asked, drain) = (stop.clone(), running.kill.clone());
@@ -131,8 +157,23 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
         health.set_service_status(inference::SERVICE_NAME, ServingStatus::NotServing).await;
     }));
 
-    let serving = listener.serve(services, running.kill.clone());
+    let serving = listener.serve(services, certificates, running.kill.clone());
     let stopped = running.until(&stop, &config.drain);
     let (served, ()) = tokio::join!(serving, stopped);
     Ok(served?)
+}
+
+/// The certificates towards edges and sidecars, which are followed.
+fn certificates(
+    tls: &TlsConfig,
+    live: &Live<Config>,
+    page: &mut Exposition,
+    running: &Running,
+) -> Result<Arc<Certificates>, RouterError> {
+    tls.check()?;
+    let metrics = TlsMetrics::default();
+    metrics.register(page);
+    let certificates = Certificates::open(tls.clone(), Role::Router, metrics, live.metrics().clone())?;
+    running.background.spawn(running.kill.clone().run_until_cancelled_owned(certificates.clone().follow()));
+    Ok(certificates)
 }

@@ -9,6 +9,8 @@ use cloudach_service::{
     label, label_set,
     metrics::{Exposition, Question, WAIT_SECONDS, label::Model},
     named,
+    reload::ReloadMetrics,
+    tls::TlsMetrics,
     trace::TraceMetrics,
 };
 use prometheus_client::{
@@ -196,6 +198,8 @@ impl Metrics {
 pub fn page() -> Exposition {
     let (_, mut page) = Metrics::new(&Outliers::new(Arc::new(Fleet::default()), Eject::default()));
     fleet::described(&mut page);
+    ReloadMetrics::default().register(&mut page);
+    TlsMetrics::default().register(&mut page);
     page
 }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::{
-    catalogue::Names,
+    catalogue::Current,
     config::Eject,
     fleet::{Fleet, Replica},
     outliers::{Outliers, Trial},
@@ -53,7 +53,7 @@ impl Wanted {
 /// Picks replicas.
 #[derive(Debug)]
 pub struct Picker {
-    names: Names,
+    names: Current,
     fleet: Arc<Fleet>,
     turn: AtomicUsize,
     /// Of the hashes of prompts.
@@ -97,7 +97,7 @@ impl Placed {
 
 impl Picker {
     /// Over these models and replicas. `seed` is this process's own.
-    pub fn new(names: Names, fleet: Arc<Fleet>, seed: u64, eject: Eject) -> Self {
+    pub fn new(names: Current, fleet: Arc<Fleet>, seed: u64, eject: Eject) -> Self {
         let outliers = Arc::new(Outliers::new(fleet.clone(), eject));
         Self { names, fleet, turn: AtomicUsize::new(0), seed, outliers }
     }
@@ -152,7 +152,7 @@ impl Picker {
         if open.iter().any(|replica| replica.health.lock().takes(now)) {
             open.retain(|replica| replica.health.lock().takes(now));
         }
-        let policy = match self.names.entry(&wanted.model).map(|entry| entry.policy).unwrap_or_default() {
+        let policy = match self.names.now().entry(&wanted.model).map(|entry| entry.policy).unwrap_or_default() {
             Policy::Session if wanted.session.is_none() => Policy::Prefix,
             policy => policy,
         };
@@ -196,7 +196,7 @@ impl Picker {
         let load = replica.load();
         let reported = load.running.saturating_add(load.waiting);
         let in_flight = replica.in_flight();
-        match self.names.entry(model).and_then(|entry| entry.max_concurrent) {
+        match self.names.now().entry(model).and_then(|entry| entry.max_concurrent) {
             Some(most) => in_flight.max(reported) < most,
             None => load.waiting < KEPT_WAITING && in_flight.saturating_sub(reported) < UNREPORTED,
         }

@@ -29,7 +29,7 @@ use self::{
     race::{Race, Turn},
 };
 use crate::{
-    catalogue::Names,
+    catalogue::Current,
     config,
     fleet::{Fleet, Replica},
     metrics::{Metrics, Outcome},
@@ -44,14 +44,14 @@ const TOLD_EVERY: Duration = Duration::from_secs(15);
 /// Carries requests between edges and replicas.
 #[derive(Debug)]
 pub struct Relay {
-    pub names: Names,
+    pub names: Current,
     pub fleet: Arc<Fleet>,
     pub placement: Arc<Placement>,
     pub config: config::Relay,
     pub metrics: Metrics,
     pub picker: Arc<Picker>,
     pub queues: Arc<Queues>,
-    pub hedges: Hedges,
+    pub hedges: Arc<Hedges>,
     pub tracer: Tracer,
 }
 
@@ -167,7 +167,7 @@ impl Generate for Relay {
 
 impl Relay {
     fn resolve(&self, model: &mut String) -> Result<(), Failed> {
-        match self.names.resolve(model) {
+        match self.names.now().resolve(model) {
             Some(id) => id.clone_into(model),
             None => {
                 let message = format!("the catalogue has no model `{model}`");

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    catalogue::{Entry, Names},
+    catalogue::{Current, Entry, Names},
     fleet::Fleet,
     placement::conduct::Placement,
     routes,
@@ -25,7 +25,7 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// Serves Catalog.
 #[derive(Debug)]
 pub struct Watch {
-    pub names: Names,
+    pub names: Current,
     pub fleet: Arc<Fleet>,
     pub placement: Arc<Placement>,
     /// Ends all watches.
@@ -43,7 +43,7 @@ impl Catalog for Watch {
             let mut sent = None;
             loop {
                 changes.mark_unchanged();
-                let snapshot = snapshot(&names, &fleet, &placement);
+                let snapshot = snapshot(&names.now(), &fleet, &placement);
                 if sent.as_ref() != Some(&snapshot) {
                     sent = Some(snapshot.clone());
                     yield Ok(snapshot);
@@ -58,7 +58,8 @@ impl Catalog for Watch {
     }
 
     async fn want(&self, request: Request<WantModelRequest>) -> Result<Response<WantModelResponse>, Status> {
-        let model = self.names.resolve(&request.get_ref().model);
+        let names = self.names.now();
+        let model = names.resolve(&request.get_ref().model);
         // It counts as asked for now, and is remembered.
         drop(model.map(|model| self.placement.wanted(model)));
         Ok(Response::new(WantModelResponse {}))

@@ -26,14 +26,32 @@ pub enum ConfigError {
 /// # Errors
 /// What is wrong with the file, with the line where the parser knows it.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    parse(&text(path)?).map_err(|reason| ConfigError::Invalid { path: path.to_owned(), reason })
+}
+
+/// The text of a configuration.
+///
+/// # Errors
+/// It is not there, is no text, or has too many bytes.
+pub fn text(path: &Path) -> Result<String, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
     let size = fs::metadata(path).map_err(unreadable)?.len();
     if size > MAX_BYTES {
         let reason = format!("it has {size} bytes, more than {MAX_BYTES}");
         return Err(ConfigError::Invalid { path: path.to_owned(), reason });
     }
-    let text = fs::read_to_string(path).map_err(unreadable)?;
-    parse(&text).map_err(|reason| ConfigError::Invalid { path: path.to_owned(), reason })
+    fs::read_to_string(path).map_err(unreadable)
+}
+
+/// The text of a configuration, without holding up anything else.
+///
+/// # Errors
+/// It is not there, is no text, or has too many bytes.
+pub async fn read(path: &Path) -> Result<String, ConfigError> {
+    let path = path.to_owned();
+    let blocked = |_| io::Error::other("the process ends");
+    let read = tokio::task::spawn_blocking(move || text(&path));
+    read.await.map_err(blocked).unwrap_or_else(|source| Err(ConfigError::Unreadable { path: PathBuf::new(), source }))
 }
 
 /// Reads YAML text.

@@ -1,7 +1,7 @@
 //! Serving and dialling gRPC alike everywhere: no Nagle, keep-alives that notice a dead peer, windows for many small
 //! frames.
 
-use std::{fs, io, os::unix::fs::FileTypeExt, time::Duration};
+use std::{fs, io, os::unix::fs::FileTypeExt, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, UnixListener},
@@ -10,13 +10,16 @@ use tokio::{
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{
-    Endpoint, Server,
+    Channel, Endpoint, Server, Uri,
     server::{Router, TcpIncoming},
 };
 pub use tonic_health::{ServingStatus, server::HealthReporter};
 use tracing::info;
 
-use crate::address::Address;
+use crate::{
+    address::Address,
+    tls::{self, Certificates},
+};
 
 /// A peer that answers no ping for this long is gone, and with it the requests it carried.
 const PING_EVERY: Duration = Duration::from_secs(2);
@@ -89,14 +92,22 @@ impl Listener {
         &self.address
     }
 
-    /// Serves `services` until `end`.
+    /// Serves `services` until `end`. With certificates, over TCP only to those who show one.
     ///
     /// # Errors
     /// When the listener breaks.
-    pub async fn serve(self, services: Router, end: CancellationToken) -> Result<(), GrpcError> {
+    pub async fn serve(
+        self,
+        services: Router,
+        certificates: Option<Arc<Certificates>>,
+        end: CancellationToken,
+    ) -> Result<(), GrpcError> {
         let ended = end.clone().cancelled_owned();
         let serving = async {
             match self.socket {
+                Socket::Tcp(listener) if let Some(certificates) = certificates => {
+                    services.serve_with_incoming_shutdown(tls::incoming(listener, certificates), ended).await
+                }
                 Socket::Tcp(listener) => {
                     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
                     services.serve_with_incoming_shutdown(incoming, ended).await
@@ -135,7 +146,52 @@ pub fn server(descriptors: &'static [u8]) -> Result<(Router, HealthReporter), Gr
     Ok((server, reporter))
 }
 
-/// A way to dial `address` with the settings above.
+/// A way to another service, with the settings above.
+#[derive(Debug, Clone)]
+pub struct Dial {
+    endpoint: Endpoint,
+    tls: Option<tls::Connector>,
+}
+
+impl Dial {
+    /// To `address`. With certificates, over TCP only to who shows the right one.
+    ///
+    /// # Errors
+    /// When the address makes no URI.
+    pub fn to(address: &Address, certificates: Option<&Arc<Certificates>>) -> Result<Self, GrpcError> {
+        let tls = match (address, certificates) {
+            (Address::Tcp(authority), Some(certificates)) => Some(tls::Connector::to(authority, certificates.clone())),
+            _ => None,
+        };
+        Ok(Self { endpoint: endpoint(address)?, tls })
+    }
+
+    /// A channel that connects when it is used.
+    pub fn lazily(&self) -> Channel {
+        match &self.tls {
+            Some(connector) => self.endpoint.connect_with_connector_lazy(connector.clone()),
+            None => self.endpoint.connect_lazy(),
+        }
+    }
+
+    /// A channel that is connected.
+    ///
+    /// # Errors
+    /// The other service does not answer, or is not who it should be.
+    pub async fn now(&self) -> Result<Channel, tonic::transport::Error> {
+        match &self.tls {
+            Some(connector) => self.endpoint.connect_with_connector(connector.clone()).await,
+            None => self.endpoint.connect().await,
+        }
+    }
+
+    /// Where it leads.
+    pub fn uri(&self) -> &Uri {
+        self.endpoint.uri()
+    }
+}
+
+/// A way to dial `address` with the settings above, and without TLS.
 ///
 /// # Errors
 /// When the address makes no URI.

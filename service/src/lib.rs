@@ -13,6 +13,8 @@ pub mod logs;
 pub mod metrics;
 pub mod process;
 pub mod ready;
+pub mod reload;
 pub mod secret;
 pub mod stop;
+pub mod tls;
 pub mod trace;

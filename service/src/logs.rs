@@ -9,6 +9,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use serde::Deserialize;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -27,10 +28,26 @@ static LOGS: OnceLock<Logs> = OnceLock::new();
 
 struct Logs {
     set: Box<dyn Fn(EnvFilter) + Send + Sync>,
-    usual: String,
+    /// When the environment says it, no configuration does.
+    is_given: bool,
+    default: String,
+    usual: Mutex<String>,
     now: Mutex<String>,
     /// When it is the usual one again. None: it is.
     until: watch::Sender<Option<Instant>>,
+}
+
+/// How much is told, as a configuration says it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Level(String);
+
+impl TryFrom<String> for Level {
+    type Error = NoLevel;
+
+    fn try_from(level: String) -> Result<Self, NoLevel> {
+        read(&level).map(|filter| Self(filter.to_string()))
+    }
 }
 
 /// It says nothing of levels.
@@ -48,7 +65,9 @@ pub fn start() {
 
 /// As [`start`], with another level for when `CLOUDACH_LOG` is not set.
 pub fn start_with_default(default: &str) {
-    let filter = EnvFilter::try_from_env("CLOUDACH_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let given = EnvFilter::try_from_env("CLOUDACH_LOG").ok();
+    let is_given = given.is_some();
+    let filter = given.unwrap_or_else(|| EnvFilter::new(default));
     let usual = filter.to_string();
     let logs = fmt().with_env_filter(filter).with_writer(stderr);
     // What cannot be changed any more belongs to a process that ends.
@@ -63,8 +82,26 @@ pub fn start_with_default(default: &str) {
     };
     if started.is_ok() {
         let now = Mutex::new(usual.clone());
-        let _ = LOGS.set(Logs { set, usual, now, until: watch::Sender::new(None) });
+        let (default, usual) = (default.to_owned(), Mutex::new(usual));
+        let _ = LOGS.set(Logs { set, is_given, default, usual, now, until: watch::Sender::new(None) });
     }
+}
+
+/// Tells usually so much from now on; `None`: as much as without a configuration. `CLOUDACH_LOG` goes before it, and so does
+/// what was changed for a while until that is over.
+pub fn usually(level: Option<&Level>) {
+    let Some(logs) = LOGS.get().filter(|logs| !logs.is_given) else { return };
+    let level = level.map_or(&logs.default, |Level(level)| level);
+    let mut usual = logs.usual.lock();
+    if *usual == *level {
+        return;
+    }
+    usual.clone_from(level);
+    if logs.until.borrow().is_none() {
+        (logs.set)(EnvFilter::new(level));
+        logs.now.lock().clone_from(level);
+    }
+    info!(level, "another usual log level");
 }
 
 /// What is told now.
@@ -99,10 +136,11 @@ pub async fn go_back() {
                 return std::future::pending().await;
             },
             () = time => {
-                (logs.set)(EnvFilter::new(&logs.usual));
-                logs.now.lock().clone_from(&logs.usual);
+                let level = logs.usual.lock().clone();
+                (logs.set)(EnvFilter::new(&level));
+                logs.now.lock().clone_from(&level);
                 logs.until.send_replace(None);
-                info!(level = logs.usual, "the usual log level again");
+                info!(level, "the usual log level again");
             }
         }
     }

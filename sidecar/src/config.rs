@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromS
 
 use cloudach_service::{
     address::Address,
+    logs::Level,
+    reload::Settings,
     stop::Drain,
+    tls::{TlsConfig, config::InvalidTls},
     trace::config::{InvalidTracing, Tracing},
 };
 use serde::{Deserialize, Deserializer};
@@ -24,6 +27,13 @@ pub struct Config {
     /// Every router of the fleet: the sidecar stays connected to each. None: it is used without routers.
     #[serde(default)]
     pub routers: Vec<Address>,
+    /// TLS with the routers, in both directions. Absent: none.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+    /// How much is logged: `info`, `debug`, or `cloudach_sidecar=debug,info`. Taken anew while the sidecar runs. `CLOUDACH_LOG`, where
+    /// it is set, goes before it.
+    #[serde(default)]
+    pub log: Option<Level>,
     /// Where `/livez`, `/readyz` and `/metrics` are served. Absent: nowhere.
     #[serde(default)]
     pub admin: Option<SocketAddr>,
@@ -50,6 +60,20 @@ pub struct Config {
     /// How the sidecar stops.
     #[serde(default)]
     pub drain: Drain,
+}
+
+impl Settings for Config {
+    fn log(&self) -> Option<&Level> {
+        self.log.as_ref()
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.check().err().map(|problem| problem.to_string())
+    }
+
+    fn fixed(&self) -> String {
+        format!("{:?}", Self { log: None, ..self.clone() })
+    }
 }
 
 /// A configuration that can be read and makes no sense.
@@ -91,6 +115,8 @@ impl Config {
         if let Some((field, _, problem)) = problems.into_iter().find(|(_, wrong, _)| *wrong) {
             return Err(InvalidConfig { field, problem });
         }
+        let tls = self.tls.as_ref().map_or(Ok(()), TlsConfig::check);
+        tls.map_err(|InvalidTls { field, problem }| InvalidConfig { field, problem })?;
         self.tracing.check().map_err(|InvalidTracing { field, problem }| InvalidConfig { field, problem })
     }
 }

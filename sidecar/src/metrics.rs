@@ -7,6 +7,8 @@ use cloudach_service::{
     label, label_set,
     metrics::{Exposition, FIRST_TOKEN_SECONDS, Question, REQUEST_SECONDS, Ratio, TOKEN_SECONDS},
     named,
+    reload::ReloadMetrics,
+    tls::TlsMetrics,
     trace::TraceMetrics,
 };
 use prometheus_client::{
@@ -163,7 +165,10 @@ impl Default for Metrics {
 
 /// The page as it is without an engine: for its description.
 pub fn page() -> Exposition {
-    Metrics::default().page()
+    let mut page = Metrics::default().page();
+    ReloadMetrics::default().register(&mut page);
+    TlsMetrics::default().register(&mut page);
+    page
 }
 
 impl Metrics {

@@ -1,6 +1,6 @@
 //! Puts a sidecar together, runs it, and takes it apart in order.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use cloudach_proto::{
     DESCRIPTORS, inference,
@@ -10,8 +10,11 @@ use cloudach_proto::{
 use cloudach_service::{
     address::Address,
     admin::{self, AdminError},
-    grpc::{self, GrpcError, HealthReporter, Listener, ServingStatus},
+    grpc::{self, Dial, GrpcError, HealthReporter, Listener, ServingStatus},
+    metrics::Exposition,
+    reload::Live,
     stop::{Running, Stop},
+    tls::{Certificates, Role, TlsError, TlsMetrics},
     trace::{TraceError, Tracer},
 };
 use tokio::sync::{Notify, watch};
@@ -54,13 +57,17 @@ pub enum SidecarError {
     /// Traces cannot be sent as is asked for.
     #[error(transparent)]
     Trace(#[from] TraceError),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// Runs one sidecar until it is asked to stop, and returns when all of it has ended, the engine it started included.
 ///
 /// # Errors
 /// When it cannot start: an address in use, a configuration that makes no sense.
-pub async fn run(mut config: Config, stop: Stop) -> Result<(), SidecarError> {
+pub async fn run(live: Live<Config>, stop: Stop) -> Result<(), SidecarError> {
+    let mut config = Config::clone(&live.now());
     config.check()?;
     if config.managed.as_ref().is_some_and(|managed| managed.gpus.is_empty()) {
         let found = gpu::found(&config).await;
@@ -78,10 +85,22 @@ pub async fn run(mut config: Config, stop: Stop) -> Result<(), SidecarError> {
     let tracer = Tracer::start(&config.tracing, "cloudach-sidecar", &more, &metrics.traces, &running)?;
     let sidecar = Arc::new(assemble(&config, replica.clone(), metrics, tracer));
 
+    let mut page = sidecar.metrics.page_of(&sidecar, config.routers.len(), config.limits.max_requests);
+    live.metrics().register(&mut page);
+    let certificates = match &config.tls {
+        Some(tls) => {
+            let metrics = TlsMetrics::default();
+            metrics.register(&mut page);
+            Some(Certificates::open(tls.clone(), Role::Sidecar, metrics, live.metrics().clone())?)
+        }
+        None => None,
+    };
+    if let Some(certificates) = &certificates {
+        running.background.spawn(running.kill.clone().run_until_cancelled_owned(certificates.clone().follow()));
+    }
     running.ready.set(ENGINE_READY, false);
     if let Some(admin) = config.admin {
-        let page = sidecar.metrics.page_of(&sidecar, config.routers.len(), config.limits.max_requests);
-        running.background.spawn(admin::bind(admin, running.ready.clone(), page, running.kill.clone()).await?);
+        open_admin(admin, page, &running).await?;
     }
     let (server, health) = grpc::server(DESCRIPTORS)?;
     let stopping =
@@ -90,7 +109,7 @@ pub async fn run(mut config: Config, stop: Stop) -> Result<(), SidecarError> {
 
     let background = &running.background;
     let kill = &running.kill;
-    background.spawn(serve(listener, services, stop.clone(), kill.clone()));
+    background.spawn(serve(listener, services, certificates.clone(), stop.clone(), kill.clone()));
     background.spawn(kill.clone().run_until_cancelled_owned(show_state(sidecar.clone(), running.clone(), health)));
     background.spawn(kill.clone().run_until_cancelled_owned(drain_with(
         sidecar.clone(),
@@ -118,7 +137,8 @@ pub async fn run(mut config: Config, stop: Stop) -> Result<(), SidecarError> {
             gpus: config.managed.iter().flat_map(|managed| &managed.gpus).map(placed_gpu).collect(),
             sleeps: config.managed.as_ref().is_some_and(|managed| managed.sleeps),
         };
-        let attached = stay_attached(sidecar.clone(), commands.clone(), router, hello);
+        let way = Dial::to(&router, certificates.as_ref())?;
+        let attached = stay_attached(sidecar.clone(), commands.clone(), router, way, hello);
         background.spawn(kill.clone().run_until_cancelled_owned(attached));
     }
 
@@ -127,8 +147,14 @@ pub async fn run(mut config: Config, stop: Stop) -> Result<(), SidecarError> {
 }
 
 /// Serves until `end`. Without a listener there is no sidecar: when it breaks, the rest is stopped.
-async fn serve(listener: Listener, services: Router, stop: Stop, end: CancellationToken) {
-    if let Err(error) = listener.serve(services, end).await {
+async fn serve(
+    listener: Listener,
+    services: Router,
+    certificates: Option<Arc<Certificates>>,
+    stop: Stop,
+    end: CancellationToken,
+) {
+    if let Err(error) = listener.serve(services, certificates, end).await {
         error!(%error, "the gRPC server failed");
         stop.ask();
     }
@@ -161,6 +187,12 @@ fn placed_gpu(gpu: &crate::config::Gpu) -> Gpu {
 fn default_name(listen: &Address) -> String {
     let host = rustix::system::uname();
     format!("{}-{listen}", host.nodename().to_string_lossy())
+}
+
+async fn open_admin(address: SocketAddr, page: Exposition, running: &Running) -> Result<(), AdminError> {
+    let serving = admin::bind(address, running.ready.clone(), page, running.kill.clone()).await?;
+    running.background.spawn(serving);
+    Ok(())
 }
 
 /// Keeps `/readyz` and gRPC's health service in step with the model's state.

@@ -19,7 +19,7 @@ CHART = ROOT / "deploy/chart/cloudach"
 # The oldest that the chart is for, and the newest whose schemas there are.
 VERSIONS = ["1.29", "1.37"]
 # Kinds that are not Kubernetes' own; their schemas are not at hand.
-FOREIGN = {"HTTPRoute", "PodMonitor", "PrometheusRule", "ScaledObject"}
+FOREIGN = {"Certificate", "HTTPRoute", "PodMonitor", "PrometheusRule", "ScaledObject"}
 
 
 class Checks:
@@ -130,6 +130,29 @@ def refusals(helm, checks):
     return len(cases) + 1
 
 
+def restarts(helm, checks):
+    """Which pods a change of values replaces."""
+    base = HERE / "values/minimal.yaml"
+    workloads = {"Deployment", "StatefulSet"}
+
+    def pods(*words):
+        text = run(helm, "template", "cloudach", CHART, "-f", base, *words).stdout
+        manifests = [manifest for manifest in yaml.safe_load_all(text) if manifest and manifest["kind"] in workloads]
+        return {manifest["metadata"]["name"]: manifest["spec"]["template"] for manifest in manifests}
+
+    before = pods()
+    for words, replaced in [
+        # Routers take it while they run.
+        (["--set", "catalogue.models.other.policy=session"], []),
+        (["--set", "router.config.queue.most=7"], ["cloudach-router"]),
+        (["--set", "edge.config.limits.requests=7"], ["cloudach-edge"]),
+        (["--set", "pools.llama.config.limits.max_requests=7"], ["cloudach-pool-llama"]),
+    ]:
+        after = pods(*words)
+        changed = sorted(name for name in before if before[name] != after.get(name))
+        checks.expect(changed == replaced, f"{words}: replaces {changed}, not {replaced}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--helm", required=True)
@@ -155,6 +178,7 @@ def main():
             with tempfile.TemporaryDirectory() as folder:
                 files += accepted(values.stem, manifests, program, Path(folder), checks)
     refused = refusals(asked.helm, checks)
+    restarts(asked.helm, checks)
 
     for problem in checks.problems:
         print(f"[chart] {problem}")

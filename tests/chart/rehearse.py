@@ -11,6 +11,7 @@ import argparse
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,6 +42,9 @@ class Pod:
         folder = cluster.folder / name
         (folder / "run").mkdir(parents=True, exist_ok=True)
         for volume in spec["volumes"]:
+            if "secret" in volume:
+                [path] = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == volume["name"]]
+                shutil.copytree(cluster.secrets[volume["secret"]["secretName"]], folder / path.lstrip("/"), dirs_exist_ok=True)
             if "configMap" in volume:
                 [path] = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == volume["name"]]
                 for key, text in cluster.config_maps[volume["configMap"]["name"]].items():
@@ -112,10 +116,36 @@ class Pod:
         return time.monotonic() - began
 
 
+def certificates(folder):
+    """What cert-manager would make: a CA, and a Secret for each service, by its name."""
+
+    def openssl(*words):
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=rehearsal", "-days", "1")
+    secrets = {}
+    for secret, name in [("edge-tls", "cloudach-edge"), ("router-tls", "cloudach-router"), ("pool-tls", "cloudach-sidecar")]:
+        place = secrets[secret] = folder / secret
+        place.mkdir()
+        (folder / "names").write_text(f"subjectAltName=DNS:{name}\nextendedKeyUsage=serverAuth,clientAuth\n")
+        openssl("req", *key, "-keyout", f"{secret}/tls.key", "-out", "request", "-subj", "/")
+        openssl("x509", "-req", "-in", "request", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "1", "-extfile", "names", "-out", f"{secret}/tls.crt")
+        shutil.copy(folder / "ca.crt", place)
+    return secrets
+
+
 class Cluster:
     def __init__(self, helm, binaries, folder):
         self.bin, self.folder = binaries, folder
         command = [helm, "template", "cloudach", ROOT / "deploy/chart/cloudach", "-f", ROOT / "tests/chart/rehearsal.yaml"]
+        self.secrets = {}
+        if shutil.which("openssl"):
+            (folder / "certificates").mkdir()
+            self.secrets = certificates(folder / "certificates")
+        else:
+            print("[rehearsal] WITHOUT TLS between the services: there is no openssl", flush=True)
+            command += ["--set", "mtls.enabled=false"]
         manifests = [its for its in yaml.safe_load_all(subprocess.run(command, capture_output=True, text=True, check=True).stdout) if its]
         self.config_maps = {its["metadata"]["name"]: its["data"] for its in manifests if its["kind"] == "ConfigMap"}
         self.workloads = {its["metadata"]["name"]: its for its in manifests if its["kind"] in {"Deployment", "StatefulSet"}}

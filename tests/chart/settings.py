@@ -25,6 +25,8 @@ STRUCTS = [
     ("edge/src/files/config.rs", "FilesConfig", "edgeConfig.files", set()),
     ("edge/src/batches/config.rs", "BatchesConfig", "edgeConfig.batches", set()),
     ("service/src/stop.rs", "Drain", "drain", set()),
+    ("service/src/tls/config.rs", "TlsConfig", "tls", set()),
+    ("service/src/tls/config.rs", "Names", "tls.names", set()),
     ("service/src/trace/config.rs", "Tracing", "tracing", set()),
     ("router/src/config.rs", "Config", "routerConfig", {"listen", "admin", "catalogue"}),
     ("router/src/config.rs", "Queue", "routerConfig.queue", set()),

@@ -5,6 +5,7 @@
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+SBOM = "/usr/share/doc/cloudach/sbom.cdx.json"
 TARGETS = {"edge": "cloudach-edge", "router": "cloudach-router", "sidecar": "cloudach-sidecar", "standalone": "cloudach"}
 
 
@@ -42,7 +44,7 @@ def dockerfile(text, expect):
             expect(bool(stage), f"FROM {image} has no name")
             variable = re.fullmatch(r"\$\{(\w+)\}", image)
             expect(variable and variable[1] in arguments or image in stages or pinned(image), f"FROM {image} is no fixed image")
-            stages[stage] = {"copied": [], "user": None, "entrypoint": None, "cmd": None}
+            stages[stage] = {"copied": [], "from": [], "user": None, "entrypoint": None, "cmd": None}
         elif name == "USER":
             stages[stage]["user"] = rest
         elif name in {"ENTRYPOINT", "CMD"}:
@@ -57,6 +59,7 @@ def dockerfile(text, expect):
             source = re.search(r"--from=(\S+)", rest)
             expect(not source or source[1] in stages, f"{stage}: COPY from {rest}, which is no stage before (DL3022)")
             stages[stage]["copied"] += [words[-1]]
+            stages[stage]["from"] += words[:-1]
         elif name == "WORKDIR":
             expect(rest.startswith("/"), f"{stage}: WORKDIR {rest} (DL3000)")
         elif name == "RUN":
@@ -71,12 +74,49 @@ def dockerfile(text, expect):
         its = stages[target]
         path = f"/usr/local/bin/{program}"
         expect(re.fullmatch(r"[1-9]\d*:[1-9]\d*", its["user"] or ""), f"{target} runs as {its['user']} (DL3002)")
-        expect(its["entrypoint"] == [path] and its["copied"] == [path], f"{target} starts {its['entrypoint']}, and has {its['copied']}")
+        expect(its["entrypoint"] == [path] and its["copied"] == [path, SBOM], f"{target} starts {its['entrypoint']}, and has {its['copied']}")
+        expect(its["from"] == [f"/out/{program}", f"/out/sbom/{program}.cdx.json"], f"{target} has {its['from']}")
         expect(its["cmd"] is not None, f"{target} has no CMD")
         expect(re.search(rf"-p {program}\b(?!-)", text), f"{program} is not built")
 
 
-def context(expect):
+def boms(text, folder, expect):
+    """The bills of material, made by the Dockerfile's own command, name every crate that is in a program, and each as the lock file has it. How many of its crates that are, or
+    None where the tool is not there."""
+    tool = os.environ.get("CARGO_CYCLONEDX") or shutil.which("cargo-cyclonedx")
+    if not tool:
+        return None
+    version = subprocess.run([tool, "cyclonedx", "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
+    expect(f"cargo-cyclonedx@{version} " in text + " " or f"cargo-cyclonedx@{version}\n" in text, f"the Dockerfile has another cargo-cyclonedx than {version}")
+    [command] = re.findall(r"cargo (cyclonedx .*?) \\\n    &&", text, re.DOTALL)
+    host = subprocess.run(["rustc", "--print", "host-tuple"], capture_output=True, text=True, check=True).stdout.strip()
+    words = command.replace("\\\n", " ").replace('"$(rustc --print host-tuple)"', host).split()
+    made = subprocess.run([tool, *words], cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, "SOURCE_DATE_EPOCH": "0"})
+    expect(made.returncode == 0, f"cargo cyclonedx: {made.stderr}")
+    if made.returncode:
+        return None
+    locked = {}
+    for package in re.split(r"\n\[\[package\]\]\n", (ROOT / "Cargo.lock").read_text())[1:]:
+        its = dict(re.findall(r'^(name|version|checksum) = "(.*)"$', package, re.MULTILINE))
+        locked[its["name"], its["version"]] = its.get("checksum")
+    told = set()
+    for source, program in re.findall(r"install -D (\S+_bin\.cdx\.json) /out/sbom/(\S+)\.cdx\.json", text):
+        bom = json.loads((Path(folder) / source).read_text())
+        its = {(each["name"], each["version"]): {hash["content"] for hash in each.get("hashes", [])} for each in bom["components"]}
+        tree = ["cargo", "tree", "--locked", "-p", program, "-e", "normal,build", "--target", host, "--prefix", "none", "--format", "{p}"]
+        lines = subprocess.run(tree, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+        needed = {(name, version) for name, version in re.findall(r"^(\S+) v(\S+)", "\n".join(lines), re.MULTILINE)} - {(program, bom["metadata"]["component"]["version"])}
+        expect(needed <= its.keys(), f"{program}: its bill does not name {sorted(needed - its.keys())}")
+        expect(its.keys() <= locked.keys(), f"{program}: its bill names {sorted(its.keys() - locked.keys())}, which the lock file does not have")
+        wrong = sorted(name for name in its.keys() & locked.keys() if locked[name] and locked[name] not in its[name])
+        expect(not wrong, f"{program}: its bill has other checksums for {wrong}")
+        licences = sorted(f"{each['name']} {each['version']}" for each in bom["components"] if not each.get("licenses"))
+        expect(not licences, f"{program}: no licence is told of {licences}")
+        told |= its.keys()
+    return len(told), len(locked)
+
+
+def context(text, expect):
     """The files that reach the build are enough for Cargo."""
     rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
 
@@ -91,6 +131,7 @@ def context(expect):
                 keep = rule.startswith("!")
         return keep
 
+    bills = None
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     files = [path for path in listed if kept(path) and (ROOT / path).is_file()]
     for path in (".cache/chart/helm", "target/debug/cloudach", ".git/config", "deploy/local/edge.yaml", "tests/e2e/run.sh", "edge/model/fuzz/target/x"):
@@ -113,7 +154,8 @@ def context(expect):
             if answer.returncode == 0:
                 bins = {target["name"] for package in json.loads(answer.stdout)["packages"] for target in package["targets"] if "bin" in target["kind"]}
                 expect(set(TARGETS.values()) <= bins, f"there is no program {set(TARGETS.values()) - bins}")
-    return len(files)
+                bills = boms(text, folder, expect)
+    return len(files), bills
 
 
 def main():
@@ -128,13 +170,17 @@ def main():
 
     path = ROOT / "deploy/images/Dockerfile"
     dockerfile(path.read_text(), expect)
-    files = context(expect)
+    files, bills = context(path.read_text(), expect)
     if hadolint := shutil.which("hadolint"):
         lint = subprocess.run([hadolint, str(path)], capture_output=True, text=True, check=False)
         expect(lint.returncode == 0, lint.stdout)
     for problem in problems:
         print(f"[images] {problem}")
     print(f"[images] {len(TARGETS)} targets, {files} files reach the build; {'hadolint and ' if hadolint else ''}rules of our own")
+    if bills:
+        print(f"[images] bills of material name {bills[0]} of the lock file's {bills[1]} crates; the rest is of tests and other systems")
+    else:
+        print("[images] SKIPPED: the bills of material were not made: `cargo install --locked cargo-cyclonedx@0.5.9`, or CARGO_CYCLONEDX=PATH")
     print(f"{passed} passed, {len(problems)} failed")
     return 1 if problems else 0
 

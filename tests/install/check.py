@@ -146,14 +146,16 @@ def page(folder):
         else:
             shell = run("sh", "-n", input=block)
             expect(shell.returncode == 0, f"install.md: {shell.stderr}")
-    [values] = [block for kind, block in blocks if kind == "sh" and "my-values.yaml" in block and block.startswith("cat")]
+    values = [block for kind, block in blocks if kind == "sh" and "my-values.yaml" in block and block.startswith("cat")]
+    expect(len(values) == 2, f"install.md: values are written by {len(values)} blocks")
     variables = {**os.environ, "REGISTRY": "registry.example.com/cloudach", "CLOUDACH_API_KEY": "sk-a"}
-    made = run("sh", "-eu", "-c", values, cwd=folder, env=variables)
+    made = run("sh", "-eu", "-c", "\n".join(values), cwd=folder, env=variables)
     expect(made.returncode == 0, f"install.md: {made.stderr}")
     if Path(HELM).exists():
         out = run(HELM, "template", "cloudach", ROOT / "deploy/chart/cloudach", "--namespace", "llm", "--values", Path(folder, "my-values.yaml"))
         expect(out.returncode == 0, f"install.md: its values are refused: {out.stderr}")
         expect("name: cloudach-pool-llama\n" in out.stdout, "install.md waits for what is not there")
+        expect(out.stdout.count("kind: Certificate\n") == 3, "install.md: cert-manager is asked for no certificates")
     else:
         skipped.append("install.md: its values: there is no helm")
     # What its commands name in the project is there.

@@ -17,7 +17,7 @@ use cloudach_router::{
     catalogue::{Catalogue, Names},
     config::Source,
 };
-use cloudach_service::config;
+use cloudach_service::{config, reload::Settings};
 use serde::de::DeserializeOwned;
 
 use crate::config::Config;
@@ -71,18 +71,19 @@ impl Check {
         match self.kind {
             Kind::Up => {
                 let config: Config = load(file)?;
-                if config.engines.is_empty() {
-                    return Err(text(&"it names no engine"));
+                if let Some(problem) = config.problem() {
+                    return Err(text(&problem));
                 }
-                let services = config.services(Path::new("/"));
-                services.edge.check().map_err(|error| text(&error))?;
-                for sidecar in &services.sidecars {
-                    sidecar.check().map_err(|error| text(&error))?;
-                }
-                names(&services.router.catalogue)
+                names(&config.services(Path::new("/")).router.catalogue)
             }
             Kind::Edge => load::<cloudach_edge::config::Config>(file)?.check().map_err(|error| text(&error)),
-            Kind::Router => names(&load::<cloudach_router::config::Config>(file)?.catalogue),
+            Kind::Router => {
+                let config = load::<cloudach_router::config::Config>(file)?;
+                if let Some(problem) = config.problem() {
+                    return Err(text(&problem));
+                }
+                names(&config.catalogue)
+            }
             Kind::Sidecar => load::<cloudach_sidecar::Config>(file)?.check().map_err(|error| text(&error)),
             Kind::Catalogue => names(&Source::Here(load::<Catalogue>(file)?)),
         }

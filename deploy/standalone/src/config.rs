@@ -19,10 +19,10 @@ use cloudach_edge::{
     usage::config::UsageConfig,
 };
 use cloudach_router::{
-    catalogue::Catalogue,
+    catalogue::{Catalogue, Names},
     config::{Placement, Queue, Relay, Source},
 };
-use cloudach_service::{address::Address, stop::Drain, trace::config::Tracing};
+use cloudach_service::{address::Address, logs::Level, reload::Settings, stop::Drain, trace::config::Tracing};
 use cloudach_sidecar::config::EngineConfig;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -39,13 +39,17 @@ pub struct Config {
     /// See the edge's configuration.
     #[serde(default)]
     pub admin_api: Option<AdminApi>,
-    /// Who may ask, beside the trial key.
+    /// How much is logged: `info`, `debug`, or `cloudach_edge=debug,info`. Taken anew while the process runs. `CLOUDACH_LOG`, where
+    /// it is set, goes before it.
+    #[serde(default)]
+    pub log: Option<Level>,
+    /// Who may ask, beside the trial key. Taken anew while the process runs.
     #[serde(default)]
     pub keys: Vec<KeyConfig>,
     /// See the edge's configuration.
     #[serde(default)]
     pub issuers: Vec<IssuerConfig>,
-    /// What is said of the models. Those of `engines` need not be named.
+    /// What is said of the models. Those of `engines` need not be named. Taken anew while the process runs.
     #[serde(default)]
     pub catalogue: Catalogue,
     /// The engines, each with a sidecar of its own.
@@ -131,6 +135,28 @@ pub struct Engine {
     pub limits: cloudach_sidecar::config::Limits,
 }
 
+impl Settings for Config {
+    fn log(&self) -> Option<&Level> {
+        self.log.as_ref()
+    }
+
+    fn problem(&self) -> Option<String> {
+        if self.engines.is_empty() {
+            return Some("it names no engine".to_owned());
+        }
+        let services = self.clone().services(Path::new("/"));
+        let catalogue = Names::load(&services.router.catalogue).err().map(|problem| problem.to_string());
+        let sidecars = services.sidecars.iter().find_map(Settings::problem);
+        services.edge.problem().or(sidecars).or(catalogue)
+    }
+
+    fn fixed(&self) -> String {
+        let (keys, catalogue, log) = (Vec::new(), Catalogue::default(), None);
+        let rate_limits = cloudach_edge::access::limits::Limits::default();
+        format!("{:?}", Self { keys, rate_limits, catalogue, log, ..self.clone() })
+    }
+}
+
 /// `127.0.0.1:8080`
 pub fn default_listen() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 8080).into()
@@ -158,6 +184,8 @@ impl Config {
             listen: Address::Unix(dir.join(format!("sidecar-{index}.sock"))),
             advertise: None,
             routers: vec![router.clone()],
+            tls: None,
+            log: None,
             admin: None,
             model: engine.model,
             managed: engine.managed,
@@ -173,6 +201,8 @@ impl Config {
             router: cloudach_router::config::Config {
                 listen: router.clone(),
                 admin: self.router_admin,
+                tls: None,
+                log: None,
                 catalogue: Source::Here(catalogue),
                 relay: self.relay,
                 queue: self.queue,
@@ -185,6 +215,8 @@ impl Config {
                 admin: self.admin,
                 admin_api: self.admin_api,
                 routers: vec![router],
+                tls: None,
+                log: None,
                 keys: self.keys,
                 issuers: self.issuers,
                 rate_limits: self.rate_limits,

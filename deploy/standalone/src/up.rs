@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::Args;
@@ -14,6 +15,7 @@ use cloudach_router::catalogue::Catalogue;
 use cloudach_service::{
     config::{self, ConfigError},
     descriptors, logs,
+    reload::{self, Live},
     stop::Stop,
 };
 use cloudach_sidecar::config::{Dialect, EngineConfig, EngineUrl};
@@ -99,33 +101,44 @@ impl Up {
     }
 
     fn up(self) -> Result<(), UpError> {
-        let mut config = self.into_config()?;
+        let listen = self.listen;
+        let (written, mut config) = self.into_config()?;
+        logs::usually(config.log.as_ref());
         let key = trial_key(&config)?;
-        if let TrialKey::Made(key) | TrialKey::Given(key) = &key {
-            config.keys.push(KeyConfig::new("trial", KeyHash::of(key)));
-        }
+        let trial = match &key {
+            TrialKey::Made(key) | TrialKey::Given(key) => Some(KeyConfig::new("trial", KeyHash::of(key))),
+            TrialKey::None => None,
+        };
+        let file = written.map(|(path, text)| (path, text, config.clone()));
         config.admin_api = admin_token::admin_api(&config).map_err(UpError::AdminToken)?;
+        let admin_api = config.admin_api.clone();
+        // What the command line and this run add to what is written.
+        let complete = move |mut config: Config| {
+            config.listen = listen.unwrap_or(config.listen);
+            config.keys.extend(trial.clone());
+            config.admin_api.clone_from(&admin_api);
+            config
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(UpError::Runtime)?;
         let stop = Stop::default();
-        let composed = compose(config, key, stop.clone());
+        let composed = compose(complete(config), key, file, complete, stop.clone());
         runtime.block_on(stop.on_signals(composed)).map_err(UpError::Signals)?
     }
 
-    fn into_config(self) -> Result<Config, UpError> {
-        let mut config = match self.config {
+    /// The configuration, and the file that it is from.
+    fn into_config(self) -> Result<(Option<(PathBuf, String)>, Config), UpError> {
+        match self.config {
             Some(path) => {
-                let config: Config = config::load(&path)?;
+                let text = config::text(&path)?;
+                let invalid = |reason| ConfigError::Invalid { path: path.clone(), reason };
+                let config: Config = config::parse(&text).map_err(invalid)?;
                 if config.engines.is_empty() {
                     return Err(UpError::NoEngine(path));
                 }
-                config
+                Ok((Some((path, text)), config))
             }
-            None => from_flags(self.engine_urls, &self.model.unwrap_or_default(), self.dialect),
-        };
-        if let Some(listen) = self.listen {
-            config.listen = listen;
+            None => Ok((None, from_flags(self.engine_urls, &self.model.unwrap_or_default(), self.dialect))),
         }
-        Ok(config)
     }
 }
 
@@ -143,6 +156,7 @@ fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
         admin: None,
         admin_api: None,
         router_admin: None,
+        log: None,
         keys: Vec::new(),
         issuers: Vec::new(),
         catalogue: Catalogue::default(),
@@ -183,13 +197,36 @@ fn trial_key(config: &Config) -> Result<TrialKey, UpError> {
 }
 
 /// Runs the three services. They stop in the order of a request's way: edge, router, sidecars.
-async fn compose(config: Config, key: TrialKey, stop: Stop) -> Result<(), UpError> {
+async fn compose(
+    config: Config,
+    key: TrialKey,
+    file: Option<(PathBuf, String, Config)>,
+    complete: impl Fn(Config) -> Config,
+    stop: Stop,
+) -> Result<(), UpError> {
     let place = tempfile::Builder::new().prefix("cloudach-").tempdir().map_err(UpError::Place)?;
     let model = config.engines.iter().find_map(|engine| engine.model.clone());
     let model = model.or_else(|| config.catalogue.models.keys().next().cloned()).unwrap_or_default();
     let Services { edge, router, sidecars } = config.services(place.path());
     let (stop_edge, stop_router, stop_sidecars) = (stop.separate(), stop.separate(), stop.separate());
 
+    let ((edges, edge), (routers, router)) = (Live::of(edge), Live::of(router));
+    let dir = place.path();
+    let following = async {
+        let Some((path, text, config)) = file else { return std::future::pending().await };
+        let (follow, mut live) = reload::follow(path, text, config);
+        let hand_on = async {
+            loop {
+                let Services { edge, router, .. } = complete(Config::clone(&*live.changed().await)).services(dir);
+                edges.send_replace(Arc::new(edge));
+                routers.send_replace(Arc::new(router));
+            }
+        };
+        tokio::select! {
+            never = follow => match never {},
+            () = hand_on => {}
+        }
+    };
     let edge = cloudach_edge::start(edge).await?;
     let catalog = edge.catalog();
     let base_url = format!("http://{}", edge.address().map_err(UpError::Place)?);
@@ -207,7 +244,7 @@ async fn compose(config: Config, key: TrialKey, stop: Stop) -> Result<(), UpErro
     let sidecars = sidecars.into_iter().map(|config| {
         let (stop_edge, stop_sidecars) = (stop_edge.clone(), stop_sidecars.clone());
         Box::pin(async move {
-            let ended = cloudach_sidecar::run(config, stop_sidecars).await;
+            let ended = cloudach_sidecar::run(config.into(), stop_sidecars).await;
             stop_edge.ask();
             ended
         })
@@ -224,7 +261,7 @@ async fn compose(config: Config, key: TrialKey, stop: Stop) -> Result<(), UpErro
         progress::print_welcome(&base_url, &model, key);
         std::future::pending::<()>().await;
     };
-    tokio::pin!(services, welcome);
+    tokio::pin!(services, welcome, following);
     let ((), router, sidecars) = tokio::select! {
         ended = &mut services => ended,
         () = stop.asked() => {
@@ -232,6 +269,7 @@ async fn compose(config: Config, key: TrialKey, stop: Stop) -> Result<(), UpErro
             services.await
         }
         () = &mut welcome => services.await,
+        () = &mut following => services.await,
     };
     router?;
     sidecars.into_iter().collect::<Result<(), _>>().map_err(UpError::from)

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use cloudach_blackbox::{Client, Event, runtime};
+use cloudach_blackbox::{Client, Event, eventually, runtime};
 use cloudach_fake_engine::{FakeEngine, Script};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -27,11 +27,14 @@ struct Up {
 
 impl Up {
     fn start(engines: &[&FakeEngine], key: Option<&str>) -> Self {
+        let mut arguments = vec!["--model".to_owned(), "org/model".to_owned()];
+        arguments.extend(engines.iter().flat_map(|engine| ["--engine-url".to_owned(), engine.url()]));
+        Self::with(&arguments, key)
+    }
+
+    fn with(arguments: &[String], key: Option<&str>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cloudach"));
-        command.args(["up", "--model", "org/model", "--listen", "127.0.0.1:0"]).env_remove("CLOUDACH_API_KEY");
-        for engine in engines {
-            command.args(["--engine-url", &engine.url()]);
-        }
+        command.args(["up", "--listen", "127.0.0.1:0"]).args(arguments).env_remove("CLOUDACH_API_KEY");
         if let Some(key) = key {
             command.env("CLOUDACH_API_KEY", key);
         }
@@ -101,4 +104,35 @@ fn a_given_key_is_not_printed_and_a_signal_ends_it_in_order() {
     }
     assert_eq!(last, Some(Event::Done), "an open stream finishes");
     assert!(up.child.wait().unwrap().success());
+}
+
+#[test]
+fn keys_and_the_catalogue_are_taken_anew_under_a_stream() {
+    let engine = runtime().block_on(FakeEngine::start(Script::vllm()));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let write = |more: &str| {
+        let engines =
+            format!("engines: [{{model: org/model, engine: {{dialect: vllm, url: \"{}\"}}}}]\n", engine.url());
+        std::fs::write(file.path(), engines + more).unwrap();
+    };
+    write("");
+    let up = Up::with(&["--config".to_owned(), file.path().display().to_string()], None);
+    let body = json!({"model": "org/model", "prompt": "[[tokens=60]][[delay=50ms]]", "stream": true, "max_tokens": 80});
+    let mut events = up.client.stream("/v1/completions", &body);
+    events.event().unwrap().expect("a first event");
+    let later = Client { key: "sk-later".into(), ..up.client.clone() };
+    let asked = |client: &Client, model: &str| {
+        client.post("/v1/completions", &json!({"model": model, "prompt": "hello"})).head.status
+    };
+    assert_eq!((asked(&later, "org/model"), asked(&up.client, "short")), (401, 404));
+
+    let hash = "bef49c022e409f9c6691bc68c863d2bb25f4f3c9dcb97afcb59a91a6cea9dd55";
+    write(&format!(
+        "keys: [{{name: later, sha256: {hash}}}]\ncatalogue: {{models: {{org/model: {{aliases: [short]}}}}}}\n"
+    ));
+    kill_process(Pid::from_child(&up.child), Signal::HUP).unwrap();
+    eventually(SOON, "the key and the alias are known", || asked(&later, "short") == 200);
+    // The key that was made for this run goes on.
+    assert_eq!(asked(&up.client, "short"), 200);
+    assert_eq!(events.rest().last(), Some(&Event::Done));
 }

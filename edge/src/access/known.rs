@@ -5,6 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use arc_swap::ArcSwap;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tracing::error;
 
@@ -21,18 +22,34 @@ use crate::store::{Away, Change, Collection, Fingerprint, Found, Lookup, Store, 
 /// All keys.
 #[derive(Debug)]
 pub struct KnownKeys {
-    configured: ConfiguredKeys,
+    configured: ArcSwap<Configured>,
     pepper: Pepper,
     store: Store,
+    remembered: Remembered<Fingerprint, Arc<Caller>>,
+}
+
+/// What the configuration says now.
+#[derive(Debug)]
+struct Configured {
+    keys: ConfiguredKeys,
     /// For keys that have none of their own.
     limits: Limits,
-    remembered: Remembered<Fingerprint, Arc<Caller>>,
 }
 
 impl KnownKeys {
     /// Those of the configuration, and what is found in the store with its help.
     pub fn new(configured: ConfiguredKeys, pepper: Pepper, store: Store, limits: Limits, config: &StoreConfig) -> Self {
-        Self { configured, pepper, store, limits, remembered: Remembered::new("keys", config) }
+        let configured = ArcSwap::from_pointee(Configured { keys: configured, limits });
+        Self { configured, pepper, store, remembered: Remembered::new("keys", config) }
+    }
+
+    /// The configuration says something else now.
+    pub fn reconfigure(&self, keys: ConfiguredKeys, limits: Limits) {
+        let before = self.configured.swap(Arc::new(Configured { keys, limits }));
+        if before.limits != limits {
+            // Those that were found in the store have the limits of before.
+            self.remembered.doubt();
+        }
     }
 
     /// Whose key this is.
@@ -41,7 +58,7 @@ impl KnownKeys {
     /// It is not known here, and the store is away.
     pub async fn find(&self, key: &str) -> Result<Option<Arc<Caller>>, Away> {
         let hash = KeyHash::of(key);
-        if let Some(caller) = self.configured.find(&hash) {
+        if let Some(caller) = self.configured.load().keys.find(&hash) {
             return Ok(Some(caller));
         }
         let fingerprint = self.pepper.fingerprint(&hash);
@@ -55,7 +72,7 @@ impl KnownKeys {
     /// The store is away.
     pub async fn by_id(&self, id: &str) -> Result<Option<Arc<Caller>>, Away> {
         if id.starts_with(CONFIGURED) {
-            return Ok(self.configured.by_id(id));
+            return Ok(self.configured.load().keys.by_id(id));
         }
         let Some(key) = self.store.get(Collection::Keys, id).await? else { return Ok(None) };
         let unreadable = |_| Away::Refused("a key cannot be read".to_owned());
@@ -65,7 +82,7 @@ impl KnownKeys {
             "" => None,
             tenant => self.store.get(Collection::Tenants, tenant).await?,
         };
-        let caller = directory::caller(&Found { key, tenant }, fingerprint, self.limits).map_err(unreadable)?;
+        let caller = directory::caller(&Found { key, tenant }, fingerprint, self.limits()).map_err(unreadable)?;
         Ok(caller.filter(lives).map(Arc::new))
     }
 
@@ -85,6 +102,10 @@ impl KnownKeys {
         }
     }
 
+    fn limits(&self) -> Limits {
+        self.configured.load().limits
+    }
+
     /// The secret by which keys become fingerprints.
     pub fn pepper(&self) -> &Pepper {
         &self.pepper
@@ -92,7 +113,7 @@ impl KnownKeys {
 
     async fn ask(&self, fingerprint: &Fingerprint) -> Result<Said<Arc<Caller>>, Away> {
         let Lookup { epoch, found } = self.store.lookup(fingerprint).await?;
-        let caller = found.as_ref().map(|found| directory::caller(found, fingerprint, self.limits)).transpose();
+        let caller = found.as_ref().map(|found| directory::caller(found, fingerprint, self.limits())).transpose();
         match caller {
             Ok(caller) => Ok(Said { epoch, is_there: found.is_some(), value: caller.flatten().map(Arc::new) }),
             Err(problem) => {

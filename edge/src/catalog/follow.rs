@@ -3,9 +3,8 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use cloudach_proto::v1::{CatalogSnapshot, WatchCatalogRequest, catalog_client::CatalogClient};
-use cloudach_service::{backoff::Backoff, stop::Running};
+use cloudach_service::{backoff::Backoff, grpc::Dial, stop::Running};
 use tokio::time::{Instant, sleep};
-use tonic::transport::Endpoint;
 use tracing::debug;
 
 use super::Catalog;
@@ -20,11 +19,11 @@ pub(super) const RECEIVED: &str = "catalogue received";
 const MAX_SNAPSHOT_BYTES: usize = 64 * 1024 * 1024;
 
 /// Follows the router at this place of the configuration, for as long as this runs.
-pub(super) async fn follow(catalog: Catalog, index: usize, router: Endpoint, running: Running) {
+pub(super) async fn follow(catalog: Catalog, index: usize, router: Dial, running: Running) {
     let mut backoff = PAUSES;
     loop {
         let begun = Instant::now();
-        let mut client = CatalogClient::new(router.connect_lazy()).max_decoding_message_size(MAX_SNAPSHOT_BYTES);
+        let mut client = CatalogClient::new(router.lazily()).max_decoding_message_size(MAX_SNAPSHOT_BYTES);
         match client.watch(WatchCatalogRequest {}).await {
             Ok(snapshots) => {
                 let mut snapshots = snapshots.into_inner();

@@ -4,9 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use cloudach_proto::v1::{WantModelRequest, catalog_client::CatalogClient};
-use cloudach_service::stop::Running;
+use cloudach_service::{grpc::Dial, stop::Running};
 use tokio::{sync::mpsc, time::timeout};
-use tonic::transport::Endpoint;
 use tracing::debug;
 
 /// Models that wait to be told to a router. More are dropped: clients ask again.
@@ -21,8 +20,8 @@ pub(super) struct Wants(Arc<[mpsc::Sender<String>]>);
 
 impl Wants {
     /// Tells these routers.
-    pub(super) fn of(routers: &[Endpoint], running: &Running) -> Self {
-        let start = |router: &Endpoint| {
+    pub(super) fn of(routers: &[Dial], running: &Running) -> Self {
+        let start = |router: &Dial| {
             let (sender, wanted) = mpsc::channel(WAITING);
             let telling = tell(router.clone(), wanted);
             running.background.spawn(running.kill.clone().run_until_cancelled_owned(telling));
@@ -39,8 +38,8 @@ impl Wants {
     }
 }
 
-async fn tell(router: Endpoint, mut wanted: mpsc::Receiver<String>) {
-    let mut client = CatalogClient::new(router.connect_lazy());
+async fn tell(router: Dial, mut wanted: mpsc::Receiver<String>) {
+    let mut client = CatalogClient::new(router.lazily());
     while let Some(model) = wanted.recv().await {
         match timeout(TOLD_WITHIN, client.want(WantModelRequest { model })).await {
             Ok(Ok(_)) => {}

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tracing::{debug, info};
 
 use super::{Backlog, Caller, Refused, caller::Delivery};
@@ -46,13 +46,13 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Connects to `endpoint` until `kill`, with the tasks owned by `tasks`.
-    pub fn connect(endpoint: &Endpoint, tasks: &TaskTracker, kill: &CancellationToken) -> Self {
+    /// Connects by channels that `dial` gives until `kill`, with the tasks owned by `tasks`.
+    pub fn connect(dial: impl Fn() -> Channel, tasks: &TaskTracker, kill: &CancellationToken) -> Self {
         let stop = kill.child_token();
         let (changed, changes) = watch::channel(0);
         let sessions = (0..SESSIONS).map(|_| {
             let session = Arc::new(Session::default());
-            let channel = endpoint.connect_lazy();
+            let channel = dial();
             let (stop, kept, changed) = (stop.clone(), session.clone(), changed.clone());
             tasks.spawn(async move {
                 stop.run_until_cancelled(keep_open(channel, &kept, &changed)).await;
@@ -60,7 +60,7 @@ impl Peer {
             });
             session
         });
-        Self { sessions: sessions.collect(), channel: endpoint.connect_lazy(), changes, stop }
+        Self { sessions: sessions.collect(), channel: dial(), changes, stop }
     }
 
     /// Starts a generation on the session with the fewest open requests.

@@ -13,7 +13,7 @@ use strum::{IntoStaticStr, VariantArray};
 use tokio::sync::watch;
 
 use crate::{
-    catalogue::Names,
+    catalogue::{Current, Names},
     fleet::{Fleet, Replica},
     placement::conduct::Placement,
     queue::Queues,
@@ -47,7 +47,7 @@ label_set! {
 /// Where the figures are.
 #[derive(Debug)]
 pub struct Looked {
-    pub names: Names,
+    pub names: Current,
     pub fleet: Arc<Fleet>,
     pub queues: Arc<Queues>,
     pub placement: Arc<Placement>,
@@ -106,6 +106,7 @@ fn describe(page: &mut Exposition) -> Figures {
 impl Figures {
     fn look(&self, looked: &Looked) {
         let Looked { names, fleet, queues, placement, leads } = looked;
+        let names = names.now();
         self.waiting.set(signed(queues.waiting()));
         self.attached.set(signed(fleet.attached()));
         self.ejected.set(signed(fleet.ejected()));
@@ -125,7 +126,7 @@ impl Figures {
         self.queued.clear();
         self.kv_cache.clear();
         for replica in fleet.replicas() {
-            self.look_at(&replica, names);
+            self.look_at(&replica, &names);
         }
     }
 

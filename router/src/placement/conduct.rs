@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use cloudach_proto::v1::{
     CommandOutcome, Drain, LoadAdapter, LoadModel, RouterCommand, SleepModel, UnloadAdapter, UnloadModel, WakeModel,
     router_command::Command,
@@ -40,10 +41,15 @@ pub struct Wish {
     pub unmet: Option<Duration>,
 }
 
+/// The models of a catalogue that have a place.
+fn placed(names: &Names) -> BTreeMap<String, Spec> {
+    names.models().filter_map(|(id, entry)| Some((id.to_owned(), entry.placement.clone()?))).collect()
+}
+
 /// Placement, for those who ask for models and those who report what has become of commands.
 #[derive(Debug)]
 pub struct Placement {
-    models: BTreeMap<String, Spec>,
+    models: ArcSwap<BTreeMap<String, Spec>>,
     demand: Demand,
     course: Mutex<Course>,
     rules: Rules,
@@ -54,9 +60,17 @@ pub struct Placement {
 
 impl Placement {
     pub fn new(names: &Names, rules: Rules, settle: Duration, metrics: Metrics) -> Self {
-        let placed = names.models().filter_map(|(id, entry)| Some((id.to_owned(), entry.placement.clone()?)));
-        let models: BTreeMap<_, _> = placed.collect();
-        Self { demand: Demand::new(&models), models, course: Mutex::default(), rules, settle, metrics }
+        let models = placed(names);
+        let (demand, models) = (Demand::new(&models), ArcSwap::from_pointee(models));
+        Self { demand, models, course: Mutex::default(), rules, settle, metrics }
+    }
+
+    /// The catalogue is this one now.
+    pub fn follow(&self, names: &Names) {
+        let models = placed(names);
+        self.demand.follow(&models);
+        self.models.store(Arc::new(models));
+        self.demand.stirred.notify_one();
     }
 
     /// A request needs this model: it is brought about, and kept while the guard lives. Readiness is told by the fleet.
@@ -86,7 +100,8 @@ impl Placement {
 
     /// For people: what is wanted of a model that is placed. An adapter is wanted as its model is.
     pub fn wish(&self, model: &str) -> Option<Wish> {
-        let (id, spec) = self.models.iter().find(|(id, spec)| *id == model || spec.adapters.contains_key(model))?;
+        let models = self.models.load();
+        let (id, spec) = models.iter().find(|(id, spec)| *id == model || spec.adapters.contains_key(model))?;
         let course = self.course.lock();
         let need = course.need(id);
         Some(Wish {
@@ -101,13 +116,15 @@ impl Placement {
         if !self.demand.counts(model) || self.fits_nowhere(model, fleet).is_some() {
             return false;
         }
-        let base = self.models.iter().find(|(id, spec)| *id == model || spec.adapters.contains_key(model));
+        let models = self.models.load();
+        let base = models.iter().find(|(id, spec)| *id == model || spec.adapters.contains_key(model));
         base.is_some_and(|(id, _)| !self.course.lock().is_troubled(id, self.demand.now()))
     }
 
     /// For people: what the model needs, if no sidecar that obeys has that.
     pub fn fits_nowhere(&self, model: &str, fleet: &Fleet) -> Option<String> {
-        let spec = self.models.get(model)?;
+        let models = self.models.load();
+        let spec = models.get(model)?;
         let fits = |seen: Seen| {
             seen.managed && Replica { dialect: seen.dialect, gpus: seen.gpus, ..Replica::default() }.fits(spec)
         };
@@ -147,7 +164,7 @@ impl Placement {
             replicas.iter().map(|replica| (replica.name.clone(), replica.seen())).collect();
         let now = self.demand.now();
         let mut course = self.course.lock();
-        let (situation, failed) = course.stand(&self.models, &seen, &self.demand.asked(), &self.rules, now);
+        let (situation, failed) = course.stand(&self.models.load(), &seen, &self.demand.asked(), &self.rules, now);
         failed.iter().for_each(|failed| self.tell(failed));
         let Some(epoch) = epoch else { return };
         for decision in plan(&situation, &self.rules) {
@@ -175,7 +192,8 @@ impl Placement {
         let model = decision.model.clone();
         match &decision.action {
             Action::Load => {
-                let spec = self.models.get(&model);
+                let models = self.models.load();
+                let spec = models.get(&model);
                 Command::Load(LoadModel {
                     source: spec.map(|spec| spec.source.clone()).unwrap_or_default(),
                     arguments: spec.map(|spec| spec.arguments.clone()).unwrap_or_default(),

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use arc_swap::ArcSwap;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{need::Asked, situation::Moment, spec::Spec};
@@ -16,11 +17,16 @@ use super::{need::Asked, situation::Moment, spec::Spec};
 #[derive(Debug)]
 pub struct Demand {
     begun: Instant,
+    counted: ArcSwap<Counted>,
+    /// Rung when a model is asked for that was not a moment ago.
+    pub stirred: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
     /// By model, and by adapter: a request for an adapter is one for its model.
     counts: HashMap<String, Arc<Count>>,
     models: Vec<String>,
-    /// Rung when a model is asked for that was not a moment ago.
-    pub stirred: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -38,35 +44,45 @@ pub struct Asking {
 
 impl Demand {
     pub fn new(models: &BTreeMap<String, Spec>) -> Self {
+        let demand = Self { begun: Instant::now(), counted: ArcSwap::default(), stirred: Notify::new() };
+        demand.follow(models);
+        demand
+    }
+
+    /// The models that have a place are these now. Requests for those that stay are counted on.
+    pub fn follow(&self, models: &BTreeMap<String, Spec>) {
+        let before = self.counted.load_full();
         let mut counts = HashMap::new();
         for (model, spec) in models {
-            let count = Arc::<Count>::default();
+            let count = before.counts.get(model).cloned().unwrap_or_default();
             for adapter in spec.adapters.keys() {
                 counts.insert(adapter.clone(), count.clone());
             }
             counts.insert(model.clone(), count);
         }
-        Self { begun: Instant::now(), counts, models: models.keys().cloned().collect(), stirred: Notify::new() }
+        self.counted.store(Arc::new(Counted { counts, models: models.keys().cloned().collect() }));
+        self.stirred.notify_one();
     }
 
     /// A request for the model has come.
     pub fn ask(&self, model: &str) -> Asking {
-        let Some(count) = self.counts.get(model) else { return Asking { count: None } };
+        let Some(count) = self.counted.load().counts.get(model).cloned() else { return Asking { count: None } };
         count.touch(self.begun);
         if count.open.fetch_add(1, Ordering::Relaxed) == 0 {
             self.stirred.notify_one();
         }
-        Asking { count: Some((count.clone(), self.begun)) }
+        Asking { count: Some((count, self.begun)) }
     }
 
     /// Whether the model has a place, so that it is counted.
     pub fn counts(&self, model: &str) -> bool {
-        self.counts.contains_key(model)
+        self.counted.load().counts.contains_key(model)
     }
 
     /// What is asked for now.
     pub fn asked(&self) -> BTreeMap<String, Asked> {
-        self.models.iter().filter_map(|model| Some((model.clone(), self.counts.get(model)?.asked()))).collect()
+        let Counted { counts, models } = &**self.counted.load();
+        models.iter().filter_map(|model| Some((model.clone(), counts.get(model)?.asked()))).collect()
     }
 
     /// The time since the start.

@@ -4,8 +4,16 @@
 mod drain;
 mod fair;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use arc_swap::ArcSwap;
 use cloudach_proto::v1::{ErrorCode, Failed};
 use parking_lot::Mutex;
 use tokio::{
@@ -33,13 +41,17 @@ const PATIENCE: u32 = 2;
 /// A queue for each model of the catalogue.
 #[derive(Debug)]
 pub struct Queues {
-    by_model: HashMap<String, Queue>,
+    by_model: ArcSwap<HashMap<String, Arc<Queue>>>,
     picker: Arc<Picker>,
     config: config::Queue,
 }
 
 #[derive(Debug)]
-struct Queue(Mutex<Waiting>);
+struct Queue {
+    waiting: Mutex<Waiting>,
+    /// Its model is no longer in the catalogue.
+    is_past: AtomicBool,
+}
 
 #[derive(Debug)]
 struct Waiting {
@@ -57,11 +69,30 @@ struct Wish {
 impl Queues {
     /// Empty ones for these models.
     pub fn new<'a>(models: impl Iterator<Item = &'a str>, picker: Arc<Picker>, config: config::Queue) -> Self {
+        let queues = Self { by_model: ArcSwap::default(), picker, config };
+        queues.follow(models);
+        queues
+    }
+
+    /// The models are these now. Who waits goes on waiting.
+    pub fn follow<'a>(&self, models: impl Iterator<Item = &'a str>) {
+        let before = self.by_model.load_full();
         let now = Instant::now();
-        let queue = |model: &str| {
-            (model.to_owned(), Queue(Mutex::new(Waiting { fair: Fair::new(config.most), drain: Drain::new(now) })))
+        let new = || Queue {
+            waiting: Mutex::new(Waiting { fair: Fair::new(self.config.most), drain: Drain::new(now) }),
+            is_past: AtomicBool::new(false),
         };
-        Self { by_model: models.map(queue).collect(), picker, config }
+        let queue = |model: &str| (model.to_owned(), before.get(model).cloned().unwrap_or_else(|| Arc::new(new())));
+        let mut by_model: HashMap<_, _> = models.map(queue).collect();
+        by_model.values().for_each(|queue| queue.is_past.store(false, Ordering::Relaxed));
+        // That of a model which is no more is kept until it is empty, and once more: someone may be about to come.
+        for (model, queue) in before.iter().filter(|(model, _)| !by_model.contains_key(*model)).collect::<Vec<_>>() {
+            let was_past = queue.is_past.swap(true, Ordering::Relaxed);
+            if !was_past || queue.waiting.lock().fair.len() > 0 {
+                by_model.insert(model.clone(), queue.clone());
+            }
+        }
+        self.by_model.store(Arc::new(by_model));
     }
 
     /// Finds a place for a request, now or when there is room.
@@ -69,10 +100,10 @@ impl Queues {
     /// # Errors
     /// The queue is full, the wait would be too long, or it was.
     pub async fn place(&self, wanted: &Arc<Wanted>, deadline: Instant) -> Result<Placed, Failed> {
-        let Some(queue) = self.by_model.get(&wanted.model) else {
+        let Some(queue) = self.by_model.load().get(&wanted.model).cloned() else {
             return self.picker.with_room(wanted).ok_or_else(|| overloaded(LEAST_WAIT));
         };
-        let (_leaving, granted) = match self.come(queue, wanted)? {
+        let (_leaving, granted) = match self.come(&queue, wanted)? {
             Coming::Placed(placed) => return Ok(placed),
             Coming::Waits(leaving, granted) => (leaving, granted),
         };
@@ -85,7 +116,7 @@ impl Queues {
 
     fn come<'a>(&self, queue: &'a Queue, wanted: &Arc<Wanted>) -> Result<Coming<'a>, Failed> {
         let now = Instant::now();
-        let mut waiting = queue.0.lock();
+        let mut waiting = queue.waiting.lock();
         if waiting.fair.is_empty_before(wanted.class)
             && let Some(placed) = self.picker.with_room(wanted)
         {
@@ -109,14 +140,14 @@ impl Queues {
     pub async fn serve(&self) {
         loop {
             self.picker.room_made().await;
-            for queue in self.by_model.values() {
+            for queue in self.by_model.load_full().values() {
                 self.serve_one(queue);
             }
         }
     }
 
     fn serve_one(&self, queue: &Queue) {
-        let mut waiting = queue.0.lock();
+        let mut waiting = queue.waiting.lock();
         while let Some((wish, placed)) = waiting.fair.next(|wish| self.picker.with_room(&wish.wanted)) {
             waiting.drain.serve(Instant::now());
             // Who has left in this moment gives its place back, which makes room again.
@@ -136,13 +167,13 @@ impl Queues {
 
     /// How many wait, over all models.
     pub fn waiting(&self) -> usize {
-        self.by_model.values().map(|queue| queue.0.lock().fair.len()).sum()
+        self.by_model.load().values().map(|queue| queue.waiting.lock().fair.len()).sum()
     }
 }
 
 impl Queue {
     fn expected_wait(&self) -> Option<Duration> {
-        let mut waiting = self.0.lock();
+        let mut waiting = self.waiting.lock();
         let ahead = waiting.fair.len() + 1;
         waiting.drain.wait(ahead, Instant::now())
     }
@@ -161,7 +192,7 @@ struct Leaving<'a> {
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
-        self.queue.0.lock().fair.leave(&self.ticket);
+        self.queue.waiting.lock().fair.leave(&self.ticket);
     }
 }
 

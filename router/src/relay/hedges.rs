@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::{
@@ -28,7 +29,7 @@ const STALE_AFTER: u32 = 16;
 /// What is known of each model.
 #[derive(Debug)]
 pub struct Hedges {
-    by_model: HashMap<String, Arc<Model>>,
+    by_model: ArcSwap<HashMap<String, Arc<Model>>>,
     config: Option<Hedge>,
     metrics: Metrics,
 }
@@ -67,13 +68,21 @@ pub struct Second {
 impl Hedges {
     /// For these models. Without `config` no request is asked twice, and nothing is measured.
     pub fn new<'a>(models: impl Iterator<Item = &'a str>, config: Option<Hedge>, metrics: Metrics) -> Self {
-        let by_model = models.map(|model| (model.to_owned(), Arc::default())).collect();
-        Self { by_model, config, metrics }
+        let hedges = Self { by_model: ArcSwap::default(), config, metrics };
+        hedges.follow(models);
+        hedges
+    }
+
+    /// The models are these now. What is known of those that stay is kept.
+    pub fn follow<'a>(&self, models: impl Iterator<Item = &'a str>) {
+        let before = self.by_model.load_full();
+        let model = |model: &str| (model.to_owned(), before.get(model).cloned().unwrap_or_default());
+        self.by_model.store(Arc::new(models.map(model).collect()));
     }
 
     /// A request of the model begins.
     pub fn open(&self, model: &str) -> Open {
-        let model = self.config.and_then(|_| self.by_model.get(model).cloned());
+        let model = self.config.and_then(|_| self.by_model.load().get(model).cloned());
         if let Some(model) = &model {
             model.open.fetch_add(1, Ordering::Relaxed);
         }

@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use cloudach_proto::v1::{GpuReport, Hello, Load, SidecarReport, fleet_client::FleetClient, sidecar_report::Report};
-use cloudach_service::address::Address;
+use cloudach_service::{address::Address, grpc::Dial};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, transport::Endpoint};
+use tonic::Status;
 use tracing::info;
 
 use super::Commands;
@@ -40,11 +40,11 @@ pub(super) enum Detached {
 pub(super) async fn run(
     sidecar: &Arc<Sidecar>,
     commands: &Commands,
-    endpoint: Endpoint,
+    way: &Dial,
     router: &Address,
     hello: Hello,
 ) -> Result<(), Detached> {
-    let mut fleet = FleetClient::new(endpoint.connect().await?);
+    let mut fleet = FleetClient::new(way.now().await?);
     let (reports, outgoing) = mpsc::channel(REPORTS_AHEAD);
     let report = |report| SidecarReport { report: Some(report) };
     // The channel is empty: the router answers the call only after it has read this.

@@ -7,7 +7,7 @@ mod moves;
 use std::{sync::Arc, time::Duration};
 
 use cloudach_proto::v1::Hello;
-use cloudach_service::{address::Address, backoff::Backoff, grpc};
+use cloudach_service::{address::Address, backoff::Backoff, grpc::Dial};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
@@ -18,18 +18,18 @@ use crate::sidecar::Sidecar;
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3), Duration::from_secs(5));
 
 /// Stays attached to one router. Never returns.
-pub(crate) async fn stay_attached(sidecar: Arc<Sidecar>, commands: Arc<Commands>, router: Address, hello: Hello) {
+pub(crate) async fn stay_attached(
+    sidecar: Arc<Sidecar>,
+    commands: Arc<Commands>,
+    router: Address,
+    way: Dial,
+    hello: Hello,
+) {
     let mut backoff = PAUSES;
     loop {
         let begun = Instant::now();
-        match grpc::endpoint(&router) {
-            Ok(endpoint) => {
-                let ended = connection::run(&sidecar, &commands, endpoint, &router, hello.clone()).await;
-                match ended {
-                    Ok(()) => info!(%router, "the router has closed the connection"),
-                    Err(error) => warn!(%router, %error, "not attached to the router"),
-                }
-            }
+        match connection::run(&sidecar, &commands, &way, &router, hello.clone()).await {
+            Ok(()) => info!(%router, "the router has closed the connection"),
             Err(error) => warn!(%router, %error, "not attached to the router"),
         }
         sleep(backoff.next_drawn(begun.elapsed(), random())).await;

@@ -68,7 +68,7 @@ impl Router {
         let address = listener.address().clone();
         let (server, _health) = grpc::server(cloudach_proto::DESCRIPTORS).unwrap();
         let services = server.add_service(FleetServer::new(Ears(sender)));
-        TaskTracker::new().spawn(listener.serve(services, end.clone()));
+        TaskTracker::new().spawn(listener.serve(services, None, end.clone()));
         Self { address, attachments, _end: end.drop_guard() }
     }
 

@@ -354,7 +354,7 @@ fn a_program_without_the_watchdog_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let config = crate::rig::config(Address::Unix(folder.path().join("s.sock")), engine);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let refused = runtime.block_on(cloudach_sidecar::run(config, cloudach_service::stop::Stop::default()));
+    let refused = runtime.block_on(cloudach_sidecar::run(config.into(), cloudach_service::stop::Stop::default()));
     assert!(refused.unwrap_err().to_string().contains("main_if_asked"));
 }
 

@@ -82,7 +82,7 @@ impl Sidecar {
         let mut config = config(address.clone(), engine);
         adjust(&mut config);
         let stop = Stop::default();
-        let running = cloudach_sidecar::run(config, stop.clone());
+        let running = cloudach_sidecar::run(config.into(), stop.clone());
         #[expect(clippy::disallowed_methods, reason = "the rig owns this task")]
         let done = tokio::spawn(running);
         let channel = connect(&address).await;
@@ -118,7 +118,7 @@ impl Sidecar {
     /// A router's way to it.
     pub(crate) async fn peer(&self) -> Peer {
         let endpoint = grpc::endpoint(&self.address).unwrap();
-        let peer = Peer::connect(&endpoint, &TaskTracker::new(), &CancellationToken::new());
+        let peer = Peer::connect(|| endpoint.connect_lazy(), &TaskTracker::new(), &CancellationToken::new());
         let mut changes = peer.changes();
         let connected = async {
             while peer.takes_requests().is_err() {
@@ -227,6 +227,8 @@ pub(crate) fn config(listen: Address, engine: EngineConfig) -> Config {
         listen,
         advertise: None,
         routers: Vec::new(),
+        tls: None,
+        log: None,
         admin: None,
         model: Some(MODEL.into()),
         managed: None,

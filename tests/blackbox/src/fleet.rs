@@ -136,6 +136,15 @@ impl Fleet {
         self.edges[edge].wait_until_ready();
     }
 
+    /// Starts one more edge, with settings laid over those of the plan's, and does not wait until it is ready. Its number.
+    pub fn add_edge(&mut self, changes: Value) -> usize {
+        let number = self.edges.len();
+        let config = with(edge_config(&self.routers), changes);
+        self.edges.push(Service::start(format!("edge{number}"), "cloudach-edge", &self.folder, config));
+        self.tell_guardian();
+        number
+    }
+
     /// Every process of the services.
     pub fn services(&self) -> impl Iterator<Item = &Service> {
         self.edges.iter().chain(&self.routers).chain(&self.sidecars)
@@ -223,14 +232,7 @@ impl Fleet {
 
     fn start_edges(&mut self, plan: &Plan) {
         for number in 0..plan.edges {
-            let config = json!({
-                "listen": "127.0.0.1:0",
-                "admin": "127.0.0.1:0",
-                "routers": addresses(&self.routers),
-                "keys": [{ "name": "test", "sha256": KEY_SHA256, "tenant": "blackbox" }],
-                "drain": drain(),
-            });
-            let config = with(config, plan.edge.clone());
+            let config = with(edge_config(&self.routers), plan.edge.clone());
             self.edges.push(Service::start(format!("edge{number}"), "cloudach-edge", &self.folder, config));
             self.tell_guardian();
         }
@@ -284,6 +286,16 @@ fn listen(link: Link, folder: &Path, name: &str) -> String {
         Link::UnixSockets => format!("unix:{}", folder.join(format!("{name}.sock")).display()),
         Link::Tcp => "127.0.0.1:0".to_owned(),
     }
+}
+
+fn edge_config(routers: &[Service]) -> Value {
+    json!({
+        "listen": "127.0.0.1:0",
+        "admin": "127.0.0.1:0",
+        "routers": addresses(routers),
+        "keys": [{ "name": "test", "sha256": KEY_SHA256, "tenant": "blackbox" }],
+        "drain": drain(),
+    })
 }
 
 fn addresses(services: &[Service]) -> Vec<&str> {

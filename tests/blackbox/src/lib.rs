@@ -31,7 +31,7 @@ pub use processes::{group_of, in_group, running};
 pub use redis::{ADMIN_TOKEN, Redis, admin_api};
 pub use requests::{chat, chat_text, completion, completion_text, error_of};
 pub use sentinel::Sentinel;
-pub use service::{Exit, Service};
+pub use service::{Exit, Service, program};
 pub use shared::{Shared, Visit};
 pub use told::Told;
 pub use waiting::{eventually, holds_within};

@@ -93,6 +93,27 @@ impl Service {
         self.signal(Signal::KILL);
     }
 
+    /// Has it look at its files again.
+    pub fn hang_up(&self) {
+        self.send(Signal::HUP);
+    }
+
+    /// What its configuration was when it was started.
+    pub fn config(&self) -> &Value {
+        &self.config
+    }
+
+    /// Puts another text into the file of its configuration.
+    ///
+    /// # Panics
+    /// When the folder takes no files.
+    pub fn rewrite(&self, text: &str) {
+        let path = self.folder.join(format!("{}.yaml", self.name));
+        // As people and Kubernetes do: at once.
+        let beside = path.with_extension("new");
+        fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path)).expect("the folder takes files");
+    }
+
     /// Asks it to stop.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
@@ -214,8 +235,12 @@ impl Service {
     }
 
     fn signal(&self, signal: Signal) {
-        let mut state = self.state();
-        state.meant = true;
+        self.state().meant = true;
+        self.send(signal);
+    }
+
+    fn send(&self, signal: Signal) {
+        let state = self.state();
         let id = i32::try_from(state.child.id()).ok().and_then(Pid::from_raw).expect("process ids are small");
         // A process that has ended and was not waited for keeps its id, so this never hits another.
         if state.exit.is_none() {
@@ -242,8 +267,16 @@ impl From<ExitStatus> for Exit {
     }
 }
 
-/// The path of a program that cargo has built in the same profile as this test.
-pub(crate) fn program(name: &str) -> PathBuf {
+/// The path of a program that cargo has built in the same profile as this test, or of another version of it, where one of the
+/// environment's `CLOUDACH_EDGE_BIN`, `CLOUDACH_ROUTER_BIN` and `CLOUDACH_SIDECAR_BIN` says so (tests/wire/run.sh).
+///
+/// # Panics
+/// When it is not built.
+pub fn program(name: &str) -> PathBuf {
+    let variable = name.to_uppercase().replace('-', "_") + "_BIN";
+    if let Some(path) = std::env::var_os(variable) {
+        return path.into();
+    }
     let test = std::env::current_exe().expect("a process knows its program");
     let path = test.ancestors().nth(2).expect("tests lie in a folder of the profile's folder").join(name);
     assert!(path.exists(), "{} is missing: run `cargo build --workspace --bins` first", path.display());

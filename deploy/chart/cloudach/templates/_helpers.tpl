@@ -94,8 +94,46 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- toYaml $catalogue -}}
 {{- end }}
 
+{{/* The Secret with a component's certificate, or nothing: (dict "root" $ "component" "edge"). */}}
+{{- define "cloudach.tlsSecret" -}}
+{{- $mtls := .root.Values.mtls -}}
+{{- if $mtls.enabled -}}
+{{- $given := index $mtls.secrets .component -}}
+{{- if $given -}}
+{{ $given }}
+{{- else if $mtls.certManager.issuerRef -}}
+{{ include "cloudach.fullname" .root }}-{{ .component }}-tls
+{{- else -}}
+{{ fail (printf "mtls.enabled needs certificates: mtls.secrets.%s, or mtls.certManager.issuerRef" .component) }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Where a service finds its certificates, as its configuration has it. */}}
+{{- define "cloudach.tls" -}}
+{{- if .Values.mtls.enabled -}}
+{{- $names := dict "edge" .Values.mtls.names.edge "router" .Values.mtls.names.router "sidecar" .Values.mtls.names.pool -}}
+{{- $at := "/etc/cloudach/tls" -}}
+{{- dict "cert" (printf "%s/tls.crt" $at) "key" (printf "%s/tls.key" $at) "ca" (printf "%s/ca.crt" $at) "names" $names | toJson -}}
+{{- end -}}
+{{- end }}
+
+{{- define "cloudach.tlsMount" -}}
+{{- if .Values.mtls.enabled }}
+- {name: tls, mountPath: /etc/cloudach/tls, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "cloudach.tlsVolume" -}}
+{{- with include "cloudach.tlsSecret" . }}
+- name: tls
+  secret: {secretName: {{ . }}, defaultMode: 288}
+{{- end }}
+{{- end }}
+
 {{- define "cloudach.edgeConfig" -}}
 {{- $config := deepCopy .Values.edge.config -}}
+{{- with include "cloudach.tls" . }}{{ $_ := set $config "tls" (. | fromJson) }}{{ end -}}
 {{- $store := $config.store | default dict -}}
 {{- if $store.path }}{{ fail "edge.config.store.path is a folder of one process: use edge.config.store.redis" }}{{ end -}}
 {{- if and .Values.valkey.enabled (not $store.redis) -}}
@@ -112,6 +150,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{/* Every managed pool needs one router that orders, at a time. */}}
 {{- define "cloudach.routerConfig" -}}
 {{- $config := deepCopy .Values.router.config -}}
+{{- with include "cloudach.tls" . }}{{ $_ := set $config "tls" (. | fromJson) }}{{ end -}}
 {{- $placement := $config.placement | default dict -}}
 {{- if and (include "cloudach.managed" .) (gt (int .Values.router.replicas) 1) (not $placement.lease) -}}
 {{- $lease := dict "kubernetes" (dict "name" (printf "%s-placement" (include "cloudach.fullname" .))) -}}
@@ -132,6 +171,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{/* (dict "root" $ "pool" pool "pod" its name, or "" where all pods have the same file). */}}
 {{- define "cloudach.poolConfig" -}}
 {{- $config := deepCopy .pool.config -}}
+{{- with include "cloudach.tls" .root }}{{ $_ := set $config "tls" (. | fromJson) }}{{ end -}}
 {{- if and $config.managed (gt (int .pool.gpu.memoryMib) 0) -}}
 {{- $gpus := list -}}
 {{- range $n := until (int .pool.gpu.count) -}}

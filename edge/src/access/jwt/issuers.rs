@@ -47,7 +47,8 @@ pub struct Issuers {
     issuers: Vec<(IssuerConfig, Keys)>,
     tenants: KnownTenants,
     /// For callers whose issuer says nothing.
-    limits: Limits,
+    /// For callers that have none of their own.
+    limits: Mutex<Limits>,
     /// By the SHA-256 of the token.
     checked: Cache<[u8; 32], Arc<Checked>>,
     told: Mutex<Option<Instant>>,
@@ -112,7 +113,7 @@ impl Issuers {
         let all = Arc::new(Self {
             issuers: issuers.iter().enumerate().map(start).collect::<Result<_, _>>()?,
             tenants: KnownTenants::new(store, config),
-            limits,
+            limits: Mutex::new(limits),
             checked: Cache::new(MOST_CHECKED),
             told: Mutex::default(),
             metrics: tokens.clone(),
@@ -121,6 +122,12 @@ impl Issuers {
         let follow = async move { following.tenants.follow(changes).await };
         running.background.spawn(running.kill.clone().run_until_cancelled_owned(follow));
         Ok(Some(all))
+    }
+
+    /// The configuration says something else now of callers that have no limits of their own.
+    pub fn reconfigure(&self, limits: Limits) {
+        *self.limits.lock() = limits;
+        self.checked.clear();
     }
 
     /// Whose token this is.
@@ -174,7 +181,7 @@ impl Issuers {
             known => known,
         };
         let key = key.map_err(NotLetIn::Refused)?;
-        let caller = claims::caller(config, &token.claims, now(), self.limits);
+        let caller = claims::caller(config, &token.claims, now(), *self.limits.lock());
         let caller = caller
             .map_err(|refusal| self.refused(issuer, refusal, claims::concerned(config, &token.claims, refusal)))?;
         Ok(Checked { issuer, key, at: Instant::now(), caller, member: Mutex::default() })
