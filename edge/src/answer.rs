@@ -386,5 +386,5 @@ pub enum Progress {
 
 /// What is constant over an answer.
 pub fn head(id: String, model: &str, created: u64) -> Head {
-    Head { id, created, model: model.to_owned(), seed: getrandom::u64().unwrap_or_default() }
+    Head { id, created, model: model.to_owned(), seed: rand::random() }
 }

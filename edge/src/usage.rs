@@ -338,9 +338,9 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        let (metrics, reserved) = (self.edge.metrics.clone(), self.permit.take_reserved());
+        let reserved = self.permit.take_reserved();
         let expected = self.expected.take();
-        metrics.open.dec();
+        self.edge.metrics.open.dec();
         if self.handed_over {
             return;
         }
@@ -352,15 +352,15 @@ impl Drop for Meter {
             self.settle(Counted::default());
             if self.text_bytes() > 0 {
                 // What the client was sent is counted when it has it, or has left: off the network threads.
-                let (mut record, counting, count) = (self.record.clone(), self.counting, self.count());
-                let prices = self.prices;
+                let (counting, prices, count) = (self.counting, self.prices, self.count());
+                let (edge, mut record) = (self.edge.clone(), std::mem::take(&mut self.record));
                 self.edge.running.background.spawn_blocking(move || {
                     record.show(counting, count());
-                    record.close(&metrics, prices, reserved, expected);
+                    record.close(&edge.metrics, prices, reserved, expected);
                 });
                 return;
             }
         }
-        self.record.clone().close(&metrics, self.prices, reserved, expected);
+        std::mem::take(&mut self.record).close(&self.edge.metrics, self.prices, reserved, expected);
     }
 }

@@ -76,19 +76,21 @@ impl Generate for Relay {
             let wanted = Arc::new(self.picker.wanted(&request));
             let open = self.hedges.open(&request.model);
             loop {
+                let explains = request.context.as_ref().is_some_and(|context| context.explain);
                 let started = {
-                    let starting = self.start(&request, &wanted, deadline, &mut attempts);
-                    tokio::pin!(starting);
+                    // In a box, which is gone once it has started, as is what it gives: an open stream holds no room for either.
+                    let mut starting = Box::pin(self.start(&request, &wanted, deadline, &mut attempts));
                     loop {
                         tokio::select! {
-                            started = &mut starting => break started,
+                            started = &mut starting => break started.map(|runner| {
+                                Box::new(Race::new(runner, self.patience(&open, &passed), explains))
+                            }),
                             () = sleep(TOLD_EVERY) => yield waiting(&self.fleet.why_not_ready(&request.model)),
                         }
                     }
                 };
-                let explains = request.context.as_ref().is_some_and(|context| context.explain);
                 let mut race = match started {
-                    Ok(runner) => Race::new(runner, self.patience(&open, &passed), explains),
+                    Ok(race) => race,
                     Err(failed) => {
                         flight.finish(Outcome::Failed);
                         traced::failed(&trace, &failed);

@@ -7,27 +7,30 @@ use cloudach_proto::{
     session::server::{EventStream, Generate},
     v1::{ErrorCode, Failed, GenerateEvent, GenerateRequest, generate_event::Event},
 };
+use futures_util::stream;
 use tracing::debug;
 
 use crate::{engine::ModelInfo, flight::Flight, sidecar::Sidecar, trace::Traced};
 
 impl Generate for Sidecar {
-    fn generate(self: Arc<Self>, request: GenerateRequest) -> EventStream {
+    fn generate(self: Arc<Self>, mut request: GenerateRequest) -> EventStream {
+        let mut traced = Traced::begin(&self.tracer, &mut request);
+        let (mut flight, model) = match self.admit(&request.model) {
+            Ok(admitted) => admitted,
+            Err(failed) => {
+                traced.failed(&failed);
+                return Box::pin(stream::iter([failed.into()]));
+            }
+        };
+        // In a box, which is gone when the engine has said yes: 7 KiB that an open stream needs no more.
+        let starting = {
+            let sidecar = self.clone();
+            Box::pin(async move { sidecar.engine.generate(request, &model).await.map(Box::new) })
+        };
         Box::pin(stream! {
-            let mut request = request;
-            let mut traced = Traced::begin(&self.tracer, &mut request);
-            let (mut flight, model) = match self.admit(&request.model) {
-                Ok(admitted) => admitted,
-                Err(failed) => {
-                    traced.failed(&failed);
-                    yield failed.into();
-                    return;
-                }
-            };
             let mut hung = pin!(self.hangs());
             let accepted = tokio::select! {
-                // In a box, which is gone when the engine has said yes: 15 KiB that an open stream needs no more.
-                accepted = Box::pin(self.engine.generate(request, &model)) => accepted.map(Box::new),
+                accepted = starting => accepted,
                 failed = &mut hung => Err(failed),
             };
             let mut generation = match accepted {

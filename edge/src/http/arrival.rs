@@ -116,11 +116,10 @@ pub fn now_unix() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Random bytes for an id.
+/// Random bytes for an id, which nobody can guess, from this thread's generator: asking the system takes a system call each time.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    // The system's generator fails only where nothing works any more; ids need not be secret.
-    let _ = getrandom::fill(&mut bytes);
+    rand::fill(&mut bytes);
     bytes
 }
 

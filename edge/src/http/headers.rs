@@ -38,6 +38,9 @@ const API_VERSION: HeaderValue = HeaderValue::from_static("2020-10-01");
 /// What of a name fits into a header, in characters.
 const MOST_LABEL: usize = 256;
 
+/// How many headers are added at most, so that room is made once.
+const MOST: usize = 16;
+
 /// How far a request came. Each step adds headers to those of the steps before. A response carries it as an extension;
 /// without one the request came all the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +61,7 @@ pub fn add(response: &mut Response, request_id: &str, time: Duration, account: &
     let replayed = response.extensions_mut().remove::<Replayed>();
     let request_id = replayed.as_ref().map_or(request_id, |replayed| &replayed.0);
     let headers = response.headers_mut();
+    headers.reserve(MOST);
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, id);
     }

@@ -39,6 +39,10 @@ const MOST_WAITING: usize = 32_768;
 /// Records that are written at once.
 const MOST_AT_ONCE: usize = 512;
 
+/// Between two writes: who comes when none was for so long is written at once, and a busy edge does not change threads for
+/// every record. What came within it is lost with an edge that is killed.
+const PACE: Duration = Duration::from_millis(2);
+
 /// Records that come within this time are given to the store together.
 const GATHER: Duration = Duration::from_millis(50);
 
@@ -171,6 +175,9 @@ async fn write_all(
                 };
                 if tokio::task::spawn_blocking(write).await.is_err() {
                     break;
+                }
+                if !is_closed {
+                    sleep(PACE).await;
                 }
             }
             () = &mut last_came, if !is_closed => {

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The one record of a request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default)]
 pub struct Record {
     pub request_id: String,
     /// None: it is part of no trace.

@@ -57,7 +57,7 @@ impl EngineError {
             Self::Http(HttpError::Unreachable { source, .. }) => {
                 matches!(source.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound | ErrorKind::TimedOut)
             }
-            Self::Http(HttpError::Broken(_) | HttpError::Closed) => true,
+            Self::Http(HttpError::Broken(_) | HttpError::Closed | HttpError::Malformed(_)) => true,
             Self::Refused { status, .. } => *status == StatusCode::SERVICE_UNAVAILABLE,
             _ => false,
         }

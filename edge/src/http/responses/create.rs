@@ -48,7 +48,7 @@ pub async fn create(
     let (streamed, stored, background) = (asked.stream().is_some(), asked.is_stored(), asked.is_background());
     let continued = history::of(&edge, &caller.tenant, &mut asked).await?;
     let id = ids::response(arrival::random());
-    let seed = getrandom::u64().unwrap_or_default();
+    let seed = rand::random();
     let (request, record) = asked.begin(id, arrival.unix, continued, seed, edge.config.stream.obfuscation)?;
     let place = place(&caller, &record.id)?;
     if background {

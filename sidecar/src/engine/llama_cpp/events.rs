@@ -112,7 +112,8 @@ impl Reader {
     pub(in crate::engine) async fn read(&mut self, data: &[u8]) -> Result<Reading, Failed> {
         let Partial { mut reading, missing } = self.parse(data)?;
         if let (Some(delta), Some(missing)) = (&mut reading.delta, missing) {
-            let mut ids = self.tokenizer.ids(&delta.text, false).await?;
+            // In a box: it is rare, and an open stream would hold room for it all the time.
+            let mut ids = Box::pin(self.tokenizer.ids(&delta.text, false)).await?;
             // The text may begin with what was held back, whose ids have been told.
             delta.token_ids = ids.split_off(ids.len().saturating_sub(missing));
         }
