@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 
 use cloudach_service::{
     config::{self as text, ConfigError},
-    reload::{Live, Looks, Outcome},
+    reload::{Live, Looks, Outcome, What},
 };
 use tracing::{error, info};
 

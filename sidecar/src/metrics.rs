@@ -1,5 +1,7 @@
 //! Every metric of the sidecar, by name. `docs/metrics.md` is written from it.
 
+mod gpu;
+
 use std::{sync::Arc, time::Duration};
 
 use cloudach_proto::v1::{DeathCause, ErrorCode, Failed};
@@ -17,9 +19,10 @@ use prometheus_client::{
 };
 use strum::{IntoStaticStr, VariantArray};
 
+use self::gpu::GpuMetrics;
 use crate::{
     death,
-    gpu::{self, Action, Snapshot},
+    gpu::{Action, Snapshot},
     sidecar::Sidecar,
 };
 
@@ -48,14 +51,7 @@ pub(crate) struct Metrics {
     waiting: Gauge,
     kv_cache: Ratio,
     requests_limit: Gauge,
-    gpu_memory_used: Family<GpuLabel, Gauge>,
-    gpu_memory_total: Family<GpuLabel, Gauge>,
-    gpu_utilization: Family<GpuLabel, Gauge>,
-    gpu_temperature: Family<GpuLabel, Gauge>,
-    gpu_uncorrected: Family<GpuLabel, Gauge>,
-    gpu_throttled: Family<ThrottleLabels, Gauge>,
-    gpu_faulty: Family<GpuLabel, Gauge>,
-    gpu_xids: Family<ActionLabel, Counter>,
+    gpus: GpuMetrics,
     /// Routers that this sidecar is attached to now.
     pub(crate) routers_attached: Gauge,
     routers: Gauge,
@@ -83,14 +79,11 @@ pub(crate) enum Tokens {
     Completion,
 }
 
-label!(Outcome, Tokens, Action);
+label!(Outcome, Tokens);
 
 named! {
     /// Which causes there are is the contract's to say.
     struct Cause(String) = causes();
-    /// By the driver's numbers: there are as many as this machine has.
-    struct Gpu(u32) = "a GPU's number on its machine";
-    struct Reason(&'static str) = "`sw_power_cap`, `hw_slowdown`, `sw_thermal_slowdown`, `hw_thermal_slowdown`, `hw_power_brake_slowdown`, `sync_boost`";
 }
 
 fn causes() -> String {
@@ -104,9 +97,6 @@ label_set! {
     struct OutcomeLabel { outcome: Outcome }
     struct TokensLabel { kind: Tokens }
     struct CauseLabel { cause: Cause }
-    struct GpuLabel { gpu: Gpu }
-    struct ActionLabel { asks_for: Action }
-    struct ThrottleLabels { gpu: Gpu, reason: Reason }
 }
 
 impl Outcome {
@@ -128,11 +118,6 @@ impl Outcome {
 impl Default for Metrics {
     fn default() -> Self {
         let tokens = Family::<TokensLabel, Counter>::default();
-        let gpu_xids = Family::<ActionLabel, Counter>::default();
-        // Told from the start, so that the first one shows as a change.
-        for &asks_for in Action::VARIANTS {
-            gpu_xids.get_or_create(&ActionLabel { asks_for }).inc_by(0);
-        }
         Self {
             generated: tokens.get_or_create_owned(&TokensLabel { kind: Tokens::Completion }),
             tokens,
@@ -149,14 +134,7 @@ impl Default for Metrics {
             waiting: Gauge::default(),
             kv_cache: Ratio::default(),
             requests_limit: Gauge::default(),
-            gpu_memory_used: Family::default(),
-            gpu_memory_total: Family::default(),
-            gpu_utilization: Family::default(),
-            gpu_temperature: Family::default(),
-            gpu_uncorrected: Family::default(),
-            gpu_throttled: Family::default(),
-            gpu_faulty: Family::default(),
-            gpu_xids,
+            gpus: GpuMetrics::default(),
             routers_attached: Gauge::default(),
             routers: Gauge::default(),
         }
@@ -205,19 +183,7 @@ impl Metrics {
             .add("engine_requests_running", "Requests in the engine's batch", &self.running)
             .add("engine_requests_waiting", "Requests in the engine's queue, or held back from it", &self.waiting)
             .add("kv_cache_usage_ratio", "Share of the engine's KV cache that is in use", &self.kv_cache);
-        page.answering(Question::Gpus)
-            .add("gpu_memory_used_bytes", "Memory that is taken, by whomever", &self.gpu_memory_used)
-            .add("gpu_memory_total_bytes", "Memory that there is", &self.gpu_memory_total)
-            .add("gpu_utilization_percent", "Share of the last moments in which it worked", &self.gpu_utilization)
-            .add("gpu_temperature_celsius", "Its temperature", &self.gpu_temperature)
-            .add(
-                "gpu_uncorrected_errors",
-                "Memory errors that ECC did not correct, since the driver was loaded",
-                &self.gpu_uncorrected,
-            )
-            .add("gpu_throttled", "1 while it runs slower than it could, by why", &self.gpu_throttled)
-            .add("gpu_needs_reset", "1 when it is of no use before it was reset", &self.gpu_faulty)
-            .add("gpu_xids", "Errors that the driver told, by what they ask for", &self.gpu_xids);
+        self.gpus.register(page.answering(Question::Gpus));
         page.answering(Question::Fleet)
             .add("routers_attached", "Routers that this sidecar is attached to", &self.routers_attached)
             .add("routers", "Routers that this sidecar is told of", &self.routers);
@@ -245,32 +211,11 @@ impl Metrics {
     }
 
     pub(crate) fn count_xid(&self, action: Action) {
-        self.gpu_xids.get_or_create(&ActionLabel { asks_for: action }).inc();
+        self.gpus.count_xid(action);
     }
 
     pub(crate) fn show_gpus(&self, gpus: &[Snapshot]) {
-        for gpu in gpus {
-            let label = GpuLabel { gpu: Gpu(gpu.index) };
-            self.gpu_memory_used.get_or_create(&label).set(signed(gpu.memory_used));
-            self.gpu_memory_total.get_or_create(&label).set(signed(gpu.memory_total));
-            let needs_reset = gpu::fault(gpu).is_some_and(|fault| fault.needs_reset);
-            self.gpu_faulty.get_or_create(&label).set(needs_reset.into());
-            for reason in gpu::throttles() {
-                let labels = ThrottleLabels { gpu: Gpu(gpu.index), reason: Reason(reason) };
-                self.gpu_throttled.get_or_create(&labels).set(gpu.throttled.contains(&reason).into());
-            }
-            // What it does not tell is not made up.
-            let told = [
-                (&self.gpu_utilization, gpu.utilization.map(i64::from)),
-                (&self.gpu_temperature, gpu.temperature.map(i64::from)),
-                (&self.gpu_uncorrected, gpu.uncorrected.map(signed)),
-            ];
-            for (family, value) in told {
-                if let Some(value) = value {
-                    family.get_or_create(&label).set(value);
-                }
-            }
-        }
+        self.gpus.show(gpus);
     }
 
     pub(crate) fn count_death(&self, cause: DeathCause) {

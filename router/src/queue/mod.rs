@@ -162,7 +162,7 @@ impl Queues {
 
     /// How many wait for this model.
     pub fn waiting_for(&self, model: &str) -> usize {
-        self.by_model.get(model).map_or(0, |queue| queue.0.lock().fair.len())
+        self.by_model.load().get(model).map_or(0, |queue| queue.waiting.lock().fair.len())
     }
 
     /// How many wait, over all models.
