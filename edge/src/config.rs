@@ -24,6 +24,7 @@ use crate::{
     idempotency::config::IdempotencyConfig,
     responses::config::ResponsesConfig,
     store::config::StoreConfig,
+    texts::config::{InvalidTexts, TraceTexts},
     usage::config::UsageConfig,
 };
 
@@ -91,6 +92,9 @@ pub struct Config {
     /// Traces of requests.
     #[serde(default)]
     pub tracing: Tracing,
+    /// Texts of conversations in them.
+    #[serde(default)]
+    pub trace_texts: TraceTexts,
     /// How the process stops.
     #[serde(default)]
     pub drain: Drain,
@@ -105,6 +109,8 @@ pub enum InvalidConfig {
     Zero(&'static str),
     #[error("`stream.merge` must not be more than {MOST_MERGE:?}: clients take a longer silence for a fault")]
     MergeTooLong,
+    #[error(transparent)]
+    Texts(#[from] InvalidTexts),
     #[error("{0}")]
     Store(&'static str),
     #[error("{0}")]
@@ -151,6 +157,7 @@ impl Config {
         self.conversations.check().map_err(InvalidConfig::Conversations)?;
         issuers::check(&self.issuers)?;
         self.tracing.check()?;
+        self.trace_texts.check()?;
         let limits = &self.limits;
         let zero = [
             ("limits.connections", limits.connections == 0),

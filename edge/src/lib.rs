@@ -28,6 +28,7 @@ mod reply;
 pub mod responses;
 mod sse;
 pub mod store;
+pub mod texts;
 mod tokens;
 mod trace;
 mod trail;
@@ -43,6 +44,7 @@ use cloudach_service::{
     admin::{self as admin_port, AdminError},
     grpc::GrpcError,
     stop::{Running, Stop},
+    tools,
     trace::{TraceError, Tracer},
 };
 
@@ -69,6 +71,7 @@ use crate::{
     mirror::Mirrors,
     responses::Responses,
     store::{Store, StoreError},
+    texts::{Texts, config::InvalidTexts},
     tokens::Remembered,
     upstream::Upstream,
     usage::{keeper::Keeper, spool::SpoolError},
@@ -86,6 +89,8 @@ pub enum EdgeError {
     Listen(#[from] ListenError),
     #[error(transparent)]
     Config(#[from] InvalidConfig),
+    #[error(transparent)]
+    Texts(#[from] InvalidTexts),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -126,6 +131,7 @@ pub struct Parts {
     work: Work,
     counted: Arc<Remembered>,
     tracer: Tracer,
+    texts: Texts,
     config: Config,
     running: Running,
 }
@@ -183,6 +189,8 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
     if let Some(address) = config.admin {
         let api = config.admin_api.as_ref();
         let api = api.map(|api| Admin::new(api, store.clone(), known.pepper().clone()).routes()).unwrap_or_default();
+        let token = config.admin_api.as_ref().map(|api| (*api.token_sha256.as_bytes()).into());
+        let api = api.merge(tools::routes(&tracer, token));
         let admin = admin_port::bind_with(address, running.ready.clone(), registry, api, running.kill.clone()).await?;
         running.background.spawn(admin);
     }
@@ -217,6 +225,7 @@ pub async fn start(config: Config) -> Result<Started, EdgeError> {
         work: Work::new(running.background.clone()),
         counted: Arc::new(Remembered::new()?),
         tracer,
+        texts: Texts::new(&config.trace_texts, running.background.clone())?,
         config,
         running,
     }));

@@ -161,7 +161,6 @@ pub fn begun(metered: &Metered<'_>) {
     trace.rename(|| format!("{operation} {}", metered.model.id));
     trace.set(names::OPERATION, operation);
     trace.set(names::PROVIDER, PROVIDER);
-    trace.set(names::REQUEST_ID, metered.arrival.request_id.clone());
     trace.set_text(names::MODEL_ASKED, metered.asked);
     trace.set(names::MODEL_SERVED, metered.model.id.clone());
     if let Some(tokens) = metered.max_tokens {

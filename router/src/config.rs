@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use cloudach_service::{address::Address, secret::Secret, stop::Drain, trace::config::Tracing};
+use cloudach_service::{
+    address::Address, admin_token::AdminAccess, secret::Secret, stop::Drain, trace::config::Tracing,
+};
 use serde::{Deserialize, Deserializer, de::Error};
 
 use crate::{catalogue::Catalogue, placement::plan::Rules};
@@ -15,6 +17,10 @@ pub struct Config {
     pub listen: Address,
     /// Where `/livez`, `/readyz`, `/metrics`, `/fleet` and `/models` are served. Absent: nowhere.
     pub admin: Option<SocketAddr>,
+    /// How what is not for everybody who reaches that address is entered: `/traces` and `/debug`. Absent: `/traces` is for
+    /// everybody who does, and `/debug` for nobody.
+    #[serde(default)]
+    pub admin_api: Option<AdminAccess>,
     /// The models, or the file that lists them.
     pub catalogue: Source,
     /// How replicas are tried.

@@ -28,6 +28,7 @@ use cloudach_service::{
     admin::{AdminError, bind_with},
     grpc::{self, GrpcError, Listener, ServingStatus},
     stop::{Running, Stop},
+    tools,
     trace::{TraceError, Tracer},
 };
 use tracing::info;
@@ -84,7 +85,9 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), RouterError> {
 
     let listener = Listener::bind(&config.listen).await?;
     if let Some(address) = config.admin {
-        let shown = admin::routes(names.clone(), fleet.clone(), placement.clone());
+        let shown = admin::routes(names.clone(), fleet.clone(), placement.clone(), queues.clone());
+        let token = config.admin_api.map(|access| access.token_sha256);
+        let shown = shown.merge(tools::routes(&tracer, token));
         let admin = bind_with(address, running.ready.clone(), registry, shown, running.kill.clone()).await?;
         running.background.spawn(admin);
     }

@@ -5,13 +5,17 @@
 
 pub mod address;
 pub mod admin;
+pub mod admin_token;
 pub mod backoff;
 pub mod config;
 pub mod descriptors;
 pub mod grpc;
 pub mod logs;
 pub mod process;
+#[cfg(feature = "pprof")]
+mod profile;
 pub mod ready;
 pub mod secret;
 pub mod stop;
+pub mod tools;
 pub mod trace;

@@ -50,21 +50,47 @@ pub fn start() {
 pub fn start_with_default(default: &str) {
     let filter = EnvFilter::try_from_env("CLOUDACH_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let usual = filter.to_string();
-    let logs = fmt().with_env_filter(filter).with_writer(stderr);
-    // What cannot be changed any more belongs to a process that ends.
-    let (set, started): (Box<dyn Fn(EnvFilter) + Send + Sync>, _) = if stderr().is_terminal() {
-        let logs = logs.with_target(false).with_filter_reloading();
-        let handle = logs.reload_handle();
-        (Box::new(move |filter| drop(handle.reload(filter))), logs.try_init())
-    } else {
-        let logs = logs.json().flatten_event(true).with_filter_reloading();
-        let handle = logs.reload_handle();
-        (Box::new(move |filter| drop(handle.reload(filter))), logs.try_init())
-    };
-    if started.is_ok() {
+    let (set, started) = subscribe(filter);
+    if started {
         let now = Mutex::new(usual.clone());
         let _ = LOGS.set(Logs { set, usual, now, until: watch::Sender::new(None) });
     }
+}
+
+/// What changes the level, and whether the process logs by it.
+type Subscribed = (Box<dyn Fn(EnvFilter) + Send + Sync>, bool);
+
+#[cfg(not(feature = "console"))]
+fn subscribe(filter: EnvFilter) -> Subscribed {
+    let logs = fmt().with_env_filter(filter).with_writer(stderr);
+    // What cannot be changed any more belongs to a process that ends.
+    if stderr().is_terminal() {
+        let logs = logs.with_target(false).with_filter_reloading();
+        let handle = logs.reload_handle();
+        (Box::new(move |filter| drop(handle.reload(filter))), logs.try_init().is_ok())
+    } else {
+        let logs = logs.json().flatten_event(true).with_filter_reloading();
+        let handle = logs.reload_handle();
+        (Box::new(move |filter| drop(handle.reload(filter))), logs.try_init().is_ok())
+    }
+}
+
+/// The same beside what `tokio-console` is told of the runtime's tasks, which no level keeps from it.
+#[cfg(feature = "console")]
+fn subscribe(filter: EnvFilter) -> Subscribed {
+    use tracing_subscriber::{Layer, layer::SubscriberExt, reload, util::SubscriberInitExt};
+
+    #[cfg(not(tokio_unstable))]
+    compile_error!("the feature `console` needs RUSTFLAGS=\"--cfg tokio_unstable\"");
+
+    let (filter, handle) = reload::Layer::new(filter);
+    let logs = match stderr().is_terminal() {
+        true => fmt::layer().with_writer(stderr).with_target(false).boxed(),
+        false => fmt::layer().with_writer(stderr).json().flatten_event(true).boxed(),
+    };
+    let console = console_subscriber::ConsoleLayer::builder().with_default_env().spawn();
+    let started = tracing_subscriber::registry().with(console).with(logs.with_filter(filter)).try_init();
+    (Box::new(move |filter| drop(handle.reload(filter))), started.is_ok())
 }
 
 /// What is told now.

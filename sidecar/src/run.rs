@@ -10,8 +10,10 @@ use cloudach_proto::{
 use cloudach_service::{
     address::Address,
     admin::{self, AdminError},
+    admin_token::AdminAccess,
     grpc::{self, GrpcError, HealthReporter, Listener, ServingStatus},
     stop::{Running, Stop},
+    tools,
     trace::{TraceError, Tracer},
 };
 use tokio::sync::{Notify, watch};
@@ -80,7 +82,7 @@ pub async fn run(mut config: Config, stop: Stop) -> Result<(), SidecarError> {
 
     running.ready.set(ENGINE_READY, false);
     if let Some(admin) = config.admin {
-        open_admin(admin, &sidecar, &running).await?;
+        open_admin(admin, config.admin_api, &sidecar, &running).await?;
     }
     let (server, health) = grpc::server(DESCRIPTORS)?;
     let stopping =
@@ -162,9 +164,15 @@ fn default_name(listen: &Address) -> String {
     format!("{}-{listen}", host.nodename().to_string_lossy())
 }
 
-async fn open_admin(address: SocketAddr, sidecar: &Sidecar, running: &Running) -> Result<(), AdminError> {
+async fn open_admin(
+    address: SocketAddr,
+    access: Option<AdminAccess>,
+    sidecar: &Sidecar,
+    running: &Running,
+) -> Result<(), AdminError> {
     let registry = sidecar.metrics.registry();
-    let serving = admin::bind(address, running.ready.clone(), registry, running.kill.clone()).await?;
+    let shown = tools::routes(&sidecar.tracer, access.map(|access| access.token_sha256));
+    let serving = admin::bind_with(address, running.ready.clone(), registry, shown, running.kill.clone()).await?;
     running.background.spawn(serving);
     Ok(())
 }

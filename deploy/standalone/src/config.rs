@@ -15,13 +15,14 @@ use cloudach_edge::{
     idempotency::config::IdempotencyConfig,
     responses::config::ResponsesConfig,
     store::config::StoreConfig,
+    texts::config::TraceTexts,
     usage::config::UsageConfig,
 };
 use cloudach_router::{
     catalogue::Catalogue,
     config::{Placement, Queue, Relay, Source},
 };
-use cloudach_service::{address::Address, stop::Drain, trace::config::Tracing};
+use cloudach_service::{address::Address, admin_token::AdminAccess, stop::Drain, trace::config::Tracing};
 use cloudach_sidecar::config::EngineConfig;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -102,6 +103,9 @@ pub struct Config {
     /// Traces of requests, for all three services.
     #[serde(default)]
     pub tracing: Tracing,
+    /// See the edge's configuration.
+    #[serde(default)]
+    pub trace_texts: TraceTexts,
     /// How the process stops.
     #[serde(default)]
     pub drain: Drain,
@@ -127,6 +131,9 @@ pub struct Engine {
     pub limits: cloudach_sidecar::config::Limits,
 }
 
+/// What is remembered of traces where the configuration does not say: hundreds of requests.
+const RECENT_BYTES: usize = 4 * 1024 * 1024;
+
 /// `127.0.0.1:8080`
 pub fn default_listen() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 8080).into()
@@ -141,7 +148,11 @@ pub struct Services {
 
 impl Config {
     /// Splits it into the services' own. They meet at sockets in `dir`, which only this user may enter.
-    pub fn services(self, dir: &Path) -> Services {
+    pub fn services(mut self, dir: &Path) -> Services {
+        // A clone remembers together with what it is a clone of: one process, one memory of traces.
+        self.tracing.recent_bytes.get_or_insert(RECENT_BYTES);
+        let access = self.admin_api.as_ref();
+        let access = access.map(|api| AdminAccess { token_sha256: (*api.token_sha256.as_bytes()).into() });
         let router = Address::Unix(dir.join("router.sock"));
         let mut catalogue = self.catalogue;
         for model in self.engines.iter().filter_map(|engine| engine.model.as_ref()) {
@@ -155,6 +166,7 @@ impl Config {
             advertise: None,
             routers: vec![router.clone()],
             admin: None,
+            admin_api: None,
             model: engine.model,
             managed: engine.managed,
             served_name: engine.served_name,
@@ -169,6 +181,7 @@ impl Config {
             router: cloudach_router::config::Config {
                 listen: router.clone(),
                 admin: self.router_admin,
+                admin_api: access,
                 catalogue: Source::Here(catalogue),
                 relay: self.relay,
                 queue: self.queue,
@@ -197,6 +210,7 @@ impl Config {
                 links: self.links,
                 stream: self.stream,
                 tracing: self.tracing,
+                trace_texts: self.trace_texts,
                 drain: self.drain,
             },
         }

@@ -28,7 +28,10 @@ struct Up {
 impl Up {
     fn start(engines: &[&FakeEngine], key: Option<&str>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cloudach"));
-        command.args(["up", "--model", "org/model", "--listen", "127.0.0.1:0"]).env_remove("CLOUDACH_API_KEY");
+        command
+            .args(["up", "--model", "org/model", "--listen", "127.0.0.1:0"])
+            .args(["--admin", "127.0.0.1:0", "--router-admin", "127.0.0.1:0"])
+            .env_remove("CLOUDACH_API_KEY");
         for engine in engines {
             command.args(["--engine-url", &engine.url()]);
         }

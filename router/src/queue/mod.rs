@@ -133,6 +133,11 @@ impl Queues {
     pub fn waiting(&self) -> usize {
         self.by_model.values().map(|queue| queue.0.lock().fair.len()).sum()
     }
+
+    /// How many wait for this model.
+    pub fn waiting_for(&self, model: &str) -> usize {
+        self.by_model.get(model).map_or(0, |queue| queue.0.lock().fair.len())
+    }
 }
 
 impl Queue {

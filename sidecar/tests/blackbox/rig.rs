@@ -228,6 +228,7 @@ pub(crate) fn config(listen: Address, engine: EngineConfig) -> Config {
         advertise: None,
         routers: Vec::new(),
         admin: None,
+        admin_api: None,
         model: Some(MODEL.into()),
         managed: None,
         served_name: None,

@@ -9,6 +9,7 @@ mod collector;
 mod kept;
 mod refused;
 mod sent;
+mod texts;
 mod tree;
 mod whole;
 

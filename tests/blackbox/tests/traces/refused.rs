@@ -61,7 +61,7 @@ fn a_request_that_passes_a_limit() {
         let logged = fleet.edges[0].logged(&["request refused"]).pop().unwrap();
         assert_eq!((&logged["trace_id"], &logged["status"]), (&json!(trace), &json!(429)));
     }
-    let told = fleet.engine().traces();
+    let told = told_to(fleet.engine());
     assert_eq!(told.len(), 1, "only the first one has reached an engine: {told:?}");
 }
 
