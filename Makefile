@@ -7,6 +7,7 @@
 #   make test-vllm  the end-to-end tests with real vLLM on the CPU
 #   make compat     how a server differs from OpenAI: BASE_URL=.. KEY=.. MODEL=.. (see tests/compat/README.md)
 #   make fuzz       look for inputs that break the readers: SECONDS=.. for each target (see docs/fuzzing.md)
+#   make tools      what no default build has: profiles and the console (see docs/profiling.md)
 #   make bench      what the gateway costs, beside the engine alone (see docs/performance.md): BENCH_FLAGS="--rounds 1"
 #   make cluster    2 edges, 2 routers, 2 sidecars as separate processes on this machine
 #   make vllm       install real vLLM for the CPU into a cache folder (6 GB)
@@ -14,7 +15,7 @@
 CARGO ?= cargo
 ENGINES := deploy/local/engines
 
-.PHONY: run cluster test test-vllm vllm compat lint unit e2e sdk gate observe chart fuzz bench admin fuzz-admin build-debug engine redis
+.PHONY: tools run cluster test test-vllm vllm compat lint unit e2e sdk gate observe chart fuzz bench admin fuzz-admin build-debug engine redis
 
 run: engine
 	$(CARGO) build --release --locked -p cloudach
@@ -64,6 +65,11 @@ chart: build-debug
 	tests/chart/rehearse.sh
 	tests/images/check.py
 	.cache/chart/venv/bin/python tests/install/check.py
+
+# Each needs flags of its own for all crates, so each has a folder of its own.
+tools:
+	RUSTFLAGS="-C force-frame-pointers=yes" $(CARGO) test --locked --target-dir target/pprof -p cloudach-service --features pprof --lib profile
+	RUSTFLAGS="--cfg tokio_unstable" $(CARGO) check --locked --target-dir target/console -p cloudach --features console
 
 fuzz-admin: build-debug
 	tests/admin/run.sh 600

@@ -226,6 +226,7 @@ impl Choice {
                 if !text.is_empty() {
                     let logprobs: Vec<TokenLogprob> = tokens.release(text.len()).collect();
                     sink.meter.shown(*number, text);
+                    sink.meter.said(*number, Event::Text(text));
                     sink.reply.push(*number, &Piece { text, logprobs: &logprobs }, sink.out);
                 }
             }
@@ -274,6 +275,7 @@ fn follow(trail: &mut Trail, event: Event<'_>) -> Vec<TokenLogprob> {
 }
 
 fn give(number: u32, event: Event<'_>, logprobs: &mut Vec<TokenLogprob>, sink: &mut Sink<'_, impl Reply>) {
+    sink.meter.said(number, event);
     match event {
         Event::Text(text) => {
             sink.meter.shown(number, text);

@@ -28,6 +28,7 @@ use crate::{
     metrics::MetricsConfig,
     responses::config::ResponsesConfig,
     store::config::StoreConfig,
+    texts::config::{InvalidTexts, TraceTexts},
     usage::config::UsageConfig,
 };
 
@@ -105,6 +106,9 @@ pub struct Config {
     /// Traces of requests.
     #[serde(default)]
     pub tracing: Tracing,
+    /// Texts of conversations in them.
+    #[serde(default)]
+    pub trace_texts: TraceTexts,
     /// How the process stops.
     #[serde(default)]
     pub drain: Drain,
@@ -119,6 +123,8 @@ pub enum InvalidConfig {
     Zero(&'static str),
     #[error("`stream.merge` must not be more than {MOST_MERGE:?}: clients take a longer silence for a fault")]
     MergeTooLong,
+    #[error(transparent)]
+    Texts(#[from] InvalidTexts),
     #[error("{0}")]
     Store(&'static str),
     #[error("{0}")]
@@ -183,6 +189,7 @@ impl Config {
         issuers::check(&self.issuers)?;
         self.tracing.check()?;
         self.tls.as_ref().map_or(Ok(()), TlsConfig::check)?;
+        self.trace_texts.check()?;
         let limits = &self.limits;
         let zero = [
             ("limits.connections", limits.connections == 0),

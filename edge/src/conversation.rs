@@ -56,6 +56,7 @@ pub async fn begin<R: Reply>(
 ) -> Result<Begun<R>, ApiError> {
     let Asking { endpoint, arrival, caller, permit, bytes } = asking;
     arrival.trace.set_text(names::MODEL_ASKED, &request.model);
+    edge.texts.conversation(&arrival.trace, caller, &request.messages);
     let routed = edge.catalog.generating(&request.model, &arrival.routing_key(&caller.tenant)).await?;
     permit.check_routed(&routed)?;
     let mirror = edge.mirrors.draw(edge, &routed, &arrival.request_id).map(|mirror| (mirror, request.clone()));

@@ -28,6 +28,7 @@ mod reply;
 pub mod responses;
 mod sse;
 pub mod store;
+pub mod texts;
 mod tokens;
 mod trace;
 mod trail;
@@ -46,6 +47,7 @@ use cloudach_service::{
     reload::Live,
     stop::{Running, Stop},
     tls::{Certificates, Role, TlsConfig, TlsError, TlsMetrics},
+    tools,
     trace::{TraceError, Tracer},
 };
 
@@ -73,6 +75,7 @@ use crate::{
     mirror::Mirrors,
     responses::Responses,
     store::{Store, StoreError},
+    texts::{Texts, config::InvalidTexts},
     tokens::Remembered,
     upstream::Upstream,
     usage::{keeper::Keeper, spool::SpoolError},
@@ -90,6 +93,8 @@ pub enum EdgeError {
     Listen(#[from] ListenError),
     #[error(transparent)]
     Config(#[from] InvalidConfig),
+    #[error(transparent)]
+    Texts(#[from] InvalidTexts),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -132,6 +137,7 @@ pub struct Parts {
     work: Work,
     counted: Arc<Remembered>,
     tracer: Tracer,
+    texts: Texts,
     config: Config,
     running: Running,
 }
@@ -203,6 +209,8 @@ pub async fn start(live: Live<Config>) -> Result<Started, EdgeError> {
     if let Some(address) = config.admin {
         let api = config.admin_api.as_ref();
         let api = api.map(|api| Admin::new(api, store.clone(), known.pepper().clone()).routes()).unwrap_or_default();
+        let token = config.admin_api.as_ref().map(|api| (*api.token_sha256.as_bytes()).into());
+        let api = api.merge(tools::routes(&tracer, token));
         let admin = admin_port::bind_with(address, running.ready.clone(), page, api, running.kill.clone()).await?;
         running.background.spawn(admin);
     }
@@ -237,6 +245,7 @@ pub async fn start(live: Live<Config>) -> Result<Started, EdgeError> {
         work: Work::new(running.background.clone()),
         counted: Arc::new(Remembered::new()?),
         tracer,
+        texts: Texts::new(&config.trace_texts, running.background.clone())?,
         config,
         running,
     }));

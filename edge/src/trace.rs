@@ -15,7 +15,7 @@ use cloudach_service::trace::{
 use crate::{
     access::{
         caller::Caller,
-        limits::{Ask, Cost, Exceeded, Usd},
+        limits::{Ask, Cost, Exceeded, Measure, Usd},
     },
     error::{ApiError, Refusal},
     metrics::{Endpoint, Outcome},
@@ -120,7 +120,15 @@ pub fn reserving(step: &mut Span, ask: &Ask) {
 /// And one of them has not so much left.
 pub fn exceeded(step: &mut Span, exceeded: &Exceeded) {
     if step.is_on() {
-        step.set(names::LIMIT, format!("{:?}", exceeded.measure));
+        let limit = match exceeded.measure {
+            Measure::RequestsPerMinute => "requests_per_minute",
+            Measure::TokensPerMinute => "tokens_per_minute",
+            Measure::RequestsPerDay => "requests_per_day",
+            Measure::TokensPerDay => "tokens_per_day",
+            Measure::Concurrent => "concurrent_requests",
+            Measure::Budget => "budget",
+        };
+        step.set(names::LIMIT, limit);
         step.fail("limit", &format!("{} of {} asked for", exceeded.requested, exceeded.limit));
     }
 }
@@ -153,7 +161,6 @@ pub fn begun(metered: &Metered<'_>) {
     trace.rename(|| format!("{operation} {}", metered.model.id));
     trace.set(names::OPERATION, operation);
     trace.set(names::PROVIDER, PROVIDER);
-    trace.set(names::REQUEST_ID, metered.arrival.request_id.clone());
     trace.set_text(names::MODEL_ASKED, metered.asked);
     trace.set(names::MODEL_SERVED, metered.model.id.clone());
     if let Some(tokens) = metered.max_tokens {

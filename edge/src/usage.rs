@@ -17,7 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cloudach_model::tokens::{self, Encoding};
+use cloudach_model::{
+    reading::Event,
+    tokens::{self, Encoding},
+};
 use cloudach_openai::{FinishReason, Usage};
 use cloudach_proto::v1::{Delta, Started, TokenUsage};
 use cloudach_service::trace::Trace;
@@ -30,6 +33,7 @@ use crate::{
     http::arrival::Arrival,
     metrics::{Endpoint, Outcome},
     prices::Prices,
+    texts::Said,
     trace,
 };
 use keeper::Expected;
@@ -55,6 +59,8 @@ pub struct Meter {
     permit: Permit,
     /// Taken when the request is over.
     expected: Option<Expected>,
+    /// What it says, where that is told in its span.
+    said: Option<Box<Said>>,
     /// Another one follows the request from now on.
     handed_over: bool,
 }
@@ -145,6 +151,7 @@ impl Meter {
             counted: false,
             permit,
             expected: Some(edge.keeper.expect()),
+            said: edge.texts.listen(&metered.arrival.trace, metered.caller),
             handed_over: false,
         }
     }
@@ -213,6 +220,13 @@ impl Meter {
     pub fn reasoned(&mut self, choice: u32, text: &str) {
         if let Some(choice) = self.choices.get_mut(choice as usize) {
             choice.reasoning.push_str(text);
+        }
+    }
+
+    /// A choice says this, in its span.
+    pub fn said(&mut self, choice: u32, event: Event<'_>) {
+        if let Some(said) = &mut self.said {
+            said.push(choice, event);
         }
     }
 
@@ -347,6 +361,10 @@ impl Drop for Meter {
         self.record.duration = self.arrived.elapsed();
         self.record.finish_reasons = self.choices.iter().filter_map(|choice| choice.reason).collect();
         self.record.trace.over();
+        if let Some(said) = self.said.take() {
+            let reasons = self.choices.iter().map(|choice| choice.reason);
+            self.edge.texts.said(&self.record.trace, said.over(reasons));
+        }
         if !self.counted {
             self.count_engine();
             self.settle(Counted::default());

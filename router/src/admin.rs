@@ -10,6 +10,7 @@ use crate::{
     catalogue::{Current, Names},
     fleet::{Fleet, Replica},
     placement::conduct::{Placement, Wish},
+    queue::Queues,
 };
 
 /// The replicas that are attached, by name.
@@ -36,6 +37,12 @@ struct ShownReplica {
     last_death: Option<String>,
     adapters: Vec<String>,
     requests: u32,
+    /// As it said last: requests in the engine's batch, and others that it has; the share of its KV cache in use, 0 to 1;
+    /// tokens that it has generated since its sidecar began.
+    running: u32,
+    waiting: u32,
+    kv_cache_usage: f32,
+    completion_tokens: u64,
     /// What was ordered and has not ended.
     under_way: Option<String>,
 }
@@ -78,16 +85,18 @@ struct ShownModel {
     max: Option<u32>,
     /// Replicas that requests need now.
     needed: Option<u32>,
+    /// Requests that wait for it at this router.
+    waiting: usize,
     /// Why no replica is ready, or fewer than are wanted.
     waits_for: String,
 }
 
 /// The routes of what is shown.
-pub fn routes(names: Current, fleet: Arc<Fleet>, placement: Arc<Placement>) -> Router {
+pub fn routes(names: Current, fleet: Arc<Fleet>, placement: Arc<Placement>, queues: Arc<Queues>) -> Router {
     let (of_fleet, of_placement) = (fleet.clone(), placement.clone());
     Router::new()
         .route("/fleet", get(move || std::future::ready(Json(replicas(&of_fleet, &of_placement)))))
-        .route("/models", get(move || std::future::ready(Json(models(&names.now(), &fleet, &placement)))))
+        .route("/models", get(move || std::future::ready(Json(models(&names.now(), &fleet, &placement, &queues)))))
 }
 
 fn replicas(fleet: &Fleet, placement: &Placement) -> Shown {
@@ -99,6 +108,7 @@ fn replicas(fleet: &Fleet, placement: &Placement) -> Shown {
 fn shown(replica: &Replica, placement: &Placement) -> ShownReplica {
     let seen = replica.seen();
     let deaths = replica.deaths();
+    let load = replica.load();
     let phase = seen.phase.as_str_name().trim_start_matches("MODEL_PHASE_").to_lowercase();
     ShownReplica {
         name: replica.name.clone(),
@@ -113,6 +123,10 @@ fn shown(replica: &Replica, placement: &Placement) -> ShownReplica {
         model: seen.model,
         adapters: seen.adapters.into_iter().collect(),
         requests: seen.requests,
+        running: load.running,
+        waiting: load.waiting,
+        kv_cache_usage: load.kv_cache_usage,
+        completion_tokens: load.completion_tokens,
         under_way: placement.under_way(&replica.name),
     }
 }
@@ -133,7 +147,7 @@ fn shown_gpu(gpu: GpuState) -> ShownGpuState {
     }
 }
 
-fn models(names: &Names, fleet: &Fleet, placement: &Placement) -> ShownModels {
+fn models(names: &Names, fleet: &Fleet, placement: &Placement, queues: &Queues) -> ShownModels {
     let models = names.models().map(|(id, entry)| {
         let ready = fleet.ready_count(id);
         let wish = placement.wish(id);
@@ -145,6 +159,7 @@ fn models(names: &Names, fleet: &Fleet, placement: &Placement) -> ShownModels {
             min: entry.placement.as_ref().map(|spec| spec.min),
             max: entry.placement.as_ref().map(|spec| spec.max),
             needed: wish.as_ref().map(|wish| wish.needed),
+            waiting: queues.waiting_for(id),
             waits_for: match lacks {
                 true => {
                     let here = entry.placement.is_none() || fleet.replicas().iter().any(|one| one.seen().model == id);

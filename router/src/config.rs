@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use cloudach_service::{
-    address::Address, logs::Level, reload::Settings, secret::Secret, stop::Drain, tls::TlsConfig,
-    trace::config::Tracing,
+    address::Address, admin_token::AdminAccess, logs::Level, reload::Settings, secret::Secret, stop::Drain,
+    tls::TlsConfig, trace::config::Tracing,
 };
 use serde::{Deserialize, Deserializer, de::Error};
 
@@ -21,6 +21,10 @@ pub struct Config {
     pub listen: Address,
     /// Where `/livez`, `/readyz`, `/metrics`, `/fleet` and `/models` are served. Absent: nowhere.
     pub admin: Option<SocketAddr>,
+    /// How what is not for everybody who reaches that address is entered: `/traces` and `/debug`. Absent: `/traces` is for
+    /// everybody who does, and `/debug` for nobody.
+    #[serde(default)]
+    pub admin_api: Option<AdminAccess>,
     /// TLS with edges and sidecars, in both directions. Absent: none.
     #[serde(default)]
     pub tls: Option<TlsConfig>,

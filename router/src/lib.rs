@@ -32,6 +32,7 @@ use cloudach_service::{
     reload::Live,
     stop::{Running, Stop},
     tls::{Certificates, Only, Role, TlsConfig, TlsError, TlsMetrics, config::InvalidTls},
+    tools,
     trace::{TraceError, Tracer},
 };
 use tonic::service::interceptor::InterceptedService;
@@ -102,10 +103,12 @@ pub async fn run(live: Live<Config>, stop: Stop) -> Result<(), RouterError> {
     let listener = Listener::bind(&config.listen).await?;
     let leads = leader.begin(&running);
     if let Some(address) = config.admin {
-        let (current, fleet, placement) = (current.clone(), fleet.clone(), placement.clone());
-        let shown = admin::routes(current.clone(), fleet.clone(), placement.clone());
+        let shown = admin::routes(current.clone(), fleet.clone(), placement.clone(), queues.clone());
+        let token = config.admin_api.map(|access| access.token_sha256);
+        let shown = shown.merge(tools::routes(&tracer, token));
+        let (names, fleet, placement) = (current.clone(), fleet.clone(), placement.clone());
         let (queues, leads) = (queues.clone(), leads.clone());
-        metrics::register_fleet(&mut page, Looked { names: current, fleet, queues, placement, leads });
+        metrics::register_fleet(&mut page, Looked { names, fleet, queues, placement, leads });
         let admin = bind_with(address, running.ready.clone(), page, shown, running.kill.clone()).await?;
         running.background.spawn(admin);
     }

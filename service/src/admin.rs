@@ -31,20 +31,7 @@ pub struct AdminError {
     source: std::io::Error,
 }
 
-/// Opens the admin port and returns its server, to be run on a task.
-///
-/// # Errors
-/// When the address cannot be bound.
-pub async fn bind(
-    address: SocketAddr,
-    ready: Readiness,
-    metrics: Exposition,
-    end: CancellationToken,
-) -> Result<impl Future<Output = ()>, AdminError> {
-    bind_with(address, ready, metrics, Router::new(), end).await
-}
-
-/// The same with `more` beside what all services have.
+/// Opens the admin port and returns its server, to be run on a task, with `more` beside what all services have.
 ///
 /// # Errors
 /// When the address cannot be bound.

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod admin;
+pub mod admin_token;
 pub mod backoff;
 pub mod config;
 pub mod descriptors;
@@ -12,9 +13,12 @@ pub mod grpc;
 pub mod logs;
 pub mod metrics;
 pub mod process;
+#[cfg(feature = "pprof")]
+mod profile;
 pub mod ready;
 pub mod reload;
 pub mod secret;
 pub mod stop;
 pub mod tls;
+pub mod tools;
 pub mod trace;

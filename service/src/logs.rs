@@ -69,18 +69,8 @@ pub fn start_with_default(default: &str) {
     let is_given = given.is_some();
     let filter = given.unwrap_or_else(|| EnvFilter::new(default));
     let usual = filter.to_string();
-    let logs = fmt().with_env_filter(filter).with_writer(stderr);
-    // What cannot be changed any more belongs to a process that ends.
-    let (set, started): (Box<dyn Fn(EnvFilter) + Send + Sync>, _) = if stderr().is_terminal() {
-        let logs = logs.with_target(false).with_filter_reloading();
-        let handle = logs.reload_handle();
-        (Box::new(move |filter| drop(handle.reload(filter))), logs.try_init())
-    } else {
-        let logs = logs.json().flatten_event(true).with_filter_reloading();
-        let handle = logs.reload_handle();
-        (Box::new(move |filter| drop(handle.reload(filter))), logs.try_init())
-    };
-    if started.is_ok() {
+    let (set, started) = subscribe(filter);
+    if started {
         let now = Mutex::new(usual.clone());
         let (default, usual) = (default.to_owned(), Mutex::new(usual));
         let _ = LOGS.set(Logs { set, is_given, default, usual, now, until: watch::Sender::new(None) });
@@ -102,6 +92,42 @@ pub fn usually(level: Option<&Level>) {
         logs.now.lock().clone_from(level);
     }
     info!(level, "another usual log level");
+}
+
+/// What changes the level, and whether the process logs by it.
+type Subscribed = (Box<dyn Fn(EnvFilter) + Send + Sync>, bool);
+
+#[cfg(not(feature = "console"))]
+fn subscribe(filter: EnvFilter) -> Subscribed {
+    let logs = fmt().with_env_filter(filter).with_writer(stderr);
+    // What cannot be changed any more belongs to a process that ends.
+    if stderr().is_terminal() {
+        let logs = logs.with_target(false).with_filter_reloading();
+        let handle = logs.reload_handle();
+        (Box::new(move |filter| drop(handle.reload(filter))), logs.try_init().is_ok())
+    } else {
+        let logs = logs.json().flatten_event(true).with_filter_reloading();
+        let handle = logs.reload_handle();
+        (Box::new(move |filter| drop(handle.reload(filter))), logs.try_init().is_ok())
+    }
+}
+
+/// The same beside what `tokio-console` is told of the runtime's tasks, which no level keeps from it.
+#[cfg(feature = "console")]
+fn subscribe(filter: EnvFilter) -> Subscribed {
+    use tracing_subscriber::{Layer, layer::SubscriberExt, reload, util::SubscriberInitExt};
+
+    #[cfg(not(tokio_unstable))]
+    compile_error!("the feature `console` needs RUSTFLAGS=\"--cfg tokio_unstable\"");
+
+    let (filter, handle) = reload::Layer::new(filter);
+    let logs = match stderr().is_terminal() {
+        true => fmt::layer().with_writer(stderr).with_target(false).boxed(),
+        false => fmt::layer().with_writer(stderr).json().flatten_event(true).boxed(),
+    };
+    let console = console_subscriber::ConsoleLayer::builder().with_default_env().spawn();
+    let started = tracing_subscriber::registry().with(console).with(logs.with_filter(filter)).try_init();
+    (Box::new(move |filter| drop(handle.reload(filter))), started.is_ok())
 }
 
 /// What is told now.

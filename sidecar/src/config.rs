@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromS
 
 use cloudach_service::{
     address::Address,
+    admin_token::AdminAccess,
     logs::Level,
     reload::Settings,
     stop::Drain,
@@ -37,6 +38,10 @@ pub struct Config {
     /// Where `/livez`, `/readyz` and `/metrics` are served. Absent: nowhere.
     #[serde(default)]
     pub admin: Option<SocketAddr>,
+    /// How what is not for everybody who reaches that address is entered: `/traces` and `/debug`. Absent: `/traces` is for
+    /// everybody who does, and `/debug` for nobody.
+    #[serde(default)]
+    pub admin_api: Option<AdminAccess>,
     /// The catalogue's name of the model that this engine serves. Absent: routers say what it loads, within `managed`.
     #[serde(default)]
     pub model: Option<String>,

@@ -2,14 +2,20 @@
 
 use cloudach_proto::v1::Load;
 
-use crate::{engine::Figures, sidecar::Sidecar};
+use crate::{engine::Figures, metrics::Tokens, sidecar::Sidecar};
 
 impl Sidecar {
     /// The load as routers are told it.
     pub(crate) fn load(&self) -> Load {
         let open = u32::try_from(*self.flights.open().borrow()).unwrap_or(u32::MAX);
         let (resident_adapters, adapter_slots) = self.engine.resident();
-        Load { resident_adapters, adapter_slots, ..load(open, self.engine.queued(), *self.figures.borrow()) }
+        let completion_tokens = self.metrics.tokens(Tokens::Completion);
+        Load {
+            resident_adapters,
+            adapter_slots,
+            completion_tokens,
+            ..load(open, self.engine.queued(), *self.figures.borrow())
+        }
     }
 }
 

@@ -222,6 +222,11 @@ impl Metrics {
         self.deaths.get_or_create(&CauseLabel { cause: Cause(death::name(cause)) }).inc();
     }
 
+    /// How many there were so far.
+    pub(crate) fn tokens(&self, kind: Tokens) -> u64 {
+        self.tokens.get_or_create(&TokensLabel { kind }).get()
+    }
+
     pub(crate) fn add_tokens(&self, kind: Tokens, tokens: u32) {
         if tokens > 0 {
             self.tokens.get_or_create(&TokensLabel { kind }).inc_by(u64::from(tokens));

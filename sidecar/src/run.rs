@@ -10,11 +10,13 @@ use cloudach_proto::{
 use cloudach_service::{
     address::Address,
     admin::{self, AdminError},
+    admin_token::AdminAccess,
     grpc::{self, Dial, GrpcError, HealthReporter, Listener, ServingStatus},
     metrics::Exposition,
     reload::Live,
     stop::{Running, Stop},
     tls::{Certificates, Role, TlsError, TlsMetrics},
+    tools,
     trace::{TraceError, Tracer},
 };
 use tokio::sync::{Notify, watch};
@@ -100,7 +102,7 @@ pub async fn run(live: Live<Config>, stop: Stop) -> Result<(), SidecarError> {
     }
     running.ready.set(ENGINE_READY, false);
     if let Some(admin) = config.admin {
-        open_admin(admin, page, &running).await?;
+        open_admin(admin, config.admin_api, page, &sidecar, &running).await?;
     }
     let (server, health) = grpc::server(DESCRIPTORS)?;
     let stopping =
@@ -189,8 +191,15 @@ fn default_name(listen: &Address) -> String {
     format!("{}-{listen}", host.nodename().to_string_lossy())
 }
 
-async fn open_admin(address: SocketAddr, page: Exposition, running: &Running) -> Result<(), AdminError> {
-    let serving = admin::bind(address, running.ready.clone(), page, running.kill.clone()).await?;
+async fn open_admin(
+    address: SocketAddr,
+    access: Option<AdminAccess>,
+    page: Exposition,
+    sidecar: &Sidecar,
+    running: &Running,
+) -> Result<(), AdminError> {
+    let shown = tools::routes(&sidecar.tracer, access.map(|access| access.token_sha256));
+    let serving = admin::bind_with(address, running.ready.clone(), page, shown, running.kill.clone()).await?;
     running.background.spawn(serving);
     Ok(())
 }

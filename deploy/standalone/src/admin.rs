@@ -1,6 +1,6 @@
 //! The admin API as the operator's commands use it.
 
-use std::{env, fs, io, path::PathBuf};
+use std::{env, fs, io, path::PathBuf, time::Duration};
 
 use clap::Args;
 use http_body_util::{BodyExt, Full, Limited};
@@ -42,10 +42,16 @@ pub enum AdminError {
     Url(Uri),
     #[error("nothing answers at {url}: {source}")]
     Unreachable { url: Uri, source: io::Error },
+    #[error("{0} does not answer within {1:?}")]
+    Slow(Uri, Duration),
+    #[error("nothing is there: {0}")]
+    NotThere(String),
     #[error("the admin API's answer cannot be read: {0}")]
     Broken(String),
     #[error("{0}")]
     Refused(String),
+    #[error("cannot use the terminal: {0}")]
+    Terminal(io::Error),
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),
 }
@@ -78,6 +84,20 @@ pub fn ask_without_token(url: &Uri, path: &str) -> Result<Value, AdminError> {
     runtime.block_on(exchange(url, None, Method::GET, path, None))
 }
 
+/// Asks for what need not be JSON: metrics, and what other addresses than that of the admin API answer.
+pub async fn get(url: &Uri, token: Option<&str>, path: &str) -> Result<Vec<u8>, AdminError> {
+    let (status, bytes) = send(url, token, Method::GET, path, None).await?;
+    let message = || {
+        let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        answer["error"]["message"].as_str().map_or_else(|| format!("its answer to {path} is {status}"), str::to_owned)
+    };
+    match status {
+        status if status.is_success() => Ok(bytes.to_vec()),
+        StatusCode::NOT_FOUND => Err(AdminError::NotThere(message())),
+        _ => Err(AdminError::Refused(message())),
+    }
+}
+
 async fn exchange(
     url: &Uri,
     token: Option<&str>,
@@ -85,6 +105,17 @@ async fn exchange(
     path: &str,
     body: Option<&Value>,
 ) -> Result<Value, AdminError> {
+    let (status, bytes) = send(url, token, method, path, body).await?;
+    read(status, &bytes)
+}
+
+async fn send(
+    url: &Uri,
+    token: Option<&str>,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<(StatusCode, Bytes), AdminError> {
     let authority = match (url.scheme_str(), url.authority()) {
         (Some("http"), Some(authority)) => authority,
         _ => return Err(AdminError::Url(url.clone())),
@@ -108,7 +139,7 @@ async fn exchange(
     let response = sender.send_request(request).await.map_err(broken)?;
     let status = response.status();
     let bytes = Limited::new(response.into_body(), MOST_BYTES).collect().await.map_err(broken)?.to_bytes();
-    read(status, &bytes)
+    Ok((status, bytes))
 }
 
 fn read(status: StatusCode, bytes: &[u8]) -> Result<Value, AdminError> {

@@ -16,13 +16,16 @@ use cloudach_edge::{
     metrics::MetricsConfig,
     responses::config::ResponsesConfig,
     store::config::StoreConfig,
+    texts::config::TraceTexts,
     usage::config::UsageConfig,
 };
 use cloudach_router::{
     catalogue::{Catalogue, Names},
     config::{Placement, Queue, Relay, Source},
 };
-use cloudach_service::{address::Address, logs::Level, reload::Settings, stop::Drain, trace::config::Tracing};
+use cloudach_service::{
+    address::Address, admin_token::AdminAccess, logs::Level, reload::Settings, stop::Drain, trace::config::Tracing,
+};
 use cloudach_sidecar::config::EngineConfig;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -110,6 +113,9 @@ pub struct Config {
     /// Traces of requests, for all three services.
     #[serde(default)]
     pub tracing: Tracing,
+    /// See the edge's configuration.
+    #[serde(default)]
+    pub trace_texts: TraceTexts,
     /// How the process stops.
     #[serde(default)]
     pub drain: Drain,
@@ -135,6 +141,8 @@ pub struct Engine {
     pub limits: cloudach_sidecar::config::Limits,
 }
 
+/// What is remembered of traces where the configuration does not say: hundreds of requests.
+const RECENT_BYTES: usize = 4 * 1024 * 1024;
 impl Settings for Config {
     fn log(&self) -> Option<&Level> {
         self.log.as_ref()
@@ -171,7 +179,11 @@ pub struct Services {
 
 impl Config {
     /// Splits it into the services' own. They meet at sockets in `dir`, which only this user may enter.
-    pub fn services(self, dir: &Path) -> Services {
+    pub fn services(mut self, dir: &Path) -> Services {
+        // A clone remembers together with what it is a clone of: one process, one memory of traces.
+        self.tracing.recent_bytes.get_or_insert(RECENT_BYTES);
+        let access = self.admin_api.as_ref();
+        let access = access.map(|api| AdminAccess { token_sha256: (*api.token_sha256.as_bytes()).into() });
         let router = Address::Unix(dir.join("router.sock"));
         let mut catalogue = self.catalogue;
         for model in self.engines.iter().filter_map(|engine| engine.model.as_ref()) {
@@ -187,6 +199,7 @@ impl Config {
             tls: None,
             log: None,
             admin: None,
+            admin_api: None,
             model: engine.model,
             managed: engine.managed,
             served_name: engine.served_name,
@@ -203,6 +216,7 @@ impl Config {
                 admin: self.router_admin,
                 tls: None,
                 log: None,
+                admin_api: access,
                 catalogue: Source::Here(catalogue),
                 relay: self.relay,
                 queue: self.queue,
@@ -234,6 +248,7 @@ impl Config {
                 stream: self.stream,
                 metrics: self.metrics,
                 tracing: self.tracing,
+                trace_texts: self.trace_texts,
                 drain: self.drain,
             },
         }

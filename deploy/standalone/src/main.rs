@@ -3,6 +3,7 @@
 mod admin;
 mod admin_token;
 mod allowance;
+mod at;
 mod check;
 mod config;
 mod fleet;
@@ -14,6 +15,8 @@ mod render;
 mod schema;
 mod table;
 mod tenants;
+mod top;
+mod trace;
 mod up;
 mod usage;
 
@@ -49,6 +52,10 @@ enum Command {
     Schema(schema::Schema),
     /// Make and change the tenants that keys belong to.
     Tenants(Box<tenants::Tenants>),
+    /// Watch models, replicas and what they do, live.
+    Top(top::Top),
+    /// Show what one request did, and when, as the processes remember it.
+    Trace(trace::TraceCommand),
     /// Say what was used, and what it cost.
     Usage(Box<usage::Usage>),
 }
@@ -66,6 +73,8 @@ fn main() -> ExitCode {
         Command::Render(render) => render.run(),
         Command::Schema(schema) => schema.run(),
         Command::Tenants(tenants) => tenants.run(),
+        Command::Top(top) => top.run(),
+        Command::Trace(trace) => trace.run(),
         Command::Usage(usage) => usage.run(),
     }
 }

@@ -22,6 +22,11 @@ pub fn each_page(admin: &AdminAt, path: &str, query: &str, mut with: impl FnMut(
 
 /// Columns as wide as what is in them.
 pub fn print(titles: impl IntoIterator<Item = impl Into<String>>, rows: &[impl AsRef<[String]>]) {
+    let _ = stdout().lock().write_all(text_of(titles, rows).as_bytes());
+}
+
+/// The same as a text.
+pub fn text_of(titles: impl IntoIterator<Item = impl Into<String>>, rows: &[impl AsRef<[String]>]) -> String {
     let titles: Vec<String> = titles.into_iter().map(Into::into).collect();
     let mut widths: Vec<usize> = titles.iter().map(String::len).collect();
     for row in rows {
@@ -29,11 +34,13 @@ pub fn print(titles: impl IntoIterator<Item = impl Into<String>>, rows: &[impl A
             *width = (*width).max(text.chars().count());
         }
     }
-    let mut out = stdout().lock();
+    let mut out = String::new();
     for row in std::iter::once(titles.as_slice()).chain(rows.iter().map(AsRef::as_ref)) {
         let line: Vec<String> = row.iter().zip(&widths).map(|(text, width)| format!("{text:width$}")).collect();
-        let _ = writeln!(out, "{}", line.join("  ").trim_end());
+        out += line.join("  ").trim_end();
+        out.push('\n');
     }
+    out
 }
 
 /// A document, indented.

@@ -3,7 +3,7 @@
 use std::{
     env,
     io::{IsTerminal, Write, stderr},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     process::ExitCode,
     sync::Arc,
@@ -30,6 +30,10 @@ use crate::{
 /// The trial key's variable.
 const KEY_VARIABLE: &str = "CLOUDACH_API_KEY";
 
+/// Where `cloudach top`, `trace`, `fleet` and `models` look where nothing else is said.
+const EDGE_ADMIN: u16 = 9080;
+const ROUTER_ADMIN: u16 = 9001;
+
 /// Either flags for engines that already run, or a file.
 #[derive(Debug, Args)]
 pub struct Up {
@@ -45,6 +49,13 @@ pub struct Up {
     /// Where clients reach the gateway. [default: 127.0.0.1:8080, or what the file says]
     #[arg(long)]
     listen: Option<SocketAddr>,
+    /// Where `cloudach top` and `cloudach trace` look. [default: 127.0.0.1:9080 where nobody has it, or what the file says]
+    #[arg(long)]
+    admin: Option<SocketAddr>,
+    /// Where `cloudach top`, `cloudach fleet` and `cloudach models` look. [default: 127.0.0.1:9001 where nobody has it, or what
+    /// the file says]
+    #[arg(long)]
+    router_admin: Option<SocketAddr>,
     /// Take everything from this file (YAML).
     #[arg(long, conflicts_with = "engine_urls")]
     config: Option<PathBuf>,
@@ -101,7 +112,7 @@ impl Up {
     }
 
     fn up(self) -> Result<(), UpError> {
-        let listen = self.listen;
+        let (listen, admin, router_admin) = (self.listen, self.admin, self.router_admin);
         let (written, mut config) = self.into_config()?;
         logs::usually(config.log.as_ref());
         let key = trial_key(&config)?;
@@ -115,6 +126,8 @@ impl Up {
         // What the command line and this run add to what is written.
         let complete = move |mut config: Config| {
             config.listen = listen.unwrap_or(config.listen);
+            config.admin = admin.or(config.admin);
+            config.router_admin = router_admin.or(config.router_admin);
             config.keys.extend(trial.clone());
             config.admin_api.clone_from(&admin_api);
             config
@@ -137,7 +150,12 @@ impl Up {
                 }
                 Ok((Some((path, text)), config))
             }
-            None => Ok((None, from_flags(self.engine_urls, &self.model.unwrap_or_default(), self.dialect))),
+            None => {
+                let mut config = from_flags(self.engine_urls, &self.model.unwrap_or_default(), self.dialect);
+                config.admin = self.admin.or_else(|| free(EDGE_ADMIN));
+                config.router_admin = self.router_admin.or_else(|| free(ROUTER_ADMIN));
+                Ok((None, config))
+            }
         }
     }
 }
@@ -179,7 +197,23 @@ fn from_flags(urls: Vec<EngineUrl>, model: &str, dialect: Dialect) -> Config {
         queue: cloudach_router::config::Queue::default(),
         placement: cloudach_router::config::Placement::default(),
         tracing: cloudach_service::trace::config::Tracing::default(),
+        trace_texts: cloudach_edge::texts::config::TraceTexts::default(),
         drain: cloudach_service::stop::Drain::default(),
+    }
+}
+
+/// A port of this machine, if nobody has it.
+fn free(port: u16) -> Option<SocketAddr> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    match TcpListener::bind(address) {
+        Ok(_) => Some(address),
+        Err(error) => {
+            let _ = writeln!(
+                stderr(),
+                "no admin address, so `cloudach top` and `cloudach trace` find nothing here: {address}: {error}"
+            );
+            None
+        }
     }
 }
 

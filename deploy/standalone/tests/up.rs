@@ -34,7 +34,8 @@ impl Up {
 
     fn with(arguments: &[String], key: Option<&str>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cloudach"));
-        command.args(["up", "--listen", "127.0.0.1:0"]).args(arguments).env_remove("CLOUDACH_API_KEY");
+        command.args(["up", "--listen", "127.0.0.1:0"]).args(arguments);
+        command.args(["--admin", "127.0.0.1:0", "--router-admin", "127.0.0.1:0"]).env_remove("CLOUDACH_API_KEY");
         if let Some(key) = key {
             command.env("CLOUDACH_API_KEY", key);
         }

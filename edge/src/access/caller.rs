@@ -57,6 +57,8 @@ pub struct Caller {
     pub own: Allowance,
     /// What its tenant may use, where the store knows of it.
     pub tenants: Option<Allowance>,
+    /// The store says that the texts of the tenant's requests are to stand in their spans.
+    pub trace_texts: bool,
 }
 
 /// What a key or a tenant may use.
@@ -84,6 +86,7 @@ impl Caller {
             expires: None,
             own: Allowance { limits, ..Allowance::default() },
             tenants: None,
+            trace_texts: false,
         }
     }
 

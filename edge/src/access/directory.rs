@@ -92,6 +92,9 @@ pub struct TenantRecord {
     pub model_rate_limits: BTreeMap<String, Limits>,
     #[serde(default)]
     pub budget: Budget,
+    /// Texts of its requests and answers stand in their spans, redacted.
+    #[serde(default)]
+    pub trace_texts: bool,
     /// The caller's own notes.
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
@@ -147,6 +150,7 @@ pub fn member(caller: Caller, class: Option<Priority>, tenant: Option<&TenantRec
             of_models: tenant.model_rate_limits.clone(),
             budget: tenant.budget,
         }),
+        trace_texts: tenant.trace_texts,
         ..caller
     }
 }

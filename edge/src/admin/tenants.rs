@@ -52,6 +52,8 @@ pub struct New {
     #[serde(default)]
     budget: Budget,
     #[serde(default)]
+    trace_texts: bool,
+    #[serde(default)]
     metadata: BTreeMap<String, String>,
 }
 
@@ -67,6 +69,7 @@ pub struct Change {
     rate_limits: Said<Limits>,
     model_rate_limits: Said<BTreeMap<String, Limits>>,
     budget: Said<Budget>,
+    trace_texts: Said<bool>,
     metadata: Said<BTreeMap<String, String>>,
 }
 
@@ -86,6 +89,7 @@ pub async fn create(
         rate_limits: new.rate_limits,
         model_rate_limits: new.model_rate_limits,
         budget: new.budget,
+        trace_texts: new.trace_texts,
         metadata: new.metadata,
     };
     check(&tenant)?;
@@ -141,6 +145,7 @@ pub async fn change(
         change.rate_limits.put(&mut tenant.rate_limits);
         change.model_rate_limits.put(&mut tenant.model_rate_limits);
         change.budget.put(&mut tenant.budget);
+        change.trace_texts.put(&mut tenant.trace_texts);
         change.metadata.put(&mut tenant.metadata);
         check(tenant)?;
         Ok(Indexed::default())

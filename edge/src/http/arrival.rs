@@ -12,7 +12,7 @@ use axum::{
     response::Response,
 };
 use cloudach_openai::ids;
-use cloudach_service::trace::{Context, State as TraceState, Trace};
+use cloudach_service::trace::{Context, State as TraceState, Trace, names};
 
 use tracing::{debug, info};
 
@@ -58,8 +58,10 @@ impl Arrival {
         let state = parent.map(|_| state(headers)).unwrap_or_default();
         let trace = trace::arrived(&edge.tracer, request, parent, &state);
         let passed_on = trace.context().or(parent);
+        let request_id = ids::request(random());
+        trace.set_text(names::REQUEST_ID, &request_id);
         Self {
-            request_id: ids::request(random()),
+            request_id,
             at: Instant::now(),
             unix: now_unix(),
             traceparent: passed_on.map(|context| context.to_string()).unwrap_or_default(),

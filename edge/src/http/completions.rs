@@ -45,6 +45,7 @@ pub async fn create(
     let request = edge.work.run(body.len(), move || completions::parse(&body)).await??;
     step.end();
     arrival.trace.set_text(names::MODEL_ASKED, &request.model);
+    edge.texts.prompts(&arrival.trace, &caller, &request.prompts);
     let routed = edge.catalog.generating(&request.model, &arrival.routing_key(&caller.tenant)).await?;
     permit.check_routed(&routed)?;
     let mirror = edge.mirrors.draw(&edge, &routed, &arrival.request_id);

@@ -7,7 +7,10 @@ use opentelemetry_http::hyper::HyperClient;
 use opentelemetry_otlp::{
     ExporterBuildError, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
 };
-use opentelemetry_sdk::{Resource, trace::SpanExporter as _};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{SpanData, SpanExporter as _},
+};
 use rustls::crypto::ring;
 use tokio::sync::mpsc;
 use tonic::metadata::{MetadataKey, MetadataMap, MetadataValue};
@@ -38,8 +41,8 @@ pub enum TraceError {
 }
 
 impl Tracer {
-    /// Begins to send spans for a service of this name; `more` is said of the process beside what is configured. Without a
-    /// collector, one that records nothing.
+    /// Begins to send spans for a service of this name, or to remember them; `more` is said of the process beside what is
+    /// configured. Where neither is wanted, one that records nothing.
     ///
     /// # Errors
     /// Names the setting. That the collector is away is none.
@@ -51,26 +54,21 @@ impl Tracer {
         running: &Running,
     ) -> Result<Self, TraceError> {
         let Some(settings) = tracing.settings(service, |name| env::var(name).ok())? else { return Ok(Self::off()) };
-        let mut exporter = exporter(tracing, &settings)?;
-        exporter.set_resource(&resource(&settings, more));
-        info!(endpoint = settings.endpoint, ratio = settings.ratio, service = settings.service_name, "traces are sent");
-        let (out, spans) = mpsc::channel(tracing.queue);
-        let queue = Queue {
-            batch: tracing.batch,
-            every: tracing.every,
-            timeout: settings.timeout,
-            retry_for: tracing.retry_for,
-            metrics: metrics.clone(),
+        let out = match &settings.endpoint {
+            Some(endpoint) => {
+                info!(endpoint, ratio = settings.ratio, service = settings.service_name, "traces are sent");
+                Some(send(tracing, endpoint, &settings, more, metrics, running)?)
+            }
+            None => None,
         };
-        let (requests, kill) = (running.requests.clone(), running.kill.clone());
-        let stopping = async move {
-            kill.cancelled().await;
-            // The last ones end with the spans that say so.
-            requests.wait().await;
-        };
-        running.background.spawn(queue.run(spans, exporter, stopping));
+        let recent = (tracing.remembered() > 0).then(|| {
+            info!(bytes = tracing.remembered(), service = settings.service_name, "traces are remembered");
+            tracing.recent.hold(tracing.remembered());
+            (tracing.recent.clone(), Arc::from(settings.service_name.as_str()))
+        });
         Ok(Self(Some(Arc::new(Recorder {
             out,
+            recent,
             metrics: metrics.clone(),
             bound: bound(settings.ratio),
             follow: tracing.follow,
@@ -79,6 +77,35 @@ impl Tracer {
             stall: tracing.stall,
         }))))
     }
+}
+
+/// Begins to send what comes to the queue.
+fn send(
+    tracing: &Tracing,
+    endpoint: &str,
+    settings: &Settings,
+    more: &[(&'static str, String)],
+    metrics: &TraceMetrics,
+    running: &Running,
+) -> Result<mpsc::Sender<SpanData>, TraceError> {
+    let mut exporter = exporter(tracing, endpoint, settings)?;
+    exporter.set_resource(&resource(settings, more));
+    let (out, spans) = mpsc::channel(tracing.queue);
+    let queue = Queue {
+        batch: tracing.batch,
+        every: tracing.every,
+        timeout: settings.timeout,
+        retry_for: tracing.retry_for,
+        metrics: metrics.clone(),
+    };
+    let (requests, kill) = (running.requests.clone(), running.kill.clone());
+    let stopping = async move {
+        kill.cancelled().await;
+        // The last ones end with the spans that say so.
+        requests.wait().await;
+    };
+    running.background.spawn(queue.run(spans, exporter, stopping));
+    Ok(out)
 }
 
 fn resource(settings: &Settings, more: &[(&'static str, String)]) -> Resource {
@@ -92,7 +119,7 @@ fn resource(settings: &Settings, more: &[(&'static str, String)]) -> Resource {
         .build()
 }
 
-fn exporter(tracing: &Tracing, settings: &Settings) -> Result<SpanExporter, TraceError> {
+fn exporter(tracing: &Tracing, endpoint: &str, settings: &Settings) -> Result<SpanExporter, TraceError> {
     let headers = tracing.headers.iter().map(|(name, secret)| match secret.reveal() {
         Ok(value) => Ok((name.to_ascii_lowercase(), value)),
         Err(source) => Err(TraceError::Secret { name: name.clone(), source }),
@@ -103,7 +130,7 @@ fn exporter(tracing: &Tracing, settings: &Settings) -> Result<SpanExporter, Trac
     Ok(match settings.protocol {
         Protocol::Grpc => SpanExporter::builder()
             .with_tonic()
-            .with_endpoint(&settings.endpoint)
+            .with_endpoint(endpoint)
             .with_protocol(opentelemetry_otlp::Protocol::Grpc)
             .with_timeout(settings.timeout)
             .with_metadata(metadata(headers)?)
@@ -111,7 +138,7 @@ fn exporter(tracing: &Tracing, settings: &Settings) -> Result<SpanExporter, Trac
             .build()?,
         Protocol::HttpProtobuf => SpanExporter::builder()
             .with_http()
-            .with_endpoint(&settings.endpoint)
+            .with_endpoint(endpoint)
             .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
             .with_timeout(settings.timeout)
             .with_headers(checked(headers)?)

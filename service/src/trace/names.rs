@@ -35,6 +35,14 @@ pub const FINISH_REASONS: &str = "gen_ai.response.finish_reasons";
 /// In seconds.
 pub const FIRST_CHUNK: &str = "gen_ai.response.time_to_first_chunk";
 
+/// What was said and answered, in the conventions' JSON, redacted, and only where the tenant has it so.
+pub const INPUT_MESSAGES: &str = "gen_ai.input.messages";
+pub const OUTPUT_MESSAGES: &str = "gen_ai.output.messages";
+/// Less of these is told than there was.
+pub const TEXTS_CUT: &str = "cloudach.texts_cut";
+/// What has texts of conversations in it. It is sent to the collector, and kept nowhere here.
+pub const TEXTS: [&str; 2] = [INPUT_MESSAGES, OUTPUT_MESSAGES];
+
 /// Why the spans of a request are there, besides its having been sampled: one of [`kept`].
 pub const KEPT: &str = "cloudach.kept";
 /// A step that did not come to its end: the client left, or what it was for was given up.

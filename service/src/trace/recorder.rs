@@ -15,10 +15,11 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::{
-    Context, Span, State, TraceMetrics,
+    Context, Recent, Span, State, TraceMetrics,
     metrics::Fate,
     names,
     ratio::is_sampled,
+    shown,
     span::{Record, shorten},
 };
 
@@ -36,7 +37,10 @@ pub struct Tracer(pub(super) Option<Arc<Recorder>>);
 /// What all traces of a process share.
 #[derive(Debug)]
 pub(super) struct Recorder {
-    pub out: mpsc::Sender<SpanData>,
+    /// To the collector. None: there is none.
+    pub out: Option<mpsc::Sender<SpanData>>,
+    /// What is remembered here, and under which service's name. None: nothing is.
+    pub recent: Option<(Recent, Arc<str>)>,
     pub metrics: TraceMetrics,
     /// Traces whose id is below are sampled, see [`super::ratio`].
     pub bound: u64,
@@ -56,6 +60,12 @@ impl Tracer {
     /// Whether anything is recorded.
     pub fn is_on(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// What is shown on the admin address: the spans that are remembered.
+    pub fn routes(&self) -> axum::Router {
+        let recent = self.0.as_ref().and_then(|recorder| recorder.recent.as_ref());
+        shown::routes(recent.map(|(recent, _)| recent.clone()).unwrap_or_default())
     }
 
     /// Begins what a request does in this process, as part of the trace that it came with, if it did.
@@ -148,8 +158,20 @@ impl Shared {
         }
     }
 
+    /// It is over: remembers it, where anything is remembered. None: that was all that is done with it.
+    fn remember(&self, record: Record) -> Option<Record> {
+        let Some((recent, service)) = &self.recorder.recent else { return Some(record) };
+        if self.recorder.out.is_none() {
+            recent.remember(self.trace_id, service, record);
+            return None;
+        }
+        recent.remember(self.trace_id, service, record.clone());
+        Some(record)
+    }
+
     fn send(&self, record: Record) {
-        if self.recorder.out.try_send(self.data(record)).is_err() {
+        let Some(out) = &self.recorder.out else { return };
+        if out.try_send(self.data(record)).is_err() {
             self.recorder.metrics.count(Fate::QueueFull, 1);
         }
     }
@@ -277,6 +299,7 @@ impl Trace {
 
     pub(super) fn close(self, record: Record) {
         let Some(shared) = &self.0 else { return };
+        let Some(record) = shared.remember(record) else { return };
         if shared.sampled {
             return shared.send(record);
         }
@@ -309,15 +332,16 @@ impl Drop for Shared {
         let held = self.held.get_mut();
         let end = *held.root.end.get_or_insert(end);
         let why = held.why_kept(&self.recorder, end);
-        if !self.sampled && why.is_none() {
-            return;
-        }
         if let Some(why) = why {
             held.root.set(names::KEPT, why.into());
         }
         let root = Record::begin(SpanId::INVALID, SpanId::INVALID, Cow::Borrowed(""), SpanKind::Internal);
         let root = std::mem::replace(&mut held.root, root);
         let children = std::mem::take(&mut held.children);
+        let Some(root) = self.remember(root) else { return };
+        if !self.sampled && why.is_none() {
+            return;
+        }
         for record in children.into_iter().chain([root]) {
             self.send(record);
         }

@@ -29,7 +29,7 @@ struct Open {
 }
 
 /// What is known of a span.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Record {
     pub id: SpanId,
     pub parent: SpanId,

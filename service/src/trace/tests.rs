@@ -28,11 +28,14 @@ use super::{
     *,
 };
 
+mod remembered;
+
 fn tracer(ratio: f64, room: usize) -> (Tracer, mpsc::Receiver<SpanData>, TraceMetrics) {
     let (out, spans) = mpsc::channel(room);
     let metrics = TraceMetrics::default();
     let recorder = Recorder {
-        out,
+        out: Some(out),
+        recent: None,
         metrics: metrics.clone(),
         bound: bound(ratio),
         follow: true,
@@ -127,7 +130,7 @@ fn what_is_slow_is_kept() {
     let far = Duration::from_secs(3600);
     for (slow, slow_first_token) in [(slow, far), (far, slow)] {
         let (out, metrics) = (out.clone(), metrics.clone());
-        let recorder = Recorder { out, metrics, bound, follow, stall, slow, slow_first_token };
+        let recorder = Recorder { out, recent: None, metrics, bound, follow, stall, slow, slow_first_token };
         let trace = begin(&Tracer(Some(Arc::new(recorder))), None);
         std::thread::sleep(Duration::from_millis(2));
         trace.token();
@@ -205,7 +208,10 @@ fn the_configuration_goes_before_the_environment() {
         assert_eq!(settings("{}", &[env, off]), Ok(None));
     }
     let told = settings("{}", &[env]).unwrap().unwrap();
-    assert_eq!((told.endpoint.as_str(), told.protocol, told.ratio), ("http://env:4317/", Protocol::Grpc, 1.0));
+    assert_eq!(
+        (told.endpoint.as_deref().unwrap(), told.protocol, told.ratio),
+        ("http://env:4317/", Protocol::Grpc, 1.0)
+    );
     assert_eq!((told.service_name.as_str(), told.timeout), ("cloudach-edge", Duration::from_secs(10)));
     let all = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://env:4318/"),
@@ -216,14 +222,20 @@ fn the_configuration_goes_before_the_environment() {
         ("OTEL_RESOURCE_ATTRIBUTES", "a=1, b=2,broken"),
     ];
     let told = settings("{}", &all).unwrap().unwrap();
-    assert_eq!((told.endpoint.as_str(), told.protocol), ("http://env:4318/v1/traces", Protocol::HttpProtobuf));
+    assert_eq!(
+        (told.endpoint.as_deref().unwrap(), told.protocol),
+        ("http://env:4318/v1/traces", Protocol::HttpProtobuf)
+    );
     assert_eq!((told.ratio, told.timeout, told.service_name.as_str()), (0.25, Duration::from_millis(1500), "env"));
     let own =
         "{endpoint: 'https://own/x', protocol: grpc, ratio: 0.5, timeout: 1s, service_name: own, attributes: {b: '3'}}";
     let told = settings(own, &all).unwrap().unwrap();
-    assert_eq!((told.endpoint.as_str(), told.protocol, told.ratio), ("https://own/x", Protocol::Grpc, 0.5));
+    assert_eq!((told.endpoint.as_deref().unwrap(), told.protocol, told.ratio), ("https://own/x", Protocol::Grpc, 0.5));
     assert_eq!((told.timeout, told.service_name.as_str()), (Duration::from_secs(1), "own"));
     assert_eq!(told.attributes, [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "3".to_owned())]);
+    // What is remembered needs no collector, and decides on samples as one that sends.
+    let told = settings("{recent_bytes: 4096, ratio: 0.5}", &[]).unwrap().unwrap();
+    assert_eq!((told.endpoint, told.ratio), (None, 0.5));
 }
 
 #[test]
@@ -238,6 +250,7 @@ fn settings_that_make_no_sense_are_named() {
         (format!("{{{at}, batch: 9000}}"), "tracing.batch"),
         (format!("{{{at}, timeout: 0s}}"), "tracing.timeout"),
         (format!("{{{at}, stall: 0s}}"), "tracing.stall"),
+        ("{recent_bytes: 2000000000}".to_owned(), "tracing.recent_bytes"),
     ] {
         assert_eq!(settings(&config, &[]).unwrap_err().field, field, "{config}");
     }

@@ -114,7 +114,8 @@ struct Told {
 impl Told {
     /// When the router is to be told again, the load being this now.
     fn due(&self, now: &Load) -> Instant {
-        self.at + if self.load == *now { LOAD_AT_LEAST_EVERY } else { LOAD_AT_MOST_EVERY }
+        let same = self.load == Load { completion_tokens: self.load.completion_tokens, ..now.clone() };
+        self.at + if same { LOAD_AT_LEAST_EVERY } else { LOAD_AT_MOST_EVERY }
     }
 
     fn renew(&mut self, load: Load) -> Load {

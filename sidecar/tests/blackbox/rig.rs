@@ -230,6 +230,7 @@ pub(crate) fn config(listen: Address, engine: EngineConfig) -> Config {
         tls: None,
         log: None,
         admin: None,
+        admin_api: None,
         model: Some(MODEL.into()),
         managed: None,
         served_name: None,
