@@ -1,8 +1,6 @@
 //! What a token costs in memory where an answer is read for calls, reasoning and stop strings: nothing, as long as it begins
 //! none of them.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
-
 use cloudach_model::reading::{Function, Output, OutputReader};
 
 #[test]

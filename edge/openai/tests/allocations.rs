@@ -1,7 +1,5 @@
 //! What a token costs in memory on its way to a client: nothing, once the buffer it is written to has its size.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
-
 use cloudach_openai::{Head, Piece, TokenLogprob, chat, completions};
 use serde_json::json;
 
