@@ -35,10 +35,10 @@ fn a_client_that_leaves_its_stream() {
         drop(events);
         assert_idle(&fleet);
     }
-    let ended = || fleet.edges[0].log().lines().filter(|line| line.contains("\"outcome\":\"Abandoned\"")).count();
+    let ended = || fleet.edges[0].log().lines().filter(|line| line.contains("\"outcome\":\"abandoned\"")).count();
     eventually(Duration::from_secs(1), "what was generated is counted", || ended() == 2);
     let counted = |line: &str| serde_json::from_str::<Value>(line).unwrap()["completion_tokens"].as_u64().unwrap() >= 4;
-    assert!(fleet.edges[0].log().lines().filter(|line| line.contains("Abandoned")).all(counted));
+    assert!(fleet.edges[0].log().lines().filter(|line| line.contains("abandoned")).all(counted));
 }
 
 #[test]

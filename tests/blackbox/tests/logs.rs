@@ -52,7 +52,7 @@ fn each_request_of_a_key_comes_to_one_line() {
         ("key", json!("test")),
         ("asked", json!("other-name")),
         ("model", json!("fake-model")),
-        ("outcome", json!("Served")),
+        ("outcome", json!("served")),
         ("status", json!(200)),
         ("finish_reasons", json!("stop")),
         ("prompt_tokens", usage["prompt_tokens"].clone()),
@@ -66,7 +66,7 @@ fn each_request_of_a_key_comes_to_one_line() {
     let failed = client.post(CHAT, &with(asked.clone(), chat("fail")));
     assert_eq!(failed.head.status, 503);
     let told = line(&fleet, &failed);
-    assert_eq!((&told["outcome"], &told["status"]), (&json!("Failed"), &json!(503)));
+    assert_eq!((&told["outcome"], &told["status"]), (&json!("failed"), &json!(503)));
 
     let refused = client.post(CHAT, &with(asked.clone(), json!({ "temperature": 9 })));
     let told = line(&fleet, &refused);

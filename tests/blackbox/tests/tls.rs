@@ -234,7 +234,7 @@ fn broken_files_change_nothing() {
     let edge = pki.ca.sign("cloudach-edge");
     let first = dial(router, ROUTER, &pki.ca, Some(&edge)).unwrap();
     let expires = router.admin_answer("/metrics").unwrap().1;
-    assert!(expires.contains("cloudach_router_certificate_expires_timestamp_seconds{file=\"Cert\"}"), "{expires}");
+    assert!(expires.contains("cloudach_router_certificate_expires_timestamp_seconds{file=\"cert\"}"), "{expires}");
     let (good, other) = (pki.ca.sign("cloudach-router"), pki.ca.sign("cloudach-router"));
     let (cert, key, ca) = (pem(&good), good.key.serialize_pem(), pki.ca.pem());
     let expired = pki.ca.sign_expired("cloudach-router");
