@@ -34,6 +34,7 @@ QUIET = {
     r"cloudach_edge_issuer.*|cloudach_edge_tokens_.*": "there is no issuer",
     r"cloudach_edge_store_call_duration_seconds": "there is no Redis",
     r"cloudach_router_hedges_total": "nothing is hedged",
+    r"cloudach_.*_(certificate_expires_timestamp_seconds|tls_refused_total)": "there is no TLS",
     r"ALERTS": "nothing fires yet",
 }
 READY_WITHIN = 30

@@ -53,8 +53,14 @@ def test_the_versions_that_are_told_are_those_that_are_tested():
 
 @pytest.mark.skipif(CHAT == "sdk-chat", reason="once is enough, and a real model is what they are for")
 @pytest.mark.parametrize("environment, program", list(programs()))
+@pytest.mark.timeout(180)
 def test_a_page(environment, program):
     command, place = RUN[environment]
-    ran = subprocess.run(command, input=program, cwd=place, capture_output=True, text=True, timeout=55)
+    # Programs leave to chance what the model says, and a small one rambles now and then until a call or an answer is cut
+    # off, which some clients take for an error. What is wrong with a page or the gateway is so each time.
+    for _ in range(3):
+        ran = subprocess.run(command, input=program, cwd=place, capture_output=True, text=True, timeout=55)
+        if ran.returncode == 0:
+            break
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.strip()
