@@ -62,7 +62,7 @@ impl KnownKeys {
             return Ok(Some(caller));
         }
         let fingerprint = self.pepper.fingerprint(&hash);
-        let found = self.remembered.find(&fingerprint, self.ask(&fingerprint)).await?;
+        let found = self.remembered.find(&fingerprint, || self.ask(&fingerprint)).await?;
         Ok(found.filter(|caller| lives(caller)))
     }
 

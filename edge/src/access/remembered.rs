@@ -15,6 +15,9 @@ use crate::store::{Away, config::StoreConfig};
 /// How long what is not in the store is taken not to be there. Any change ends it.
 const UNKNOWN: Duration = Duration::from_secs(5);
 
+/// How often the store is asked at once where something changes each time.
+const MOST_TRIES: u32 = 3;
+
 /// Names that are remembered for not being there.
 const MOST_UNKNOWN: usize = 10_000;
 
@@ -66,11 +69,15 @@ impl<K: Clone + Eq + Hash, V: Clone> Remembered<K, V> {
         }
     }
 
-    /// What is remembered by this name, or what the store says when it is asked.
+    /// What is remembered by this name, or what the store says when it is asked, which is again when anything has changed
+    /// meanwhile: what was found may be older, so it is not remembered.
     ///
     /// # Errors
     /// It is not known here, and the store is away.
-    pub async fn find(&self, name: &K, ask: impl Future<Output = Result<Said<V>, Away>>) -> Result<Option<V>, Away> {
+    pub async fn find<F>(&self, name: &K, ask: impl Fn() -> F) -> Result<Option<V>, Away>
+    where
+        F: Future<Output = Result<Said<V>, Away>>,
+    {
         let known = self.known.get(name);
         if let Some(known) = known.as_ref().filter(|known| self.is_fresh(known.found, self.time)) {
             return Ok(Some(known.value.clone()));
@@ -78,22 +85,27 @@ impl<K: Clone + Eq + Hash, V: Clone> Remembered<K, V> {
         if self.unknown.get(name).is_some_and(|asked| self.is_fresh(asked, UNKNOWN)) {
             return Ok(None);
         }
-        let (asked, changes) = (Instant::now(), self.changes.load(Ordering::Acquire));
-        match ask.await {
-            Ok(Said { epoch, is_there, value }) => {
-                if let Some(known) = known.filter(|known| !is_there && known.epoch != epoch) {
-                    self.tell_wiped(&epoch);
-                    return Ok(Some(known.value));
-                }
-                self.remember(name, value.as_ref(), asked, epoch);
-                // What has changed in the meantime may be newer than what was found.
-                if self.changes.load(Ordering::Acquire) != changes {
-                    self.known.remove(name);
-                    self.unknown.remove(name);
-                }
-                Ok(value)
+        let mut tries = MOST_TRIES;
+        loop {
+            let (asked, changes) = (Instant::now(), self.changes.load(Ordering::Acquire));
+            let said = match ask().await {
+                Ok(said) => said,
+                Err(away) => return known.map_or(Err(away), |known| Ok(Some(known.value))),
+            };
+            if let Some(known) = known.as_ref().filter(|known| !said.is_there && known.epoch != said.epoch) {
+                self.tell_wiped(&said.epoch);
+                return Ok(Some(known.value.clone()));
             }
-            Err(away) => known.map_or(Err(away), |known| Ok(Some(known.value))),
+            self.remember(name, said.value.as_ref(), asked, said.epoch);
+            if self.changes.load(Ordering::Acquire) == changes {
+                return Ok(said.value);
+            }
+            self.known.remove(name);
+            self.unknown.remove(name);
+            tries -= 1;
+            if tries == 0 {
+                return Ok(said.value);
+            }
         }
     }
 
@@ -106,7 +118,6 @@ impl<K: Clone + Eq + Hash, V: Clone> Remembered<K, V> {
 
     /// Everything may have changed. It is kept all the same: the store may be away when it is asked next.
     pub fn doubt(&self) {
-        self.changes.fetch_add(1, Ordering::Release);
         self.unknown.clear();
         *self.doubted.lock() = Some(Instant::now());
     }
@@ -138,18 +149,25 @@ impl<K: Clone + Eq + Hash, V: Clone> Remembered<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        cell::Cell,
+        future::{Ready, ready},
+    };
+
     use super::*;
 
     fn remembered(cache_time: Duration) -> Remembered<u8, &'static str> {
         Remembered::new("things", &StoreConfig { cache_time, ..StoreConfig::default() })
     }
 
-    async fn says(epoch: &str, value: Option<&'static str>) -> Result<Said<&'static str>, Away> {
-        Ok(Said { epoch: epoch.to_owned(), is_there: value.is_some(), value })
+    type Answer = Result<Said<&'static str>, Away>;
+
+    fn says(epoch: &str, value: Option<&'static str>) -> impl Fn() -> Ready<Answer> {
+        move || ready(Ok(Said { epoch: epoch.to_owned(), is_there: value.is_some(), value }))
     }
 
-    async fn away() -> Result<Said<&'static str>, Away> {
-        Err(Away::Disconnected)
+    fn away() -> Ready<Answer> {
+        ready(Err(Away::Disconnected))
     }
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -157,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_found_is_not_asked_for_again_until_it_changes() {
         let things = remembered(HOUR);
-        assert_eq!(things.find(&1, away()).await, Err(Away::Disconnected));
+        assert_eq!(things.find(&1, away).await, Err(Away::Disconnected));
         assert_eq!(things.find(&1, says("e", Some("a"))).await, Ok(Some("a")));
         assert_eq!(things.find(&1, says("e", Some("b"))).await, Ok(Some("a")));
         assert_eq!(things.find(&2, says("e", None)).await, Ok(None));
@@ -172,11 +190,11 @@ mod tests {
         let things = remembered(HOUR);
         assert_eq!(things.find(&1, says("e", Some("a"))).await, Ok(Some("a")));
         things.doubt();
-        assert_eq!(things.find(&1, away()).await, Ok(Some("a")));
+        assert_eq!(things.find(&1, away).await, Ok(Some("a")));
         assert_eq!(things.find(&1, says("e", Some("b"))).await, Ok(Some("b")));
         things.doubt();
         assert_eq!(things.find(&1, says("e", None)).await, Ok(None), "it was removed");
-        assert_eq!(things.find(&1, away()).await, Ok(None));
+        assert_eq!(things.find(&1, away).await, Ok(None));
     }
 
     #[tokio::test]
@@ -189,13 +207,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_changes_while_it_is_asked_for_is_not_remembered() {
+    async fn what_changes_while_it_is_asked_for_is_asked_for_again() {
         let things = remembered(HOUR);
-        let ask = async {
-            things.changed(|_, _| true);
-            says("e", Some("old")).await
+        let asked = Cell::new(0);
+        let changing = |most: u32| {
+            let (asked, things) = (&asked, &things);
+            asked.set(0);
+            move || {
+                asked.set(asked.get() + 1);
+                if asked.get() <= most {
+                    things.changed(|_, _| true);
+                }
+                says("e", Some(["", "a", "b", "c", "d"][asked.get() as usize]))()
+            }
         };
-        assert_eq!(things.find(&1, ask).await, Ok(Some("old")));
-        assert_eq!(things.find(&1, says("e", Some("new"))).await, Ok(Some("new")));
+        assert_eq!(things.find(&1, changing(1)).await, Ok(Some("b")));
+        assert_eq!(things.find(&1, away).await, Ok(Some("b")), "the second answer is remembered");
+        assert_eq!(things.find(&2, changing(u32::MAX)).await, Ok(Some("c")), "the store is asked three times");
+        assert_eq!(things.find(&2, away).await, Err(Away::Disconnected), "and nothing of it is remembered");
+    }
+
+    #[tokio::test]
+    async fn what_was_found_before_a_doubt_is_kept_for_a_store_that_goes_away() {
+        let things = remembered(HOUR);
+        let doubted = || {
+            things.doubt();
+            says("e", Some("a"))()
+        };
+        assert_eq!(things.find(&1, doubted).await, Ok(Some("a")));
+        assert_eq!(things.find(&1, away).await, Ok(Some("a")));
+        assert_eq!(
+            things.find(&1, says("e", Some("b"))).await,
+            Ok(Some("b")),
+            "it is asked for while the store is there"
+        );
     }
 }

@@ -29,7 +29,7 @@ impl KnownTenants {
     /// # Errors
     /// It is not known here, and the store is away.
     pub async fn find(&self, id: &str) -> Result<Option<Arc<TenantRecord>>, Away> {
-        self.remembered.find(&id.to_owned(), self.ask(id)).await
+        self.remembered.find(&id.to_owned(), || self.ask(id)).await
     }
 
     /// Forgets what changes.
