@@ -9,14 +9,12 @@ use cloudach_proto::v1::{self, ErrorCode, Failed, GenerateEvent, GenerateRequest
 use cloudach_service::trace::names::kept;
 use futures_util::{
     FutureExt, StreamExt,
-    future::{BoxFuture, Fuse},
     stream::{AbortHandle, BoxStream, SelectAll, abortable},
 };
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use crate::{
-    Edge,
     choice::{Choice, Sink},
     error::{ApiError, Words},
     fallback::Unanswered,
@@ -68,7 +66,6 @@ pub struct Answer<R> {
     /// Until when text is gathered.
     gather_until: Option<Instant>,
     meter: Meter,
-    kill: Fuse<BoxFuture<'static, ()>>,
 }
 
 impl<R: Reply> Answer<R> {
@@ -78,7 +75,6 @@ impl<R: Reply> Answer<R> {
     /// # Errors
     /// No router takes them, or the engine's reason.
     pub async fn start(
-        edge: &Edge,
         generations: impl Iterator<Item = GenerateRequest>,
         making: Making<R>,
         meter: Meter,
@@ -94,8 +90,6 @@ impl<R: Reply> Answer<R> {
             merge: making.merge,
             gather_until: None,
             meter,
-            // Its own: a token is looked at under its lock with every event.
-            kill: edge.running.kill.child_token().cancelled_owned().boxed().fuse(),
         };
         let turn = making.turn.map(Arc::new);
         match answer.begin(generations, &making.reader, making.several_prompts, turn.as_ref()).await {
@@ -168,7 +162,11 @@ impl<R: Reply> Answer<R> {
                 }
                 if self.unfinished == 0 {
                     // What nobody waits for is counted when the answer is on its way.
-                    let usage = if self.reply.shows_usage() { self.meter.usage().await } else { Usage::default() };
+                    let usage = match self.reply.shows_usage() {
+                        // In a box, as below: while nothing comes, no room is held for it.
+                        true => Box::pin(self.meter.usage()).await,
+                        false => Usage::default(),
+                    };
                     self.reply.close(&usage, out);
                     self.meter.finish(Outcome::Served);
                     return Ok(Progress::Complete);
@@ -179,7 +177,7 @@ impl<R: Reply> Answer<R> {
             }
             // What is there already waits for nothing.
             let Some(until) = self.gather_until.filter(|_| out.is_empty()) else { return Ok(Progress::More) };
-            if timeout_at(until, self.wait()).await.is_err() {
+            if Box::pin(timeout_at(until, self.wait())).await.is_err() {
                 self.read_gathered(out);
                 for choice in 0..self.choices.len() {
                     self.turn_if_due(choice, out)?;
@@ -243,14 +241,10 @@ impl<R: Reply> Answer<R> {
     async fn next(&mut self) -> (Source, GenerateEvent) {
         // Whose it is does not matter: it ends the whole answer.
         let any = Source { choice: 0, part: self.choices.first().map_or(0, Choice::part) };
-        tokio::select! {
-            event = self.events.next() => event.unwrap_or_else(|| {
-                (any, Failed::retryable(ErrorCode::ReplicaLost, "the answer ended without a result").into())
-            }),
-            () = &mut self.kill => {
-                (any, Failed::retryable(ErrorCode::ShuttingDown, "this server is stopping").into())
-            }
-        }
+        let event = self.events.next().await;
+        event.unwrap_or_else(|| {
+            (any, Failed::retryable(ErrorCode::ReplicaLost, "the answer ended without a result").into())
+        })
     }
 
     fn take(&mut self, source: Source, event: GenerateEvent, out: &mut Vec<u8>) -> Result<(), ApiError> {

@@ -180,7 +180,7 @@ impl<R: Reply, F: Fn(&Asked<'_>) -> R + Send + Sync> Question for Conversation<'
         // Whole answers show theirs at the end in any case.
         let merge = request.stream.map_or(Duration::ZERO, |_| edge.config.stream.merge);
         let making = Making { reply, reader: reading.reader.clone(), merge, several_prompts: false, turn };
-        Answer::start(edge, generations, making, meter).await
+        Answer::start(generations, making, meter).await
     }
 }
 

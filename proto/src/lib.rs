@@ -5,6 +5,7 @@
 
 pub mod event;
 pub mod inference;
+pub mod kept;
 pub mod passed;
 pub mod session;
 pub mod unary;

@@ -14,6 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_stream::stream;
 use cloudach_proto::{
+    kept::Kept,
     passed::Passed,
     session::server::{EventStream, Generate},
     v1::{ErrorCode, Failed, GenerateEvent, GenerateRequest, RequestContext, Waiting, generate_event::Event},
@@ -56,9 +57,11 @@ pub struct Relay {
 }
 
 impl Generate for Relay {
-    fn generate(self: Arc<Self>, mut request: GenerateRequest) -> EventStream {
+    fn generate(self: Arc<Self>, request: GenerateRequest) -> EventStream {
         let deadline = self.deadline(request.context.as_ref());
         let flight = self.metrics.start();
+        // In a box, which is gone while its answer is on its way.
+        let mut request = Box::new(request);
         let events = stream! {
             let trace = traced::begin(&self.tracer, &mut request.context, "route", &request.model);
             if let Err(failed) = self.resolve(&mut request.model) {
@@ -98,6 +101,8 @@ impl Generate for Relay {
                         return;
                     }
                 };
+                let kept = Kept::of(&request);
+                drop(request);
                 let failed = loop {
                     let turn = tokio::select! {
                         turn = race.turn(&open) => turn,
@@ -106,12 +111,12 @@ impl Generate for Relay {
                     let mut event = match turn {
                         Turn::Event(event) => event,
                         Turn::Slow => {
-                            self.hedge(&request, &wanted, deadline, &mut attempts, &open, &mut race);
+                            self.hedge(&kept.request(), &wanted, deadline, &mut attempts, &open, &mut race);
                             continue;
                         }
                         Turn::Fell(mut runner, failed) => {
                             runner.failed(&failed);
-                            self.fell(&request, &runner.placed, &failed, &mut attempts);
+                            self.fell(&kept.request(), &runner.placed, &failed, &mut attempts);
                             continue;
                         }
                     };
@@ -142,6 +147,7 @@ impl Generate for Relay {
                 };
                 // First, so that the replica is free of it.
                 let placed = race.end(&failed);
+                request = Box::new(kept.request());
                 if attempts::is_loss(failed.code()) {
                     placed.lost();
                 }

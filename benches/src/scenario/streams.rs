@@ -29,9 +29,14 @@ pub async fn measure(rig: &Rig, measures: &Measures, offer: Offer, figures: &mut
         let text = format!("Tell me a story. [[tokens={tokens}]][[eos=false]][[delay={}us]]", pace.as_micros());
         let request = target.request(&text, true);
         let mut clients = JoinSet::new();
-        let (cpu, begun) = (rig.each_cpu()?, Instant::now());
+        let mut connections = Vec::new();
+        // Before the first stream begins: whoever reads streams already is slow to connect.
         for _ in 0..offer.streams {
-            let (mut connection, request) = (rig.connect(target).await?, request.clone());
+            connections.push(rig.connect(target).await?);
+        }
+        let (cpu, begun) = (rig.each_cpu()?, Instant::now());
+        for mut connection in connections {
+            let request = request.clone();
             clients.spawn(async move {
                 connection.begin(&request).await?;
                 let mut streamed = Streamed::default();

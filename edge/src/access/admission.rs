@@ -62,13 +62,14 @@ pub struct Reserved {
     /// In all limits that it belongs to; or, where it may go on to another model, in those of its caller.
     whole: Option<Reservation>,
     /// In those that the caller has for the model alone, where it may.
-    of_model: Option<Reservation>,
+    of_model: Option<Box<Reservation>>,
 }
 
 impl Reserved {
     /// The request is over and has used so much.
     pub fn settle(self, used: Amounts) {
-        self.whole.into_iter().chain(self.of_model).for_each(|reservation| reservation.settle(used));
+        let of_model = self.of_model.map(|reservation| *reservation);
+        self.whole.into_iter().chain(of_model).for_each(|reservation| reservation.settle(used));
     }
 }
 
@@ -134,7 +135,7 @@ impl Permit {
         let scopes = self.caller.scopes_of_model(&model.id);
         if !scopes.is_empty() {
             let lease = format!("{request_id}-{}", model.id);
-            self.reserved.of_model = Some(self.reserve(edge, lease, scopes, model, cost).await?);
+            self.reserved.of_model = Some(Box::new(self.reserve(edge, lease, scopes, model, cost).await?));
         }
         Ok(())
     }

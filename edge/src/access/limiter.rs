@@ -74,7 +74,7 @@ pub struct Reservation {
     lease: String,
     ask: Arc<Ask>,
     /// The ask as this edge's share of the limits was asked.
-    shared: Option<Ask>,
+    shared: Option<Box<Ask>>,
     used: Amounts,
     /// The store may hold it: it has not said that it does not.
     is_held: bool,
@@ -131,7 +131,7 @@ impl Limiter {
                 let mut share = self.0.share.lock();
                 self.begin(&mut share, &reservation.ask, &shared);
                 let decision = share.reserve(now(), &reservation.lease, &shared);
-                reservation.shared = Some(shared);
+                reservation.shared = Some(Box::new(shared));
                 decision
             }
         };

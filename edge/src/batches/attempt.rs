@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     body::Body,
     http::{HeaderMap, Request, header},
 };
@@ -15,14 +14,16 @@ use cloudach_openai::{
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use serde_json::Value;
-use tower::ServiceExt;
 
 use super::pause::{Said, Verdict, verdict};
 use crate::{
     access::caller::Caller,
     config::Links,
     error::{ApiError, Words},
-    http::arrival::{OnBehalf, random},
+    http::{
+        api::Api,
+        arrival::{OnBehalf, random},
+    },
     store::batches::LineDone,
 };
 
@@ -57,7 +58,7 @@ struct Waited {
 }
 
 /// Asks a line for its caller.
-pub async fn ask(routes: &Router, caller: &Arc<Caller>, links: &Links, question: &Question<'_>) -> Asked {
+pub async fn ask(api: &Api, caller: &Arc<Caller>, links: &Links, question: &Question<'_>) -> Asked {
     let line = match Line::read(question.text, question.endpoint) {
         Ok(line) => line,
         // It was looked at before: another version was more generous.
@@ -76,8 +77,7 @@ pub async fn ask(routes: &Router, caller: &Arc<Caller>, links: &Links, question:
         .extension(OnBehalf(caller.clone()))
         .body(Body::from(line.body.to_owned()));
     let Ok(request) = request else { return Asked::Later { after: None, is_fault: true } };
-    let Ok(response) = routes.clone().oneshot(request).await;
-    let (parts, body) = response.into_parts();
+    let (parts, body) = api.answer(request).await.into_parts();
     let Ok(body) = Limited::new(body, question.most).collect().await else {
         let message = format!("The answer is larger than the {} bytes that this server keeps of one.", question.most);
         return failed(question, unanswered(&id(), &line.custom_id, "response_too_large", &message));

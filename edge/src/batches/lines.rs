@@ -170,7 +170,7 @@ async fn line(shared: Arc<Shared>, number: u32, text: Vec<u8>) -> LineEnd {
         };
         let caller = shared.caller.lock().clone();
         let question = Question { number, endpoint, text: &text, most, faults };
-        match attempt::ask(&runner.routes, &caller, &edge.config.links, &question).await {
+        match attempt::ask(&runner.api, &caller, &edge.config.links, &question).await {
             Asked::Done(done) => {
                 drop(seat);
                 return keep(runner, place, &done).await;

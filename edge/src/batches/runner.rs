@@ -2,7 +2,6 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use axum::Router;
 use cloudach_openai::ids;
 use parking_lot::Mutex;
 use tokio::time::sleep;
@@ -10,7 +9,7 @@ use tokio::time::sleep;
 use super::{run, seats::Seats};
 use crate::{
     Edge,
-    http::{arrival::random, routes},
+    http::{api::Api, arrival::random},
     idempotency::Place,
 };
 
@@ -25,7 +24,7 @@ const MOST_OF_TENANT: usize = 4;
 pub struct Runner {
     pub edge: Edge,
     /// The edge as clients meet it.
-    pub routes: Router,
+    pub api: Api,
     /// What this process is called in the queue.
     pub owner: String,
     pub seats: Seats,
@@ -73,7 +72,7 @@ pub async fn serve(edge: Edge) {
         return;
     }
     let runner = Arc::new(Runner {
-        routes: routes(edge.clone()),
+        api: Api::new(edge.clone()),
         owner: ids::request(random()),
         seats: Seats::new(config.concurrency, config.tenant_concurrency),
         at: Mutex::default(),

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
 use tracing::{info, warn};
 
-use super::{connection, peer::Peer, routes};
+use super::{api::Api, connection, peer::Peer};
 use crate::Edge;
 
 /// How long to wait when the system has no descriptor for a further connection.
@@ -34,7 +34,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
 /// Takes connections until the edge drains.
 pub async fn serve(listener: TcpListener, edge: Edge) {
     let room = Arc::new(Semaphore::new(edge.config.limits.connections));
-    let routes = routes(edge.clone());
+    let api = Api::new(edge.clone());
     let drain = edge.running.drain.clone();
     loop {
         let taken = async {
@@ -51,10 +51,10 @@ pub async fn serve(listener: TcpListener, edge: Edge) {
                 continue;
             }
         };
-        let (routes, serving) = (routes.clone(), edge.clone());
+        let (api, serving) = (api.clone(), edge.clone());
         edge.running.requests.spawn(async move {
             serving.metrics.connections.inc();
-            connection::serve(stream, Peer(peer.ip()), routes, &serving).await;
+            connection::serve(stream, Peer(peer.ip()), api, &serving).await;
             serving.metrics.connections.dec();
             drop(place);
         });

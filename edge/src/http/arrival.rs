@@ -6,9 +6,8 @@ use std::{
 };
 
 use axum::{
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRequestParts, Request},
     http::{HeaderMap, HeaderValue, request::Parts},
-    middleware::Next,
     response::Response,
 };
 use cloudach_openai::ids;
@@ -151,8 +150,12 @@ fn note_refused(words: &Words<'_>, refusal: &Refusal, took: Duration, caller: Op
 }
 
 /// Gives the request its [`Arrival`], a refusal its words, and every answer its headers.
-pub async fn stamp(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
-    let arrival = Arrival::of(&edge, &request);
+pub async fn stamp<F: Future<Output = Response>>(
+    edge: &Edge,
+    mut request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
+    let arrival = Arrival::of(edge, &request);
     let account = Account::new(arrival.trace.clone());
     if let Some(OnBehalf(caller)) = request.extensions_mut().remove() {
         account.note_caller(caller);
@@ -164,8 +167,8 @@ pub async fn stamp(State(edge): State<Edge>, mut request: Request, next: Next) -
     let trace_id = cloudach_service::trace::trace_id(&traceparent);
     let words = Words { links: &edge.config.links, request_id: &id, trace_id };
     let dialect = Dialect::of(request.uri().path());
-    let response = next.run(request).await;
-    count_refused(&edge, &account).await;
+    let response = next(request).await;
+    count_refused(edge, &account).await;
     let refusal = error::refusal(&response, &words);
     let mut response = error::put_into_words(response, &words, dialect);
     if let Some(refusal) = refusal.as_ref().filter(|_| !account.is_recorded()) {

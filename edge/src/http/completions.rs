@@ -186,7 +186,7 @@ impl<R: Reply, F: Fn(&CompletionRequest, usize) -> R + Send + Sync> Question for
             };
             shared.generation(choice, choice % request.best_of, prompt)
         });
-        Answer::start(edge, generations, making, meter).await
+        Answer::start(generations, making, meter).await
     }
 }
 

@@ -1,5 +1,5 @@
 //! The life of a client's connection. hyper reads every request and writes whole answers; a stream of events is written by
-//! [`streaming`], which holds less while nothing is to be said, and then the socket is hyper's again.
+//! [`Sending`], which holds less while nothing is to be said, and then the socket is hyper's again.
 
 use std::{
     convert::Infallible,
@@ -7,28 +7,24 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::Poll,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use axum::{
-    Extension, Router,
+    body::Body,
     http::{Request, Response, Version, header::CONNECTION},
-    middleware::AddExtension,
 };
 use hyper::{body::Incoming, server::conn::http1, service::Service};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
-use tower::Layer;
 use tracing::debug;
 
 use super::{
+    api::Api,
     peer::Peer,
     socket::{Socket, Unsent},
-    streaming::{self, Streamed},
+    streaming::{Sending, Streamed},
 };
 use crate::{Edge, metrics::Open};
 
@@ -44,19 +40,19 @@ pub struct OfEvents;
 
 /// Serves HTTP/1.1, which is what every SDK speaks to a server without TLS. There a client that does not read is seen
 /// by the bytes that stay unwritten.
-pub async fn serve(stream: TcpStream, peer: Peer, routes: Router, edge: &Edge) {
+pub async fn serve(stream: TcpStream, peer: Peer, api: Api, edge: &Edge) {
     // Tokens are small and each should leave at once.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "connection broke at once");
         return;
     }
     let mut socket = Socket::new(stream, edge.config.limits.stall_time);
-    let routes = Extension(peer).layer(routes);
     loop {
         // In boxes: what one of them needs is given back before the other begins.
-        let Some((given_up, streamed)) = Box::pin(answer(socket, routes.clone(), edge)).await else { return };
+        let Some((given_up, streamed)) = Box::pin(answer(socket, peer, api.clone(), edge)).await else { return };
         socket = given_up;
-        let goes_on = match Box::pin(stream_to(&mut socket, streamed, edge)).await {
+        let mut sending = Sending::of(streamed, edge.running.drain.is_cancelled(), SystemTime::now());
+        let goes_on = match Box::pin(stream_to(&mut socket, &mut sending, edge)).await {
             Ok(goes_on) => goes_on,
             Err(error) => {
                 debug!(%error, "connection ended in a stream");
@@ -72,9 +68,9 @@ pub async fn serve(stream: TcpStream, peer: Peer, routes: Router, edge: &Edge) {
 
 /// Answers requests until one of them is to be answered by a stream, for which the socket is given up, or until there are no
 /// more.
-async fn answer(socket: Socket, routes: AddExtension<Router, Peer>, edge: &Edge) -> Option<(Socket, Streamed)> {
+async fn answer(socket: Socket, peer: Peer, api: Api, edge: &Edge) -> Option<(Socket, Streamed)> {
     let slot = Slot::default();
-    let answering = Answering { routes: TowerToHyperService::new(routes), slot: slot.clone(), unsent: socket.unsent() };
+    let answering = Answering { api, peer, slot: slot.clone(), unsent: socket.unsent() };
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(edge.config.limits.header_time).max_buf_size(BUFFER_BYTES);
     let mut serving = http.serve_connection(TokioIo::new(socket), answering);
@@ -108,16 +104,17 @@ async fn answer(socket: Socket, routes: AddExtension<Router, Peer>, edge: &Edge)
     }
 }
 
-async fn stream_to(socket: &mut Socket, streamed: Streamed, edge: &Edge) -> std::io::Result<bool> {
+async fn stream_to(socket: &mut Socket, sending: &mut Sending, edge: &Edge) -> std::io::Result<bool> {
     let (running, _open) = (&edge.running, Open::count(&edge.metrics.streams));
     // Its own: a token is looked at under its lock with every event.
     let kill = running.kill.child_token();
-    let sending = streaming::send(socket, streamed, running.drain.is_cancelled());
+    let sending = sending.to(socket);
     tokio::pin!(sending);
     tokio::select! {
         biased;
         sent = &mut sending => sent,
-        () = kill.cancelled() => timeout(LAST_WORDS, sending).await.unwrap_or(Ok(false)),
+        // In a box: an open stream holds no room for it.
+        () = kill.cancelled() => Box::pin(timeout(LAST_WORDS, sending)).await.unwrap_or(Ok(false)),
     }
 }
 
@@ -139,25 +136,27 @@ async fn over(serving: &mut http1::Connection<TokioIo<Socket>, Answering>, slot:
 /// The stream that the connection is to be given up for.
 type Slot = Arc<Mutex<Option<Streamed>>>;
 
-/// The routes, as hyper asks them. hyper never hears of responses that are streams of events.
+/// The API, as hyper asks it. hyper never hears of responses that are streams of events.
 struct Answering {
-    routes: TowerToHyperService<AddExtension<Router, Peer>>,
+    api: Api,
+    peer: Peer,
     slot: Slot,
     unsent: Unsent,
 }
 
 impl Service<Request<Incoming>> for Answering {
-    type Response = Response<axum::body::Body>;
+    type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(self.peer);
         let is_current = request.version() == Version::HTTP_11;
         let persistent = !request.headers().get_all(CONNECTION).iter().any(says_close);
-        let answered = self.routes.call(request);
-        let (slot, unsent) = (self.slot.clone(), self.unsent.clone());
+        let (api, slot, unsent) = (self.api.clone(), self.slot.clone(), self.unsent.clone());
         Box::pin(async move {
-            let response = answered.await?;
+            let response = api.answer(request).await;
             // Of an answer before this one, bytes may still be hyper's to send. And HTTP/1.0 knows no chunks.
             if response.extensions().get::<OfEvents>().is_none() || !is_current || !unsent.is_none() {
                 return Ok(response);

@@ -1,6 +1,7 @@
-//! The HTTP surface: which path leads where, and what surrounds every request.
+//! The HTTP surface: which path leads where.
 
 pub mod accept;
+pub mod api;
 pub mod arrival;
 mod batches;
 mod body;
@@ -36,7 +37,7 @@ use axum::{
 use crate::{Edge, error::ApiError};
 
 /// Every path of the API.
-pub fn routes(edge: Edge) -> Router {
+fn routes(edge: Edge) -> Router {
     // Around what generates and embeds alone: a request that names an idempotency key is run once.
     let once = middleware::from_fn_with_state(edge.clone(), idempotent::once);
     let files = if edge.config.files.enabled { files_and_batches() } else { Router::new() };
@@ -74,10 +75,6 @@ pub fn routes(edge: Edge) -> Router {
         .route("/v1/models/{*id}", get(models::show))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_url)
-        // Innermost first. Gives the request its id, a refusal its words and status, and every answer its headers.
-        .layer(middleware::from_fn_with_state(edge.clone(), arrival::stamp))
-        // Reads what a refusal has left unread.
-        .layer(middleware::from_fn(unread::discard))
         .with_state(edge)
 }
 

@@ -16,7 +16,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_io_timeout::TimeoutStream;
+use tokio_io_timeout::TimeoutWriter;
 
 /// What is read at once while nothing is expected. In bytes.
 const AHEAD_AT_ONCE: usize = 512;
@@ -26,7 +26,7 @@ const MOST_AHEAD: usize = 64 * 1024;
 
 /// A client's socket.
 pub struct Socket {
-    stream: Pin<Box<TimeoutStream<TcpStream>>>,
+    stream: Pin<Box<TimeoutWriter<TcpStream>>>,
     ahead: BytesMut,
     unsent: Unsent,
 }
@@ -48,8 +48,8 @@ impl Unsent {
 impl Socket {
     /// Bytes that the client leaves unread for `stall_time` are an error.
     pub fn new(stream: TcpStream, stall_time: Duration) -> Self {
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(stall_time));
+        let mut stream = TimeoutWriter::new(stream);
+        stream.set_timeout(Some(stall_time));
         Self { stream: Box::pin(stream), ahead: BytesMut::new(), unsent: Unsent::default() }
     }
 

@@ -23,30 +23,43 @@ pub struct Streamed {
     pub persistent: bool,
 }
 
-/// Sends a stream to its end, in chunks (RFC 9112, section 7.1). Whether a further request may follow.
-///
-/// # Errors
-/// The client has left, or does not read.
-pub async fn send(socket: &mut Socket, streamed: Streamed, draining: bool) -> io::Result<bool> {
-    let (parts, mut body) = streamed.response.into_parts();
-    let persistent = streamed.persistent && !draining && !closes(&parts.headers);
-    let mut out = head(&parts, persistent, SystemTime::now());
-    drop(parts);
-    loop {
-        let ended = gather(&mut body, &mut out).await;
-        if !out.is_empty() {
-            // Not kept: while nothing is to be written there is no buffer.
-            socket.write_all(&std::mem::take(&mut out)).await?;
-            socket.flush().await?;
+/// A stream as it is sent: less than the response that it came in.
+pub struct Sending {
+    /// What is to be written before anything else comes.
+    out: Vec<u8>,
+    body: Body,
+    persistent: bool,
+}
+
+impl Sending {
+    /// Nothing of it is sent yet.
+    pub fn of(streamed: Streamed, draining: bool, now: SystemTime) -> Self {
+        let (parts, body) = streamed.response.into_parts();
+        let persistent = streamed.persistent && !draining && !closes(&parts.headers);
+        Self { out: head(&parts, persistent, now), body, persistent }
+    }
+
+    /// Sends it to its end, in chunks (RFC 9112, section 7.1). Whether a further request may follow.
+    ///
+    /// # Errors
+    /// The client has left, or does not read.
+    pub async fn to(&mut self, socket: &mut Socket) -> io::Result<bool> {
+        loop {
+            let ended = gather(&mut self.body, &mut self.out).await;
+            if !self.out.is_empty() {
+                // Not kept: while nothing is to be written there is no buffer.
+                socket.write_all(&std::mem::take(&mut self.out)).await?;
+                socket.flush().await?;
+            }
+            if ended {
+                return Ok(self.persistent);
+            }
+            let Some(bytes) = next(socket, &mut self.body).await? else {
+                socket.write_all(LAST_CHUNK).await?;
+                return Ok(self.persistent);
+            };
+            chunk(&bytes, &mut self.out);
         }
-        if ended {
-            return Ok(persistent);
-        }
-        let Some(bytes) = next(socket, &mut body).await? else {
-            socket.write_all(LAST_CHUNK).await?;
-            return Ok(persistent);
-        };
-        chunk(&bytes, &mut out);
     }
 }
 

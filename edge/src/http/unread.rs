@@ -11,7 +11,6 @@ use axum::{
     body::Body,
     extract::Request,
     http::{HeaderValue, StatusCode, header},
-    middleware::Next,
     response::Response,
 };
 use bytes::Bytes;
@@ -26,12 +25,12 @@ const BYTES: usize = 64 * 1024 * 1024;
 const TIME: Duration = Duration::from_secs(2);
 
 /// Reads the rest of a refused request, or says that the connection ends.
-pub async fn discard(request: Request, next: Next) -> Response {
+pub async fn discard<F: Future<Output = Response>>(request: Request, next: impl FnOnce(Request) -> F) -> Response {
     // Who asks first whether to send the body is answered, and sends none.
     let asks_first = request.headers().contains_key(header::EXPECT);
     let (back, mut left) = oneshot::channel();
     let request = request.map(|body| Body::new(Borrowed { body: Some(body), back: Some(back) }));
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     let Ok(body) = left.try_recv() else { return response };
     // One that did not send its body in time is not waited for again.
     let comes = !asks_first && response.status() != StatusCode::REQUEST_TIMEOUT;

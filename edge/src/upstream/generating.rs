@@ -9,6 +9,7 @@ use std::{
 };
 
 use cloudach_proto::{
+    kept::Kept,
     passed::Passed,
     session::client::Events,
     v1::{ErrorCode, Failed, GenerateEvent, GenerateRequest, generate_event::Event},
@@ -37,8 +38,8 @@ const MOST_MOVES: u32 = 16;
 /// The events of one generation. Dropping it ends the generation.
 pub struct Generating {
     edge: Edge,
-    /// Kept for the next router.
-    request: Box<GenerateRequest>,
+    /// The request, for the next router.
+    request: Kept,
     begun: Instant,
     passed: Passed,
     moves: u32,
@@ -70,7 +71,8 @@ impl Generating {
             context.traceparent = ours.to_string();
             span.set(names::REQUEST_ID, request.request_id.clone());
         }
-        let stage = match edge.upstream.generate(request.clone(), &edge.catalog, &mut span) {
+        let kept = Kept::of(&request);
+        let stage = match edge.upstream.generate(request, &edge.catalog, &mut span) {
             Ok(events) => Stage::Carried(events),
             // The one that was picked has just said that it stops, or none is there for a moment.
             Err(ApiError::NoRouter) if edge.upstream.expected() > Instant::now() => {
@@ -86,7 +88,7 @@ impl Generating {
         };
         Ok(Self {
             edge: edge.clone(),
-            request: Box::new(request),
+            request: kept,
             begun: Instant::now(),
             passed: Passed::default(),
             moves: 0,
@@ -104,13 +106,14 @@ impl Generating {
             && !self.edge.running.kill.is_cancelled()
     }
 
-    fn trace_id(&self) -> Option<&str> {
-        trace_id(&self.request.context.as_ref()?.traceparent)
+    /// Whether it was lost because this process ends, which breaks its sessions.
+    fn is_ended_by_stop(&self, failed: &Failed) -> bool {
+        failed.code() == ErrorCode::ReplicaLost && self.edge.running.kill.is_cancelled()
     }
 
     /// Looks for another router.
     fn take_up(&mut self) -> Option<Events> {
-        let mut request = GenerateRequest { resumed: self.passed.resumed(), ..(*self.request).clone() };
+        let mut request = GenerateRequest { resumed: self.passed.resumed(), ..self.request.request() };
         let context = request.context.get_or_insert_default();
         let gone = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         // 0 would be none at all.
@@ -120,6 +123,10 @@ impl Generating {
         }
         self.edge.upstream.generate(request, &self.edge.catalog, &mut self.span).ok()
     }
+}
+
+fn stopping() -> Failed {
+    Failed::retryable(ErrorCode::ShuttingDown, "this server is stopping")
 }
 
 impl Stream for Generating {
@@ -141,8 +148,15 @@ impl Stream for Generating {
                             this.passed.prompt(started.prompt_tokens);
                         }
                         Some(Event::Delta(delta)) => this.passed.delta(delta),
+                        Some(Event::Failed(failed)) if this.is_ended_by_stop(failed) => {
+                            let stopping = stopping();
+                            this.stage = Stage::Over;
+                            this.span.fail(stopping.kind(), stopping.for_operators());
+                            return Poll::Ready(Some(stopping.into()));
+                        }
                         Some(Event::Failed(failed)) if this.may_move(failed) => {
-                            if let Some(finished) = this.passed.end(&this.request) {
+                            let request = this.request.request();
+                            if let Some(finished) = this.passed.end(&request) {
                                 this.stage = Stage::Over;
                                 std::mem::take(&mut this.span).end();
                                 return Poll::Ready(Some(finished.into()));
@@ -155,8 +169,8 @@ impl Stream for Generating {
                                 vec![KeyValue::new(names::TOKENS, tokens), KeyValue::new(names::MESSAGE, why)]
                             });
                             warn!(
-                                request = this.request.request_id,
-                                trace_id = this.trace_id(),
+                                request = request.request_id,
+                                trace_id = request.context.as_ref().and_then(|context| trace_id(&context.traceparent)),
                                 tokens = this.passed.tokens(),
                                 error = failed.message,
                                 "a router was lost: its answer goes on through another one"
@@ -175,7 +189,9 @@ impl Stream for Generating {
                 }
                 Stage::Lost { failed, until, pause } => {
                     ready!(pause.as_mut().poll(context));
-                    let (failed, over) = (failed.clone(), Instant::now() >= *until);
+                    let stops = this.edge.running.kill.is_cancelled();
+                    let failed = if stops { stopping() } else { failed.clone() };
+                    let over = stops || Instant::now() >= *until;
                     pause.as_mut().reset(Instant::now() + EVERY);
                     match this.take_up() {
                         Some(events) => this.stage = Stage::Carried(events),

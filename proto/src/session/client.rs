@@ -25,6 +25,10 @@ use crate::v1::{ErrorCode, Failed, GenerateEvent, GenerateRequest, inference_cli
 /// engine step's tokens still share messages.
 const SESSIONS: usize = 2;
 
+/// Requests share a session in groups of so many, because what leaves together costs less: the second one is used when the first
+/// has so many, and from there on both fill.
+const COMPANY: usize = 256;
+
 /// Messages handed to tonic ahead of the network. What waits behind them still merges and can still be cancelled.
 const MESSAGES_AHEAD: usize = 2;
 
@@ -63,7 +67,7 @@ impl Peer {
         Self { sessions: sessions.collect(), channel: dial(), changes, stop }
     }
 
-    /// Starts a generation on the session with the fewest open requests.
+    /// Starts a generation on the session with the fewest open requests, in steps of [`COMPANY`].
     ///
     /// # Errors
     /// Why none of the sessions takes a request now.
@@ -73,7 +77,7 @@ impl Peer {
             .sessions
             .iter()
             .filter(|session| takes(session).is_ok())
-            .min_by_key(|session| session.caller.lock().open_requests())
+            .min_by_key(|session| session.caller.lock().open_requests() / COMPANY)
             .or(self.sessions.first())
             .ok_or(Refused::Broken)?;
         let inbox = Arc::new(Mutex::new(Inbox::default()));
