@@ -223,8 +223,6 @@ pub async fn start(live: Live<Config>) -> Result<Started, EdgeError> {
     let files = Files::new(config.files.clone(), store.clone());
     let batches = Batches::new(config.batches.clone(), store.clone());
     let limiter = Limiter::start(store.clone(), metrics.limits.clone(), &running);
-    // Loading the token tables takes a fifth of a second; the first request need not wait for it.
-    running.background.spawn_blocking(tokens::preload);
 
     let edge = Edge(Arc::new(Parts {
         known,

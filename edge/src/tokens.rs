@@ -7,12 +7,6 @@ pub use self::remembered::Remembered;
 use cloudach_model::tokens::{self, Encoding};
 use cloudach_openai::PromptInput;
 
-/// Loads the token tables that nearly every model is counted by. Others are loaded when they are first needed: each
-/// takes 30 MB of memory.
-pub fn preload() {
-    Encoding::default().preload();
-}
-
 /// The tokens of a client's input. Token ids count as they are.
 pub fn count_input(encoding: Encoding, input: &PromptInput) -> u64 {
     match input {

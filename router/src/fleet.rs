@@ -1,12 +1,8 @@
 //! The fleet: which replicas are attached, what they serve and how busy they are.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+mod glance;
+
+use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use cloudach_proto::{
@@ -17,8 +13,13 @@ use cloudach_proto::{
     },
 };
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::Instant,
+};
 use tonic::Status;
+
+pub use self::glance::Glance;
 
 use crate::{
     pick::{adapter::Residency, health::Health, prefix::Read},
@@ -47,12 +48,12 @@ pub struct Replica {
     resident: Mutex<(Vec<String>, usize)>,
     /// What it last said of its GPUs.
     gpus: Mutex<Vec<GpuState>>,
-    /// Requests that this router has there, or has decided to send there.
-    in_flight: AtomicU32,
+    /// What each pick looks at.
+    pub glance: Glance,
     /// What it has read.
     pub read: Read,
     /// How it does.
-    pub health: Mutex<Health>,
+    health: Mutex<Health>,
 }
 
 impl Replica {
@@ -67,7 +68,7 @@ impl Replica {
             load: Mutex::default(),
             resident: Mutex::default(),
             gpus: Mutex::default(),
-            in_flight: AtomicU32::new(0),
+            glance: Glance::default(),
             read: Read::default(),
             health: Mutex::default(),
         }
@@ -113,6 +114,7 @@ impl Replica {
         let mut adapters = std::mem::take(&mut load.resident_adapters);
         adapters.truncate(MOST_ADAPTERS);
         *self.resident.lock() = (adapters, load.adapter_slots as usize);
+        self.glance.report(&load);
         *self.load.lock() = load;
     }
 
@@ -134,26 +136,42 @@ impl Replica {
 
     /// Where it has this adapter; none: it is no adapter of its model, or it does not say.
     pub fn residency(&self, name: &str) -> Option<Residency> {
-        if !self.models.lock().values().any(|state| state.adapters.iter().any(|adapter| adapter == name)) {
+        if !self.glance.has_adapters()
+            || !self.models.lock().values().any(|state| state.adapters.iter().any(|adapter| adapter == name))
+        {
             return None;
         }
         let (adapters, slots) = &*self.resident.lock();
         Residency::of(adapters, *slots, name)
     }
 
+    /// Whether it takes a request now, or is left out because it fails.
+    pub fn takes(&self, now: Instant) -> bool {
+        !self.glance.is_out() || self.health.lock().takes(now)
+    }
+
+    /// Looks at how it does, or changes that.
+    pub fn health<T>(&self, change: impl FnOnce(&mut Health) -> T) -> T {
+        let mut health = self.health.lock();
+        let result = change(&mut health);
+        // Under the lock, so that what was so before never replaces what is so now.
+        self.glance.set_out(health.is_out());
+        result
+    }
+
     /// A request is sent there.
     pub fn take_off(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.glance.take_off();
     }
 
     /// A request has come back from there.
     pub fn land(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.glance.land();
     }
 
     /// Requests that this router has there.
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        self.glance.in_flight()
     }
 }
 
@@ -167,13 +185,16 @@ pub struct Known {
     pub traits: Option<ModelTraits>,
 }
 
+/// The replicas that are ready to serve a model, in no order. Clones share them.
+pub type Ready = Arc<[Arc<Replica>]>;
+
 /// All attached replicas.
 #[derive(Debug)]
 pub struct Fleet {
     replicas: Mutex<HashMap<String, Arc<Replica>>>,
     known: Mutex<HashMap<String, Known>>,
     /// The replicas that are ready, by model: what requests read, without a lock.
-    ready: ArcSwap<HashMap<String, Vec<Arc<Replica>>>>,
+    ready: ArcSwap<HashMap<String, Ready>>,
     changed: watch::Sender<()>,
     /// Somewhere there may be more room than before.
     room: Notify,
@@ -242,24 +263,25 @@ impl Fleet {
         let mut models = replica.models.lock();
         // It has one engine: what it says of another model is the end of the one before.
         models.clear();
+        replica.glance.set_adapters(!state.adapters.is_empty());
         models.insert(state.model.clone(), state);
         drop(models);
         self.publish();
     }
 
     /// The replicas that are connected and ready to serve `model`.
-    pub fn ready(&self, model: &str) -> Vec<Arc<Replica>> {
+    pub fn ready(&self, model: &str) -> Ready {
         self.ready.load().get(model).cloned().unwrap_or_default()
     }
 
     /// How many replicas are ready to serve `model`.
     pub fn ready_count(&self, model: &str) -> usize {
-        self.ready.load().get(model).map_or(0, Vec::len)
+        self.ready.load().get(model).map_or(0, |ready| ready.len())
     }
 
     /// How many replicas are ready to serve a model. One that serves several counts for each.
     pub fn all_ready(&self) -> usize {
-        self.ready.load().values().map(Vec::len).sum()
+        self.ready.load().values().map(|ready| ready.len()).sum()
     }
 
     /// What replicas have said of `model`. A schema must be in words that each of them understands, as any may get it.
@@ -277,7 +299,7 @@ impl Fleet {
 
     /// How many replicas are left out because they fail.
     pub fn ejected(&self) -> usize {
-        self.replicas.lock().values().filter(|replica| replica.health.lock().is_out()).count()
+        self.replicas.lock().values().filter(|replica| replica.glance.is_out()).count()
     }
 
     /// For people: why no replica of `model` is ready.
@@ -338,6 +360,7 @@ impl Fleet {
                 }
             }
         }
+        let ready = ready.into_iter().map(|(model, replicas)| (model, replicas.into())).collect();
         // Stored under the lock, so that an older view never replaces a newer one.
         self.ready.store(Arc::new(ready));
         drop(replicas);

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use crate::{
     config::Eject,
     fleet::{Fleet, Replica},
-    pick::health::{Change, Lately, may_eject},
+    pick::health::{Change, Health, Lately, may_eject},
 };
 
 /// Decides which replicas are left out.
@@ -46,11 +46,12 @@ impl Outliers {
     fn fail(&self, replica: &Arc<Replica>, model: &str, tries: bool) {
         let _one = self.deciding.lock();
         let (now, ready) = (Instant::now(), self.fleet.ready(model));
-        let others = || ready.iter().filter(|other| !Arc::ptr_eq(other, replica)).map(|other| other.health.lock());
-        let out = others().filter(|health| health.is_out()).count();
-        let peers = others().map(|health| health.lately(now)).fold(Lately::default(), Lately::and);
+        let others = || ready.iter().filter(|other| !Arc::ptr_eq(other, replica));
+        let out = others().filter(|other| other.glance.is_out()).count();
+        let lately = others().map(|other| other.health(|health| health.lately(now)));
+        let peers = lately.fold(Lately::default(), Lately::and);
         let may = may_eject(out, ready.len());
-        let change = replica.health.lock().fail(now, tries, peers, may, &self.config);
+        let change = replica.health(|health| health.fail(now, tries, peers, may, &self.config));
         if let Change::Out(time) = change {
             self.ejections.inc();
             warn!(replica = replica.name, model, seconds = time.as_secs(), "replica fails and is left out");
@@ -61,7 +62,7 @@ impl Outliers {
 impl Trial {
     /// A request begins there.
     pub fn begin(outliers: Arc<Outliers>, replica: Arc<Replica>, model: &str) -> Self {
-        let tries = replica.health.lock().begin(Instant::now());
+        let tries = replica.health(|health| health.begin(Instant::now()));
         Self { outliers, replica, model: model.to_owned(), tries, told: AtomicBool::new(false) }
     }
 
@@ -70,7 +71,7 @@ impl Trial {
         if self.told.swap(true, Ordering::Relaxed) {
             return;
         }
-        if self.replica.health.lock().succeed(Instant::now(), self.tries) == Change::Back {
+        if self.replica.health(|health| health.succeed(Instant::now(), self.tries)) == Change::Back {
             info!(replica = self.replica.name, model = self.model, "replica is well again");
             self.outliers.fleet.make_room();
         }
@@ -87,7 +88,7 @@ impl Trial {
 impl Drop for Trial {
     fn drop(&mut self) {
         if self.tries && !self.told.load(Ordering::Relaxed) {
-            self.replica.health.lock().untried();
+            self.replica.health(Health::untried);
         }
     }
 }

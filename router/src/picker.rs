@@ -50,6 +50,22 @@ impl Wanted {
     }
 }
 
+/// Which replicas are out of the question.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// Those without room.
+    pub room: bool,
+    /// Those that are left out because they fail, also where no others are.
+    pub well: bool,
+}
+
+/// What the catalogue says of picks for a model.
+#[derive(Debug, Clone, Copy)]
+struct Rules {
+    policy: Policy,
+    max_concurrent: Option<u32>,
+}
+
 /// Picks replicas.
 #[derive(Debug)]
 pub struct Picker {
@@ -129,36 +145,51 @@ impl Picker {
 
     /// A place where the request need not wait.
     pub fn with_room(&self, wanted: &Wanted) -> Option<Placed> {
-        let now = Instant::now();
-        let well = |replica: &Arc<Replica>| replica.health.lock().takes(now);
-        // Who is left out takes nothing, however long the queue is, while others are there.
-        let some_are = self.fleet.ready(&wanted.model).iter().any(well);
-        self.pick(wanted, |replica| (well(replica) || !some_are) && self.has_room(replica, &wanted.model))
+        self.among(&self.fleet.ready(&wanted.model), wanted, Limits { room: true, well: false }, |_| true)
     }
 
     /// A place where the request need not wait, at one of the replicas that `may` be asked and are well.
     pub fn spare(&self, wanted: &Wanted, may: impl Fn(&Arc<Replica>) -> bool) -> Option<Placed> {
-        let now = Instant::now();
-        self.pick(wanted, |replica| {
-            may(replica) && replica.health.lock().takes(now) && self.has_room(replica, &wanted.model)
-        })
+        self.among(&self.fleet.ready(&wanted.model), wanted, Limits { room: true, well: true }, may)
     }
 
     /// A place at one of the replicas that `may` be asked, with room or without.
     pub fn pick(&self, wanted: &Wanted, may: impl Fn(&Arc<Replica>) -> bool) -> Option<Placed> {
-        let ready = self.fleet.ready(&wanted.model);
-        let (now, mut open) = (Instant::now(), ready.iter().filter(|replica| may(replica)).collect::<Vec<_>>());
-        // Better one that fails than none.
-        if open.iter().any(|replica| replica.health.lock().takes(now)) {
-            open.retain(|replica| replica.health.lock().takes(now));
+        self.among(&self.fleet.ready(&wanted.model), wanted, Limits::default(), may)
+    }
+
+    /// A place at one of these replicas.
+    pub fn among(
+        &self,
+        ready: &[Arc<Replica>],
+        wanted: &Wanted,
+        limits: Limits,
+        may: impl Fn(&Arc<Replica>) -> bool,
+    ) -> Option<Placed> {
+        let now = Instant::now();
+        let mut open: Vec<_> = ready.iter().filter(|replica| may(replica)).collect();
+        // Better one that fails than none: it takes nothing, however long the queue is, while others are there.
+        if limits.well || open.iter().any(|replica| replica.takes(now)) {
+            open.retain(|replica| replica.takes(now));
         }
-        let policy = match self.names.now().entry(&wanted.model).map(|entry| entry.policy).unwrap_or_default() {
-            Policy::Session if wanted.session.is_none() => Policy::Prefix,
-            policy => policy,
-        };
-        let candidates: Vec<Candidate> = open.iter().map(|replica| self.candidate(replica, wanted, policy)).collect();
+        let rules = self.rules(wanted);
+        let mut candidates = Vec::with_capacity(open.len());
+        open.retain(|replica| {
+            let candidate = candidate(replica, wanted, rules);
+            let takes = candidate.has_room || !limits.room;
+            if takes {
+                candidates.push(candidate);
+            }
+            takes
+        });
+        if rules.policy == Policy::Prefix {
+            let mut guess = 0;
+            for (candidate, replica) in candidates.iter_mut().zip(&open) {
+                candidate.cached_tokens = replica.read.cached_tokens(&wanted.blocks, &mut guess);
+            }
+        }
         let ask = Ask {
-            policy,
+            policy: rules.policy,
             prompt_tokens: wanted.blocks.tokens(),
             turn: self.turn.fetch_add(1, Ordering::Relaxed),
             candidates: &candidates,
@@ -166,7 +197,7 @@ impl Picker {
         let choice = pick::pick(ask)?;
         let replica = open[choice.index].clone();
         replica.take_off();
-        if policy == Policy::Prefix {
+        if rules.policy == Policy::Prefix {
             replica.read.note(&wanted.blocks);
         }
         let trial = Trial::begin(self.outliers.clone(), replica.clone(), &wanted.model);
@@ -178,27 +209,36 @@ impl Picker {
         self.fleet.room_made().await;
     }
 
-    fn candidate(&self, replica: &Replica, wanted: &Wanted, policy: Policy) -> Candidate {
-        let load = replica.load();
-        Candidate {
-            in_flight: replica.in_flight(),
-            running: load.running,
-            waiting: load.waiting,
-            kv_cache_usage: load.kv_cache_usage,
-            cached_tokens: if policy == Policy::Prefix { replica.read.cached_tokens(&wanted.blocks) } else { 0 },
-            adapter: replica.residency(&wanted.model),
-            rank: wanted.session.map_or(0, |session| xxh3_64_with_seed(replica.name.as_bytes(), session)),
-            has_room: self.has_room(replica, &wanted.model),
-        }
+    fn rules(&self, wanted: &Wanted) -> Rules {
+        let names = self.names.now();
+        let entry = names.entry(&wanted.model);
+        let policy = match entry.map(|entry| entry.policy).unwrap_or_default() {
+            Policy::Session if wanted.session.is_none() => Policy::Prefix,
+            policy => policy,
+        };
+        Rules { policy, max_concurrent: entry.and_then(|entry| entry.max_concurrent) }
     }
+}
 
-    fn has_room(&self, replica: &Replica, model: &str) -> bool {
-        let load = replica.load();
-        let reported = load.running.saturating_add(load.waiting);
-        let in_flight = replica.in_flight();
-        match self.names.now().entry(model).and_then(|entry| entry.max_concurrent) {
+/// What is known of a replica, but for what it has read.
+fn candidate(replica: &Replica, wanted: &Wanted, rules: Rules) -> Candidate {
+    let (in_flight, running, waiting) = (replica.in_flight(), replica.glance.running(), replica.glance.waiting());
+    let reported = running.saturating_add(waiting);
+    let rank = match wanted.session {
+        Some(session) if rules.policy == Policy::Session => xxh3_64_with_seed(replica.name.as_bytes(), session),
+        _ => 0,
+    };
+    Candidate {
+        in_flight,
+        running,
+        waiting,
+        kv_cache_usage: replica.glance.kv_cache_usage(),
+        cached_tokens: 0,
+        adapter: replica.residency(&wanted.model),
+        rank,
+        has_room: match rules.max_concurrent {
             Some(most) => in_flight.max(reported) < most,
-            None => load.waiting < KEPT_WAITING && in_flight.saturating_sub(reported) < UNREPORTED,
-        }
+            None => waiting < KEPT_WAITING && in_flight.saturating_sub(reported) < UNREPORTED,
+        },
     }
 }

@@ -84,7 +84,6 @@ fn ids_become_text_again() {
 fn hostile_text_is_counted_in_linear_time() {
     const SIZE: usize = 400_000;
     for encoding in BOTH {
-        encoding.preload();
         for unit in ["a", "A", " ", "\t", "\n", " \n", "!", "'s", "你", "  x", "a\u{301}"] {
             let text = unit.repeat(SIZE / unit.len()) + "x";
             let start = Instant::now();

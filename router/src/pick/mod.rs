@@ -125,7 +125,9 @@ pub fn pick(ask: Ask<'_>) -> Option<Choice> {
         cached_tokens: candidate.cached_tokens,
         prompt_tokens: ask.prompt_tokens,
         adapter: candidate.adapter,
-        yielded: with_room.is_some() && ask.best(false) != with_room,
+        yielded: with_room.is_some()
+            && ask.candidates.iter().any(|candidate| !candidate.has_room)
+            && ask.best(false) != with_room,
     };
     Some(Choice { index, why })
 }

@@ -61,6 +61,37 @@ impl Blocks {
     }
 }
 
+/// The greatest number from 1 to `most` that is so, or 0: each is so where a greater one is. The nearer the guess, the fewer
+/// are asked: two, where it is right.
+fn last_that(is_so: impl Fn(usize) -> bool, guess: usize, most: usize) -> usize {
+    let guess = guess.min(most);
+    // Between these two, the first included, is the answer: in steps that double away from the guess.
+    let (mut low, mut high) = (guess, guess);
+    let mut step = 1;
+    while low > 0 && !is_so(low) {
+        high = low - 1;
+        low = low.saturating_sub(step);
+        step *= 2;
+    }
+    if low == guess {
+        high = most;
+        while low < high {
+            let next = (low + step).min(most);
+            if !is_so(next) {
+                high = next - 1;
+                break;
+            }
+            low = next;
+            step *= 2;
+        }
+    }
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        if is_so(middle) { low = middle } else { high = middle - 1 }
+    }
+    low
+}
+
 fn tokens(bytes: usize) -> u32 {
     u32::try_from(bytes / BYTES_PER_TOKEN).unwrap_or(u32::MAX)
 }
@@ -79,11 +110,16 @@ impl Default for Read {
 }
 
 impl Read {
-    /// How many tokens of the prompt the replica is believed to have.
-    pub fn cached_tokens(&self, blocks: &Blocks) -> u32 {
+    /// How many tokens of the prompt the replica is believed to have. `guess` is how many blocks it may have, and becomes how
+    /// many it has: most replicas have as many as the one that was asked before.
+    pub fn cached_tokens(&self, blocks: &Blocks, guess: &mut usize) -> u32 {
         // A block is there only with those before it, so the last one can be searched for.
-        let has = blocks.hashes.partition_point(|hash| self.blocks.peek(hash).is_some());
-        self.trust.lock().discount(tokens(has * BLOCK))
+        let has = |count: usize| blocks.hashes.get(count - 1).is_some_and(|hash| self.blocks.peek(hash).is_some());
+        *guess = last_that(has, *guess, blocks.hashes.len());
+        if *guess == 0 {
+            return 0;
+        }
+        self.trust.lock().discount(tokens(*guess * BLOCK))
     }
 
     /// The replica reads this prompt.
@@ -157,6 +193,12 @@ mod tests {
         Blocks::of(&request, 7)
     }
 
+    impl Read {
+        fn cached(&self, blocks: &Blocks) -> u32 {
+            self.cached_tokens(blocks, &mut 0)
+        }
+    }
+
     fn ids(ids: Vec<u32>) -> Blocks {
         let prompt = Some(Prompt { prompt: Some(prompt::Prompt::TokenIds(TokenIds { ids })) });
         Blocks::of(&GenerateRequest { prompt, ..GenerateRequest::default() }, 7)
@@ -167,13 +209,13 @@ mod tests {
         let seen = Read::default();
         let system = "x".repeat(4 * BLOCK);
         seen.note(&text(&format!("{system}{}", "a".repeat(2 * BLOCK)), None));
-        let cached = |prompt: &str| seen.cached_tokens(&text(prompt, None));
+        let cached = |prompt: &str| seen.cached(&text(prompt, None));
         assert_eq!(cached(&system), 512);
         assert_eq!(cached(&format!("{system}{}", "b".repeat(2 * BLOCK))), 512);
         assert_eq!(cached(&format!("{system}{}", "a".repeat(9 * BLOCK))), 768);
         assert_eq!(cached(&format!("y{system}")), 0);
-        assert_eq!(seen.cached_tokens(&text(&system, Some("other tenant"))), 0);
-        assert_eq!(seen.cached_tokens(&text("short", None)), 0);
+        assert_eq!(seen.cached(&text(&system, Some("other tenant"))), 0);
+        assert_eq!(seen.cached(&text("short", None)), 0);
         assert_eq!((text("", None), ids(Vec::new()).tokens()), (Blocks::default(), 0));
     }
 
@@ -183,7 +225,7 @@ mod tests {
         let conversation: Vec<u32> = (0..1000).collect();
         seen.note(&ids(conversation[..600].to_vec()));
         let blocks = ids(conversation);
-        assert_eq!((seen.cached_tokens(&blocks), blocks.tokens()), (512, 1000));
+        assert_eq!((seen.cached(&blocks), blocks.tokens()), (512, 1000));
     }
 
     #[test]
@@ -192,12 +234,34 @@ mod tests {
         let blocks = text(&"x".repeat(4 * BLOCK), None);
         seen.note(&blocks);
         (0..50).for_each(|_| seen.learn(512, 0));
-        assert_eq!(seen.cached_tokens(&blocks), 512, "it may be one that never tells");
+        assert_eq!(seen.cached(&blocks), 512, "it may be one that never tells");
         seen.learn(512, 500);
         (0..50).for_each(|_| seen.learn(512, 0));
-        assert!(seen.cached_tokens(&blocks) < 10);
+        assert!(seen.cached(&blocks) < 10);
         (0..50).for_each(|_| seen.learn(512, 512));
-        assert!(seen.cached_tokens(&blocks) > 500);
+        assert!(seen.cached(&blocks) > 500);
+    }
+
+    #[test]
+    fn the_last_is_found_from_any_guess() {
+        for most in 0..40 {
+            for last in 0..=most {
+                for guess in 0..=most + 2 {
+                    let asked = std::cell::Cell::new(0);
+                    let is_so = |number| {
+                        assert!((1..=most).contains(&number));
+                        asked.set(asked.get() + 1);
+                        number <= last
+                    };
+                    assert_eq!(last_that(is_so, guess, most), last, "of {most} from {guess}");
+                    let away = guess.min(most).abs_diff(last);
+                    assert!(
+                        asked.get() <= 2 + 2 * (usize::BITS - away.leading_zeros()),
+                        "{asked:?} for {last} from {guess}"
+                    );
+                }
+            }
+        }
     }
 
     proptest! {
@@ -206,7 +270,7 @@ mod tests {
             let seen = Read::default();
             seen.note(&text(&one, None));
             let shared = one.bytes().zip(two.bytes()).take_while(|(a, b)| a == b).count();
-            prop_assert_eq!(seen.cached_tokens(&text(&two, None)), tokens(shared / BLOCK * BLOCK));
+            prop_assert_eq!(seen.cached(&text(&two, None)), tokens(shared / BLOCK * BLOCK));
         }
     }
 }

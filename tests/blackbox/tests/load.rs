@@ -62,31 +62,43 @@ fn a_client_that_reads_nothing_is_cut_off_and_holds_up_nobody() {
     ));
 }
 
+/// What each service may hold for an idle stream, in KiB: a third more than it does.
+const MOST_KIB: [(&str, f64); 3] = [("edge0", 10.6), ("router0", 4.8), ("sidecar0", 3.7)];
+
 #[test]
-fn a_thousand_idle_streams() {
+fn a_thousand_idle_streams_hold_no_more_memory_than_they_did() {
+    /// What is touched once, and what the allocator takes ahead, is there before it is looked.
+    const FIRST: usize = 200;
     const COUNT: usize = 1000;
     let fleet = Fleet::start(Plan::default());
     let client = fleet.client();
     assert_eq!(client.post(CHAT, &chat("warm up")).head.status, 200);
+    let request = with(chat("[[tokens=10]][[delay=120s]]"), json!({ "stream": true }));
+    let open = |count| {
+        let open = |_| Events::of(client.send(CHAT, &request).reading().unwrap());
+        let mut streams: Vec<_> = (0..count).map(open).collect();
+        for stream in &mut streams {
+            stream.chunk();
+            stream.chunk();
+        }
+        streams
+    };
+    let first = open(FIRST);
     let before: Vec<_> = fleet.services().map(Service::resident_kib).collect();
-    let request = with(chat("[[tokens=10]][[delay=60s]]"), json!({ "stream": true }));
-    let mut streams: Vec<_> = (0..COUNT).map(|_| Events::of(client.send(CHAT, &request).reading().unwrap())).collect();
-    for stream in &mut streams {
-        stream.chunk();
-        stream.chunk();
-    }
-    assert_eq!(fleet.running(), COUNT);
+    let streams = open(COUNT);
+    assert_eq!(fleet.running(), FIRST + COUNT);
     for (service, before) in fleet.services().zip(before) {
         let after = service.resident_kib();
         #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
         let each = after.saturating_sub(before) as f64 / COUNT as f64;
         show(&format!(
-            "{}: {before} KiB idle, {after} KiB with {COUNT} idle streams, {each:.1} KiB each",
+            "{}: {before} KiB with {FIRST} idle streams, {after} KiB with {COUNT} more, {each:.1} KiB each",
             service.name
         ));
-        assert!(each < 100.0, "an idle stream takes {each} KiB of {}", service.name);
+        let most = MOST_KIB.iter().find(|(name, _)| *name == service.name).unwrap().1;
+        assert!(each < most, "an idle stream takes {each} KiB of {}, and {most} at the most", service.name);
     }
-    drop(streams);
+    drop((first, streams));
     eventually(Duration::from_secs(3), "all are cancelled", || fleet.running() == 0);
 }
 
