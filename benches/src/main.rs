@@ -4,6 +4,7 @@
 
 mod figure;
 mod machine;
+mod played;
 mod process;
 mod report;
 mod rig;
@@ -15,7 +16,11 @@ use std::{fs, path::PathBuf, time::Duration};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
-use crate::{figure::Figures, rig::Rig, scenario::Scenario};
+use crate::{
+    figure::Figures,
+    rig::{Layout, Place, Rig},
+    scenario::{Measures, Scenario},
+};
 
 /// Measures the gateway's processes, which are expected beside this program.
 #[derive(Debug, Parser)]
@@ -45,24 +50,22 @@ fn main() -> Result<()> {
     ensure!(cores.len() >= 2, "two cores are needed: one for the gateway, one for the load and the engine");
     let programs = std::env::current_exe()?.parent().context("this program is in no folder")?.to_owned();
     let scenarios = if arguments.only.is_empty() { Scenario::all() } else { arguments.only };
+    let (alone, together): (Vec<_>, Vec<_>) = scenarios.into_iter().partition(|scenario| scenario.is_alone());
+    let place = Place { programs, cores: (cores[0], cores[1]) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut figures = Figures::default();
-    let measures =
-        scenario::Measures { time: Duration::from_secs(arguments.seconds.into()), idle: arguments.idle as usize };
+    let measures = Measures { time: Duration::from_secs(arguments.seconds.into()), idle: arguments.idle as usize };
     runtime.block_on(async {
         for round in 1..=arguments.rounds {
-            let rig = Rig::start(&programs, (cores[0], cores[1])).await?;
-            figures.note("at rest", "first 200 after start", "ms", rig.first_answer.as_secs_f64() * 1e3);
-            for process in &rig.gateway {
-                figures.note("at rest", &format!("RSS of {}", process.name), "MiB", process.resident()? / 1024.0);
+            let begin = |scenario: Scenario| report::progress(round, arguments.rounds, scenario);
+            measure_together(&place, &together, &measures, &mut figures, begin).await?;
+            for scenario in &alone {
+                begin(*scenario);
+                scenario
+                    .measure_alone(&place, &measures, &mut figures)
+                    .await
+                    .with_context(|| format!("{scenario:?}"))?;
             }
-            for scenario in &scenarios {
-                report::progress(round, arguments.rounds, *scenario);
-                if let Err(error) = scenario.measure(&rig, &measures, &mut figures).await {
-                    return Err(error.context(format!("{scenario:?}; logs are in {}", rig.keep().display())));
-                }
-            }
-            rig.stop()?;
         }
         anyhow::Ok(())
     })?;
@@ -72,4 +75,29 @@ fn main() -> Result<()> {
         fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
+}
+
+/// Measures those that need one of each process, with the same ones.
+async fn measure_together(
+    place: &Place,
+    scenarios: &[Scenario],
+    measures: &Measures,
+    figures: &mut Figures,
+    begin: impl Fn(Scenario),
+) -> Result<()> {
+    if scenarios.is_empty() {
+        return Ok(());
+    }
+    let rig = Rig::start(place, &Layout::PLAIN).await?;
+    figures.note("at rest", "first 200 after start", "ms", rig.first_answer.as_secs_f64() * 1e3);
+    for process in &rig.gateway {
+        figures.note("at rest", &format!("RSS of {}", process.name), "MiB", process.resident()? / 1024.0);
+    }
+    for scenario in scenarios {
+        begin(*scenario);
+        if let Err(error) = scenario.measure(&rig, measures, figures).await {
+            return Err(error.context(format!("{scenario:?}; logs are in {}", rig.keep().display())));
+        }
+    }
+    rig.stop()
 }

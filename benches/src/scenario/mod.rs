@@ -1,9 +1,12 @@
 //! What is measured. Each scenario is a file.
 
+mod cost;
 mod idle;
 mod latency;
 mod leaving;
 mod prompts;
+mod scaling;
+mod short;
 mod streams;
 mod unary;
 
@@ -14,7 +17,7 @@ use clap::ValueEnum;
 
 use crate::{
     figure::Figures,
-    rig::{Rig, Target},
+    rig::{Place, Rig, Target},
 };
 
 /// See each one's file.
@@ -27,6 +30,7 @@ pub enum Scenario {
     Leaving,
     Prompts,
     Idle,
+    Scaling,
 }
 
 /// How much is measured.
@@ -53,6 +57,19 @@ impl Scenario {
             Self::Leaving => "clients that leave their streams",
             Self::Prompts => "prompts of 100,000 tokens",
             Self::Idle => "streams that are open and quiet",
+            Self::Scaling => "more edges, more replicas, more models",
+        }
+    }
+
+    /// Whether it starts the processes that it needs itself.
+    pub fn is_alone(self) -> bool {
+        matches!(self, Self::Scaling)
+    }
+
+    pub async fn measure_alone(self, place: &Place, measures: &Measures, figures: &mut Figures) -> Result<()> {
+        match self {
+            Self::Scaling => scaling::measure(place, measures, figures).await,
+            _ => Ok(()),
         }
     }
 
@@ -65,6 +82,7 @@ impl Scenario {
             Self::Leaving => leaving::measure(rig, figures).await,
             Self::Prompts => prompts::measure(rig, measures, figures).await,
             Self::Idle => idle::measure(rig, measures, figures).await,
+            Self::Scaling => Ok(()),
         }
     }
 }

@@ -5,8 +5,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use tokio::task::JoinSet;
 
-use super::{BOTH, Measures};
-use crate::{figure::Figures, rig::Rig, wire::Streamed};
+use super::{BOTH, Measures, cost::Meter};
+use crate::{
+    figure::Figures,
+    rig::{Rig, Target},
+    wire::Streamed,
+};
 
 /// How many streams, and how fast.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +33,7 @@ pub async fn measure(rig: &Rig, measures: &Measures, offer: Offer, figures: &mut
         let text = format!("Tell me a story. [[tokens={tokens}]][[eos=false]][[delay={}us]]", pace.as_micros());
         let request = target.request(&text, true);
         let mut clients = JoinSet::new();
-        let (cpu, begun) = (rig.each_cpu()?, Instant::now());
+        let (meter, begun) = (Meter::start(rig)?, Instant::now());
         for _ in 0..offer.streams {
             let (mut connection, request) = (rig.connect(target).await?, request.clone());
             clients.spawn(async move {
@@ -49,16 +53,11 @@ pub async fn measure(rig: &Rig, measures: &Measures, offer: Offer, figures: &mut
             let first = *counted.get_or_insert(told);
             ensure!(told == first, "two streams of the same text say that they had {told:?} and {first:?} tokens");
         }
-        let (time, after) = (begun.elapsed().as_secs_f64(), rig.each_cpu()?);
+        let time = begun.elapsed().as_secs_f64();
         let all = f64::from(tokens) * f64::from(offer.streams);
         figures.note(offer.scenario, &format!("{name}, tokens delivered"), "1/s", all / time);
-        if name == "gateway" {
-            let used: Vec<_> = cpu.iter().zip(&after).map(|(before, after)| after.saturating_sub(*before)).collect();
-            let per_token = |time: Duration| time.as_secs_f64() * 1e6 / all;
-            figures.note(offer.scenario, "processor time of a token", "us", per_token(used.iter().sum()));
-            for (process, used) in rig.gateway.iter().zip(used) {
-                figures.note(offer.scenario, &format!("of it in the {}", process.name), "us", per_token(used));
-            }
+        if target == Target::Gateway {
+            meter.note(rig, &mut figures.of(offer.scenario, ""), "a token", all)?;
         }
     }
     Ok(())
