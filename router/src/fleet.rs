@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -43,6 +43,8 @@ pub struct Replica {
     models: Mutex<HashMap<String, ModelState>>,
     /// What it last said of how busy it is.
     load: Mutex<Load>,
+    /// The same, for who looks at every replica for each request.
+    reported: Reported,
     /// The adapters that it has ready, and how many it can have so.
     resident: Mutex<(Vec<String>, usize)>,
     /// What it last said of its GPUs.
@@ -65,6 +67,7 @@ impl Replica {
             commands,
             models: Mutex::default(),
             load: Mutex::default(),
+            reported: Reported::default(),
             resident: Mutex::default(),
             gpus: Mutex::default(),
             in_flight: AtomicU32::new(0),
@@ -113,6 +116,7 @@ impl Replica {
         let mut adapters = std::mem::take(&mut load.resident_adapters);
         adapters.truncate(MOST_ADAPTERS);
         *self.resident.lock() = (adapters, load.adapter_slots as usize);
+        self.reported.take(&load);
         *self.load.lock() = load;
     }
 
@@ -130,6 +134,11 @@ impl Replica {
     /// How busy it said it was.
     pub fn load(&self) -> Load {
         self.load.lock().clone()
+    }
+
+    /// The same, as far as a request's place depends on it.
+    pub fn busy(&self) -> Busy {
+        self.reported.tell()
     }
 
     /// Where it has this adapter; none: it is no adapter of its model, or it does not say.
@@ -157,6 +166,52 @@ impl Replica {
     }
 }
 
+/// How busy a replica said it was.
+#[derive(Debug, Clone, Copy)]
+pub struct Busy {
+    pub running: u32,
+    pub waiting: u32,
+    pub kv_cache_usage: f32,
+}
+
+impl Busy {
+    /// All requests inside its engine.
+    pub fn requests(self) -> u32 {
+        self.running.saturating_add(self.waiting)
+    }
+}
+
+/// What a replica reported last, read without a lock. Its cache's usage may be of another report than the rest.
+#[derive(Debug, Default)]
+struct Reported {
+    /// Those that run in the upper half, those that wait in the lower one.
+    requests: AtomicU64,
+    /// The bits of its share.
+    kv_cache_usage: AtomicU32,
+}
+
+impl Reported {
+    fn take(&self, load: &Load) {
+        self.requests.store(u64::from(load.running) << 32 | u64::from(load.waiting), Ordering::Relaxed);
+        self.kv_cache_usage.store(load.kv_cache_usage.to_bits(), Ordering::Relaxed);
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "its halves")]
+    fn tell(&self) -> Busy {
+        let requests = self.requests.load(Ordering::Relaxed);
+        let kv_cache_usage = f32::from_bits(self.kv_cache_usage.load(Ordering::Relaxed));
+        Busy { running: (requests >> 32) as u32, waiting: requests as u32, kv_cache_usage }
+    }
+}
+
+/// The replicas that serve a name now.
+#[derive(Debug, Default)]
+pub struct Serving {
+    pub replicas: Vec<Arc<Replica>>,
+    /// Some of them have it as an adapter.
+    pub is_adapter: bool,
+}
+
 /// What replicas have said of a model. Kept when they leave, so that requests can still be checked and rendered
 /// while the next one starts.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -173,7 +228,7 @@ pub struct Fleet {
     replicas: Mutex<HashMap<String, Arc<Replica>>>,
     known: Mutex<HashMap<String, Known>>,
     /// The replicas that are ready, by model: what requests read, without a lock.
-    ready: ArcSwap<HashMap<String, Vec<Arc<Replica>>>>,
+    ready: ArcSwap<HashMap<String, Arc<Serving>>>,
     changed: watch::Sender<()>,
     /// Somewhere there may be more room than before.
     room: Notify,
@@ -248,18 +303,18 @@ impl Fleet {
     }
 
     /// The replicas that are connected and ready to serve `model`.
-    pub fn ready(&self, model: &str) -> Vec<Arc<Replica>> {
+    pub fn ready(&self, model: &str) -> Arc<Serving> {
         self.ready.load().get(model).cloned().unwrap_or_default()
     }
 
     /// How many replicas are ready to serve `model`.
     pub fn ready_count(&self, model: &str) -> usize {
-        self.ready.load().get(model).map_or(0, Vec::len)
+        self.ready.load().get(model).map_or(0, |serving| serving.replicas.len())
     }
 
     /// How many replicas are ready to serve a model. One that serves several counts for each.
     pub fn all_ready(&self) -> usize {
-        self.ready.load().values().map(Vec::len).sum()
+        self.ready.load().values().map(|serving| serving.replicas.len()).sum()
     }
 
     /// What replicas have said of `model`. A schema must be in words that each of them understands, as any may get it.
@@ -327,19 +382,22 @@ impl Fleet {
 
     fn publish(&self) {
         let replicas = self.replicas.lock();
-        let mut ready: HashMap<String, Vec<Arc<Replica>>> = HashMap::new();
+        let mut ready: HashMap<String, Serving> = HashMap::new();
         for replica in replicas.values() {
             if !replica.peer.is_connected() {
                 continue;
             }
             for state in replica.models.lock().values().filter(|state| state.phase() == ModelPhase::Ready) {
-                for name in std::iter::once(&state.model).chain(state.adapters.iter().take(MOST_ADAPTERS)) {
-                    ready.entry(name.clone()).or_default().push(replica.clone());
+                ready.entry(state.model.clone()).or_default().replicas.push(replica.clone());
+                for name in state.adapters.iter().take(MOST_ADAPTERS) {
+                    let serving = ready.entry(name.clone()).or_default();
+                    serving.replicas.push(replica.clone());
+                    serving.is_adapter = true;
                 }
             }
         }
         // Stored under the lock, so that an older view never replaces a newer one.
-        self.ready.store(Arc::new(ready));
+        self.ready.store(Arc::new(ready.into_iter().map(|(name, serving)| (name, Arc::new(serving))).collect()));
         drop(replicas);
         self.changed.send_replace(());
         self.make_room();

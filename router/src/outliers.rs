@@ -46,10 +46,11 @@ impl Outliers {
     fn fail(&self, replica: &Arc<Replica>, model: &str, tries: bool) {
         let _one = self.deciding.lock();
         let (now, ready) = (Instant::now(), self.fleet.ready(model));
-        let others = || ready.iter().filter(|other| !Arc::ptr_eq(other, replica)).map(|other| other.health.lock());
+        let others =
+            || ready.replicas.iter().filter(|other| !Arc::ptr_eq(other, replica)).map(|other| other.health.lock());
         let out = others().filter(|health| health.is_out()).count();
         let peers = others().map(|health| health.lately(now)).fold(Lately::default(), Lately::and);
-        let may = may_eject(out, ready.len());
+        let may = may_eject(out, ready.replicas.len());
         let change = replica.health.lock().fail(now, tries, peers, may, &self.config);
         if let Change::Out(time) = change {
             self.ejections.inc();

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::{
     catalogue::Current,
     config::Eject,
-    fleet::{Fleet, Replica},
+    fleet::{Fleet, Replica, Serving},
     outliers::{Outliers, Trial},
     pick::{self, Ask, Candidate, Policy, Why, prefix::Blocks},
     queue::Class,
@@ -127,78 +127,134 @@ impl Picker {
         }
     }
 
-    /// A place where the request need not wait.
+    /// A place where the request need not wait. Who is left out takes nothing, however long the queue is, while others are
+    /// there.
     pub fn with_room(&self, wanted: &Wanted) -> Option<Placed> {
-        let now = Instant::now();
-        let well = |replica: &Arc<Replica>| replica.health.lock().takes(now);
-        // Who is left out takes nothing, however long the queue is, while others are there.
-        let some_are = self.fleet.ready(&wanted.model).iter().any(well);
-        self.pick(wanted, |replica| (well(replica) || !some_are) && self.has_room(replica, &wanted.model))
+        self.place(wanted, Needs { room: true, others: true }, |_| true)
     }
 
     /// A place where the request need not wait, at one of the replicas that `may` be asked and are well.
     pub fn spare(&self, wanted: &Wanted, may: impl Fn(&Arc<Replica>) -> bool) -> Option<Placed> {
-        let now = Instant::now();
-        self.pick(wanted, |replica| {
-            may(replica) && replica.health.lock().takes(now) && self.has_room(replica, &wanted.model)
-        })
+        self.place(wanted, Needs { room: true, others: false }, may)
     }
 
     /// A place at one of the replicas that `may` be asked, with room or without.
     pub fn pick(&self, wanted: &Wanted, may: impl Fn(&Arc<Replica>) -> bool) -> Option<Placed> {
-        let ready = self.fleet.ready(&wanted.model);
-        let (now, mut open) = (Instant::now(), ready.iter().filter(|replica| may(replica)).collect::<Vec<_>>());
-        // Better one that fails than none.
-        if open.iter().any(|replica| replica.health.lock().takes(now)) {
-            open.retain(|replica| replica.health.lock().takes(now));
+        self.place(wanted, Needs { room: false, others: true }, may)
+    }
+
+    /// Looks at each replica once: a model may have hundreds.
+    fn place(&self, wanted: &Wanted, needs: Needs, may: impl Fn(&Arc<Replica>) -> bool) -> Option<Placed> {
+        let (now, serving) = (Instant::now(), self.fleet.ready(&wanted.model));
+        let view = self.view(wanted, &serving);
+        let mut open = Open::with_capacity(serving.replicas.len());
+        let (mut some_are_well, mut left_out) = (false, Open::default());
+        for replica in serving.replicas.iter().filter(|replica| may(replica)) {
+            let is_well = replica.health.lock().takes(now);
+            some_are_well |= is_well;
+            let candidate = view.candidate(replica);
+            if candidate.has_room || !needs.room {
+                (if is_well { &mut open } else { &mut left_out }).add(replica, candidate);
+            }
         }
-        let policy = match self.names.now().entry(&wanted.model).map(|entry| entry.policy).unwrap_or_default() {
-            Policy::Session if wanted.session.is_none() => Policy::Prefix,
-            policy => policy,
-        };
-        let candidates: Vec<Candidate> = open.iter().map(|replica| self.candidate(replica, wanted, policy)).collect();
+        // Better one that fails than none.
+        if !some_are_well && needs.others {
+            open = left_out;
+        }
         let ask = Ask {
-            policy,
+            policy: view.policy,
             prompt_tokens: wanted.blocks.tokens(),
             turn: self.turn.fetch_add(1, Ordering::Relaxed),
-            candidates: &candidates,
+            candidates: &open.candidates,
         };
         let choice = pick::pick(ask)?;
-        let replica = open[choice.index].clone();
+        let replica = open.replicas[choice.index].clone();
         replica.take_off();
-        if policy == Policy::Prefix {
+        if view.policy == Policy::Prefix {
             replica.read.note(&wanted.blocks);
         }
         let trial = Trial::begin(self.outliers.clone(), replica.clone(), &wanted.model);
         Some(Placed { replica, why: choice.why, fleet: self.fleet.clone(), trial })
     }
 
+    fn view<'a>(&self, wanted: &'a Wanted, serving: &Serving) -> View<'a> {
+        let names = self.names.now();
+        let entry = names.entry(&wanted.model);
+        let policy = match entry.map(|entry| entry.policy).unwrap_or_default() {
+            Policy::Session if wanted.session.is_none() => Policy::Prefix,
+            policy => policy,
+        };
+        View {
+            wanted,
+            policy,
+            max_concurrent: entry.and_then(|entry| entry.max_concurrent),
+            is_adapter: serving.is_adapter,
+        }
+    }
+
+    /// Somebody waits who was not there when room was made last.
+    pub fn look_again(&self) {
+        self.fleet.make_room();
+    }
+
     /// Waits until there may be more room than before.
     pub async fn room_made(&self) {
         self.fleet.room_made().await;
     }
+}
 
-    fn candidate(&self, replica: &Replica, wanted: &Wanted, policy: Policy) -> Candidate {
-        let load = replica.load();
-        Candidate {
-            in_flight: replica.in_flight(),
-            running: load.running,
-            waiting: load.waiting,
-            kv_cache_usage: load.kv_cache_usage,
-            cached_tokens: if policy == Policy::Prefix { replica.read.cached_tokens(&wanted.blocks) } else { 0 },
-            adapter: replica.residency(&wanted.model),
-            rank: wanted.session.map_or(0, |session| xxh3_64_with_seed(replica.name.as_bytes(), session)),
-            has_room: self.has_room(replica, &wanted.model),
-        }
+/// What a place has to be.
+#[derive(Debug, Clone, Copy)]
+struct Needs {
+    /// There is room.
+    room: bool,
+    /// One of those that are left out will do, where nobody else is there.
+    others: bool,
+}
+
+/// Replicas that may be chosen, and what is known of each.
+#[derive(Debug, Default)]
+struct Open<'a> {
+    replicas: Vec<&'a Arc<Replica>>,
+    candidates: Vec<Candidate>,
+}
+
+impl<'a> Open<'a> {
+    fn with_capacity(most: usize) -> Self {
+        Self { replicas: Vec::with_capacity(most), candidates: Vec::with_capacity(most) }
     }
 
-    fn has_room(&self, replica: &Replica, model: &str) -> bool {
-        let load = replica.load();
-        let reported = load.running.saturating_add(load.waiting);
-        let in_flight = replica.in_flight();
-        match self.names.now().entry(model).and_then(|entry| entry.max_concurrent) {
-            Some(most) => in_flight.max(reported) < most,
-            None => load.waiting < KEPT_WAITING && in_flight.saturating_sub(reported) < UNREPORTED,
+    fn add(&mut self, replica: &'a Arc<Replica>, candidate: Candidate) {
+        self.replicas.push(replica);
+        self.candidates.push(candidate);
+    }
+}
+
+/// How replicas are looked at for one request.
+struct View<'a> {
+    wanted: &'a Wanted,
+    policy: Policy,
+    max_concurrent: Option<u32>,
+    /// What is asked for may be an adapter.
+    is_adapter: bool,
+}
+
+impl View<'_> {
+    fn candidate(&self, replica: &Replica) -> Candidate {
+        let Self { wanted, policy, max_concurrent, is_adapter } = *self;
+        let (busy, in_flight) = (replica.busy(), replica.in_flight());
+        Candidate {
+            in_flight,
+            running: busy.running,
+            waiting: busy.waiting,
+            kv_cache_usage: busy.kv_cache_usage,
+            cached_tokens: if policy == Policy::Prefix { replica.read.cached_tokens(&wanted.blocks) } else { 0 },
+            adapter: if is_adapter { replica.residency(&wanted.model) } else { None },
+            rank: wanted.session.map_or(0, |session| xxh3_64_with_seed(replica.name.as_bytes(), session)),
+            has_room: match max_concurrent {
+                Some(most) => in_flight.max(busy.requests()) < most,
+                None => busy.waiting < KEPT_WAITING && in_flight.saturating_sub(busy.requests()) < UNREPORTED,
+            },
         }
     }
 }

@@ -81,6 +81,10 @@ impl Default for Read {
 impl Read {
     /// How many tokens of the prompt the replica is believed to have.
     pub fn cached_tokens(&self, blocks: &Blocks) -> u32 {
+        // Most replicas have not read the beginning of most prompts, and it is the same for all where there is none.
+        if blocks.hashes.first().is_none_or(|first| self.blocks.peek(first).is_none()) {
+            return 0;
+        }
         // A block is there only with those before it, so the last one can be searched for.
         let has = blocks.hashes.partition_point(|hash| self.blocks.peek(hash).is_some());
         self.trust.lock().discount(tokens(has * BLOCK))
