@@ -45,16 +45,16 @@ impl Ask<'_> {
     pub(super) fn best(&self, with_room: bool) -> Option<usize> {
         let count = self.candidates.len();
         let first = self.turn.checked_rem(count)?;
-        let in_turn = (0..count).map(|offset| (first + offset) % count);
+        let in_turn = (first..count).chain(0..first);
         let mut open = in_turn.filter(|&index| !with_room || self.candidates[index].has_room);
         let by = |order: fn(&Candidate, &Candidate) -> Ordering| {
             move |a: &usize, b: &usize| order(&self.candidates[*a], &self.candidates[*b])
         };
         match self.policy {
-            Policy::Prefix => open.min_by(|&a, &b| {
-                let cost = |index: usize| self.candidates[index].cost(self.prompt_tokens);
-                cost(a).total_cmp(&cost(b))
-            }),
+            Policy::Prefix => {
+                let costs = open.map(|index| (index, self.candidates[index].cost(self.prompt_tokens)));
+                costs.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(index, _)| index)
+            }
             Policy::LeastLoaded => open.min_by(by(less_loaded)),
             Policy::PowerOfTwo => {
                 let open: Vec<usize> = open.collect();
