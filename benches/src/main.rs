@@ -38,6 +38,9 @@ struct Arguments {
     /// Streams that are open and quiet, in the scenario `idle`. Each takes a descriptor of each process.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=60_000))]
     idle: u32,
+    /// Of the sizes of the scenario `scaling` those alone whose name has this in it. Absent: all.
+    #[arg(long)]
+    size: Option<String>,
     /// Writes all that was measured to this file, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -54,27 +57,27 @@ fn main() -> Result<()> {
     let place = Place { programs, cores: (cores[0], cores[1]) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut figures = Figures::default();
-    let measures = Measures { time: Duration::from_secs(arguments.seconds.into()), idle: arguments.idle as usize };
-    runtime.block_on(async {
+    let time = Duration::from_secs(arguments.seconds.into());
+    let measures = Measures { time, idle: arguments.idle as usize, size: arguments.size.unwrap_or_default() };
+    let measured = runtime.block_on(async {
         for round in 1..=arguments.rounds {
             let begin = |scenario: Scenario| report::progress(round, arguments.rounds, scenario);
             measure_together(&place, &together, &measures, &mut figures, begin).await?;
             for scenario in &alone {
                 begin(*scenario);
-                scenario
-                    .measure_alone(&place, &measures, &mut figures)
-                    .await
-                    .with_context(|| format!("{scenario:?}"))?;
+                let measured = scenario.measure_alone(&place, &measures, &mut figures).await;
+                measured.with_context(|| format!("{scenario:?}"))?;
             }
         }
         anyhow::Ok(())
-    })?;
+    });
+    // Also what was measured before something failed.
     report::table(&machine, &figures);
     if let Some(path) = arguments.json {
         let text = serde_json::to_string_pretty(&report::json(&machine, arguments.rounds, &figures))?;
         fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(())
+    measured
 }
 
 /// Measures those that need one of each process, with the same ones.

@@ -23,7 +23,7 @@ use futures_util::{StreamExt, stream};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout_at},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -38,13 +38,16 @@ const BUSY: Duration = Duration::from_millis(100);
 /// Chat templates of today's models have some kilobytes.
 const TEMPLATE_BYTES: usize = 4096;
 
-/// How long the router may take to listen.
+/// How long the router may take to listen, and to take all of them.
 const START: Duration = Duration::from_secs(10);
+const ATTACHED: Duration = Duration::from_secs(60);
 
 /// All of them. They are gone when this is dropped.
 #[derive(Debug)]
 pub struct PlayedFleet {
     pace: watch::Sender<Duration>,
+    /// The reports of the first one, and what it says of its model.
+    first: (mpsc::Sender<SidecarReport>, ModelState),
     _tasks: JoinSet<Result<()>>,
 }
 
@@ -65,12 +68,24 @@ impl PlayedFleet {
         while way.now().await.is_err() && begun.elapsed() < START {
             sleep(Duration::from_millis(5)).await;
         }
+        let mut first = None;
+        let until = Instant::now() + ATTACHED;
         for number in 0..replicas {
-            let replica = Replica { name: format!("played-{number}"), model: model(number % models) };
-            let attached = replica.attach(&way, &address).await.context("a played sidecar cannot attach")?;
+            let state = ready(model(number % models));
+            let attached = timeout_at(until, Attached::new(format!("played-{number}"), &state, &way, &address)).await;
+            let attached = attached.with_context(|| format!("{number} are attached after {ATTACHED:?}"))?;
+            let attached = attached.context("a played sidecar cannot attach")?;
+            first.get_or_insert((attached.reports.clone(), state));
             tasks.spawn(attached.report(pace.subscribe()));
         }
-        Ok(Self { pace, _tasks: tasks })
+        Ok(Self { pace, first: first.context("nobody is played")?, _tasks: tasks })
+    }
+
+    /// One of them is loading its model, or ready again.
+    pub async fn change(&self, phase: ModelPhase) -> Result<()> {
+        let (reports, state) = &self.first;
+        let state = ModelState { phase: phase.into(), ..state.clone() };
+        Ok(reports.send(SidecarReport { report: Some(Report::Model(state)) }).await?)
     }
 
     /// From now on they report as those do whose load changes all the time, or as those at rest.
@@ -79,36 +94,16 @@ impl PlayedFleet {
     }
 }
 
-#[derive(Debug)]
-struct Replica {
-    name: String,
-    model: String,
-}
-
-impl Replica {
-    async fn attach(self, way: &Dial, address: &str) -> Result<Attached> {
-        let (reports, outgoing) = mpsc::channel(8);
-        let hello = Hello {
-            replica: self.name,
-            address: address.to_owned(),
-            dialect: "vllm".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..Hello::default()
-        };
-        let source = format!("{{# {} #}}{CHAT_TEMPLATE}", " ".repeat(TEMPLATE_BYTES));
-        let state = ModelState {
-            model: self.model,
-            phase: ModelPhase::Ready.into(),
-            context_length: 100_000,
-            chat_template: Some(ChatTemplate { source, ..ChatTemplate::default() }),
-            capabilities: Some(Capabilities { generate: true, ..Capabilities::default() }),
-            ..ModelState::default()
-        };
-        for first in [Report::Hello(hello), Report::Model(state), Report::Load(Load::default())] {
-            reports.send(SidecarReport { report: Some(first) }).await?;
-        }
-        let orders = FleetClient::new(way.now().await?).attach(ReceiverStream::new(outgoing)).await?.into_inner();
-        Ok(Attached { reports, orders })
+/// What one says of its model.
+fn ready(model: String) -> ModelState {
+    let source = format!("{{# {} #}}{CHAT_TEMPLATE}", " ".repeat(TEMPLATE_BYTES));
+    ModelState {
+        model,
+        phase: ModelPhase::Ready.into(),
+        context_length: 100_000,
+        chat_template: Some(ChatTemplate { source, ..ChatTemplate::default() }),
+        capabilities: Some(Capabilities { generate: true, ..Capabilities::default() }),
+        ..ModelState::default()
     }
 }
 
@@ -118,6 +113,22 @@ struct Attached {
 }
 
 impl Attached {
+    async fn new(replica: String, state: &ModelState, way: &Dial, address: &str) -> Result<Self> {
+        let (reports, outgoing) = mpsc::channel(8);
+        let hello = Hello {
+            replica,
+            address: address.to_owned(),
+            dialect: "vllm".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..Hello::default()
+        };
+        for first in [Report::Hello(hello), Report::Model(state.clone()), Report::Load(Load::default())] {
+            reports.send(SidecarReport { report: Some(first) }).await?;
+        }
+        let orders = FleetClient::new(way.now().await?).attach(ReceiverStream::new(outgoing)).await?.into_inner();
+        Ok(Self { reports, orders })
+    }
+
     /// Says how busy it is, until the router goes.
     async fn report(mut self, mut pace: watch::Receiver<Duration>) -> Result<()> {
         let mut told = 0;

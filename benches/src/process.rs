@@ -45,9 +45,11 @@ impl Process {
         Ok((resident * page_size() as u64) as f64 / 1024.0)
     }
 
-    /// How many descriptors it has open.
-    pub fn descriptors(&self) -> Result<usize> {
-        Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+    /// How many sockets it has open. Files come and go as it writes records down.
+    pub fn sockets(&self) -> Result<usize> {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.flatten();
+        let leads = open.filter_map(|one| fs::read_link(one.path()).ok());
+        Ok(leads.filter(|to| to.as_os_str().as_encoded_bytes().starts_with(b"socket:")).count())
     }
 
     /// Asks it to stop, and waits for it.

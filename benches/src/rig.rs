@@ -30,8 +30,9 @@ pub fn model(number: usize) -> String {
     format!("bench-model-{number}")
 }
 
-pub const CHAT_TEMPLATE: &str = "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}\n{% endfor %}\
-                             {% if add_generation_prompt %}<|assistant|>{% endif %}";
+pub const CHAT_TEMPLATE: &str = "{% for tool in tools or [] %}<|tool|>{{ tool | tojson }}\n{% endfor %}\
+                                 {% for message in messages %}<|{{ message.role }}|>{{ message.content }}\n{% endfor %}\
+                                 {% if add_generation_prompt %}<|assistant|>{% endif %}";
 
 /// More than is ever answered.
 const MAX_TOKENS: u32 = 20_000;
@@ -52,6 +53,8 @@ pub struct Layout {
     pub edges: usize,
     /// Models of the catalogue, those that are served included.
     pub models: usize,
+    /// Those that nobody serves have a place, and would be loaded there.
+    pub placed: bool,
     pub replicas: Replicas,
 }
 
@@ -66,12 +69,19 @@ pub enum Replicas {
 
 impl Layout {
     /// One of each.
-    pub const PLAIN: Self = Self { edges: 1, models: 1, replicas: Replicas::Engines(1) };
+    pub const PLAIN: Self = Self { edges: 1, models: 1, placed: false, replicas: Replicas::Engines(1) };
 
     fn engines(&self) -> usize {
         match self.replicas {
             Replicas::Engines(engines) => engines,
             Replicas::Played { .. } => 0,
+        }
+    }
+
+    fn served(&self) -> usize {
+        match self.replicas {
+            Replicas::Engines(_) => 1,
+            Replicas::Played { models, .. } => models,
         }
     }
 }
@@ -93,7 +103,7 @@ pub struct Rig {
     pub gateway: Vec<Process>,
     /// From the start of the gateway's processes to their first answer.
     pub first_answer: Duration,
-    pub engines: Vec<Process>,
+    _engines: Vec<Process>,
     /// Where the sidecars are played.
     pub played: Option<PlayedFleet>,
     router_admin: SocketAddr,
@@ -131,7 +141,7 @@ impl Rig {
         for (number, address) in edge_addresses.iter().enumerate() {
             gateway.push(start("edge", number, &edge(*address, router_address, number, folder.path()))?);
         }
-        gateway.push(start("router", 0, &router(router_address, router_admin, layout.models))?);
+        gateway.push(start("router", 0, &router(router_address, router_admin, layout))?);
         fs::write(folder.path().join("chat_template.jinja"), CHAT_TEMPLATE)?;
         for (number, addresses) in sidecar_addresses.iter().zip(&engine_addresses).enumerate() {
             gateway.push(start("sidecar", number, &sidecar(number, addresses, router_address, folder.path()))?);
@@ -147,7 +157,7 @@ impl Rig {
             edge_addresses,
             gateway,
             first_answer,
-            engines,
+            _engines: engines,
             played,
             router_admin,
             next,
@@ -275,8 +285,12 @@ fn edge(listen: SocketAddr, router: SocketAddr, number: usize, folder: &Path) ->
     })
 }
 
-fn router(listen: SocketAddr, admin: SocketAddr, models: usize) -> Value {
-    let models: serde_json::Map<_, _> = (0..models).map(|number| (model(number), json!({}))).collect();
+fn router(listen: SocketAddr, admin: SocketAddr, layout: &Layout) -> Value {
+    let entry = |number| match layout.placed && number >= layout.served() {
+        true => json!({ "placement": { "source": "/models/one", "memory_mib": 1000 } }),
+        false => json!({ "tool_format": "hermes" }),
+    };
+    let models: serde_json::Map<_, _> = (0..layout.models).map(|number| (model(number), entry(number))).collect();
     json!({ "listen": listen, "admin": admin, "drain": drain(), "catalogue": { "models": models } })
 }
 
@@ -284,7 +298,7 @@ fn sidecar(number: usize, (listen, engine): (&SocketAddr, &SocketAddr), router: 
     json!({
         "replica": format!("bench-{number}"), "listen": listen, "admin": "127.0.0.1:0", "drain": drain(),
         "routers": [router], "model": model(0),
-        "limits": { "max_requests": 60_000 },
+        "limits": { "max_requests": 60_000, "stall_timeout": "10m" },
         "engine": {
             "dialect": "vllm", "url": format!("http://{engine}"),
             "chat_template_file": folder.join("chat_template.jinja"),

@@ -1,10 +1,10 @@
 //! What requests cost each of the gateway's services.
 
-use std::time::Duration;
+use std::{ops::AddAssign, time::Duration};
 
 use anyhow::Result;
 
-use crate::{figure::Note, rig::Rig};
+use crate::{figure::Note, process::Process, rig::Rig};
 
 /// Processor time since this was made, by service: that of several processes together.
 #[derive(Debug)]
@@ -12,12 +12,12 @@ pub struct Meter(Vec<(&'static str, Duration)>);
 
 impl Meter {
     pub fn start(rig: &Rig) -> Result<Self> {
-        Ok(Self(by_service(rig)?))
+        Ok(Self(by_service(rig, Process::cpu)?))
     }
 
     /// Processor time of each service since.
     pub fn used(&self, rig: &Rig) -> Result<Vec<(&'static str, Duration)>> {
-        let since = by_service(rig)?.into_iter().zip(&self.0);
+        let since = by_service(rig, Process::cpu)?.into_iter().zip(&self.0);
         Ok(since.map(|((name, after), (_, before))| (name, after.saturating_sub(*before))).collect())
     }
 
@@ -33,14 +33,15 @@ impl Meter {
     }
 }
 
-fn by_service(rig: &Rig) -> Result<Vec<(&'static str, Duration)>> {
-    let mut times: Vec<(&'static str, Duration)> = Vec::new();
+/// A figure of each service: that of several processes together.
+pub fn by_service<T: AddAssign>(rig: &Rig, figure: impl Fn(&Process) -> Result<T>) -> Result<Vec<(&'static str, T)>> {
+    let mut all: Vec<(&'static str, T)> = Vec::new();
     for process in &rig.gateway {
-        let cpu = process.cpu()?;
-        match times.iter_mut().find(|(name, _)| *name == process.name) {
-            Some((_, time)) => *time += cpu,
-            None => times.push((process.name, cpu)),
+        let one = figure(process)?;
+        match all.iter_mut().find(|(name, _)| *name == process.name) {
+            Some((_, sum)) => *sum += one,
+            None => all.push((process.name, one)),
         }
     }
-    Ok(times)
+    Ok(all)
 }
