@@ -47,8 +47,28 @@ impl Figures {
         }
     }
 
+    /// Notes figures of this scenario, of one of several cases, whose name stands before theirs.
+    pub fn of<'a>(&'a mut self, scenario: &'a str, case: &'a str) -> Note<'a> {
+        Note { figures: self, scenario, case }
+    }
+
     pub fn all(&self) -> &[Figure] {
         &self.0
+    }
+}
+
+/// Where figures of one case are noted.
+#[derive(Debug)]
+pub struct Note<'a> {
+    figures: &'a mut Figures,
+    scenario: &'a str,
+    case: &'a str,
+}
+
+impl Note<'_> {
+    pub fn figure(&mut self, name: &str, unit: &'static str, value: f64) {
+        let name = if self.case.is_empty() { name.to_owned() } else { format!("{}: {name}", self.case) };
+        self.figures.note(self.scenario, &name, unit, value);
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod figure;
 mod machine;
+mod played;
 mod process;
 mod report;
 mod rig;
@@ -15,7 +16,11 @@ use std::{fs, path::PathBuf, time::Duration};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
-use crate::{figure::Figures, rig::Rig, scenario::Scenario};
+use crate::{
+    figure::Figures,
+    rig::{Layout, Place, Rig},
+    scenario::{Measures, Scenario},
+};
 
 /// Measures the gateway's processes, which are expected beside this program.
 #[derive(Debug, Parser)]
@@ -33,6 +38,9 @@ struct Arguments {
     /// Streams that are open and quiet, in the scenario `idle`. Each takes a descriptor of each process.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=60_000))]
     idle: u32,
+    /// Of the sizes of the scenario `scaling` those alone whose name has this in it. Absent: all.
+    #[arg(long)]
+    size: Option<String>,
     /// Writes all that was measured to this file, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -45,31 +53,54 @@ fn main() -> Result<()> {
     ensure!(cores.len() >= 2, "two cores are needed: one for the gateway, one for the load and the engine");
     let programs = std::env::current_exe()?.parent().context("this program is in no folder")?.to_owned();
     let scenarios = if arguments.only.is_empty() { Scenario::all() } else { arguments.only };
+    let (alone, together): (Vec<_>, Vec<_>) = scenarios.into_iter().partition(|scenario| scenario.is_alone());
+    let place = Place { programs, cores: (cores[0], cores[1]) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut figures = Figures::default();
-    let measures =
-        scenario::Measures { time: Duration::from_secs(arguments.seconds.into()), idle: arguments.idle as usize };
-    runtime.block_on(async {
+    let time = Duration::from_secs(arguments.seconds.into());
+    let measures = Measures { time, idle: arguments.idle as usize, size: arguments.size.unwrap_or_default() };
+    let measured = runtime.block_on(async {
         for round in 1..=arguments.rounds {
-            let rig = Rig::start(&programs, (cores[0], cores[1])).await?;
-            figures.note("at rest", "first 200 after start", "ms", rig.first_answer.as_secs_f64() * 1e3);
-            for process in &rig.gateway {
-                figures.note("at rest", &format!("RSS of {}", process.name), "MiB", process.resident()? / 1024.0);
+            let begin = |scenario: Scenario| report::progress(round, arguments.rounds, scenario);
+            measure_together(&place, &together, &measures, &mut figures, begin).await?;
+            for scenario in &alone {
+                begin(*scenario);
+                let measured = scenario.measure_alone(&place, &measures, &mut figures).await;
+                measured.with_context(|| format!("{scenario:?}"))?;
             }
-            for scenario in &scenarios {
-                report::progress(round, arguments.rounds, *scenario);
-                if let Err(error) = scenario.measure(&rig, &measures, &mut figures).await {
-                    return Err(error.context(format!("{scenario:?}; logs are in {}", rig.keep().display())));
-                }
-            }
-            rig.stop()?;
         }
         anyhow::Ok(())
-    })?;
+    });
+    // Also what was measured before something failed.
     report::table(&machine, &figures);
     if let Some(path) = arguments.json {
         let text = serde_json::to_string_pretty(&report::json(&machine, arguments.rounds, &figures))?;
         fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(())
+    measured
+}
+
+/// Measures those that need one of each process, with the same ones.
+async fn measure_together(
+    place: &Place,
+    scenarios: &[Scenario],
+    measures: &Measures,
+    figures: &mut Figures,
+    begin: impl Fn(Scenario),
+) -> Result<()> {
+    if scenarios.is_empty() {
+        return Ok(());
+    }
+    let rig = Rig::start(place, &Layout::PLAIN).await?;
+    figures.note("at rest", "first 200 after start", "ms", rig.first_answer.as_secs_f64() * 1e3);
+    for process in &rig.gateway {
+        figures.note("at rest", &format!("RSS of {}", process.name), "MiB", process.resident()? / 1024.0);
+    }
+    for scenario in scenarios {
+        begin(*scenario);
+        if let Err(error) = scenario.measure(&rig, measures, figures).await {
+            return Err(error.context(format!("{scenario:?}; logs are in {}", rig.keep().display())));
+        }
+    }
+    rig.stop()
 }

@@ -22,8 +22,8 @@ pub struct Process {
 
 impl Process {
     /// Starts a program with what it logs going to a file of `folder`.
-    pub fn start(name: &'static str, command: &mut Command, folder: &Path) -> Result<Self> {
-        let log = File::create(folder.join(format!("{name}.log")))?;
+    pub fn start(name: &'static str, number: usize, command: &mut Command, folder: &Path) -> Result<Self> {
+        let log = File::create(folder.join(format!("{name}-{number}.log")))?;
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
         Ok(Self { name, child: child.with_context(|| format!("{name} cannot be started: {command:?}"))? })
     }
@@ -43,6 +43,13 @@ impl Process {
         let pages = fs::read_to_string(format!("/proc/{}/statm", self.child.id()))?;
         let resident: u64 = pages.split(' ').nth(1).context("no resident size")?.parse()?;
         Ok((resident * page_size() as u64) as f64 / 1024.0)
+    }
+
+    /// How many sockets it has open. Files come and go as it writes records down.
+    pub fn sockets(&self) -> Result<usize> {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.flatten();
+        let leads = open.filter_map(|one| fs::read_link(one.path()).ok());
+        Ok(leads.filter(|to| to.as_os_str().as_encoded_bytes().starts_with(b"socket:")).count())
     }
 
     /// Asks it to stop, and waits for it.

@@ -14,13 +14,14 @@ pub fn progress(round: u32, rounds: u32, scenario: Scenario) {
 #[expect(clippy::print_stdout, reason = "the result")]
 pub fn table(machine: &str, figures: &Figures) {
     println!("{machine}\n");
-    println!("{:<12} {:<44} {:>12} {:>10} .. {:<10} unit", "scenario", "figure", "median", "least", "most");
+    let width = figures.all().iter().map(|figure| figure.name.len()).max().unwrap_or_default().max(44);
+    println!("{:<12} {:<width$} {:>12} {:>10} .. {:<10} unit", "scenario", "figure", "median", "least", "most");
     let mut scenario = "";
     for figure in figures.all() {
         let shown = if figure.scenario == scenario { "" } else { &figure.scenario };
         scenario = &figure.scenario;
         let (median, least, most) = (figure.median(), figure.least(), figure.most());
-        println!("{shown:<12} {:<44} {median:>12.2} {least:>10.2} .. {most:<10.2} {}", figure.name, figure.unit);
+        println!("{shown:<12} {:<width$} {median:>12.2} {least:>10.2} .. {most:<10.2} {}", figure.name, figure.unit);
     }
 }
 

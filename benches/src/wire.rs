@@ -129,7 +129,8 @@ impl Connection {
         let last =
             memmem::find_iter(&self.buffer, MARK).take_while(|at| *at < until).inspect(|_| streamed.events += 1).last();
         if self.buffer.ends_with(LAST_CHUNK) {
-            ensure!(memmem::find(&self.buffer, END).is_some(), "a stream ended without [DONE]");
+            let is_whole = memmem::find(&self.buffer, END).is_some();
+            ensure!(is_whole, "a stream ended without [DONE]: {}", String::from_utf8_lossy(&self.buffer));
             streamed.ended = true;
             self.buffer.clear();
         } else {

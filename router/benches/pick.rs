@@ -11,9 +11,9 @@ use cloudach_proto::{
 use cloudach_router::{
     catalogue::{Catalogue, Current, Entry, Names},
     config::Relay,
-    fleet::{Fleet, Replica},
+    fleet::{Fleet, Replica, Serving},
     pick::{Policy, prefix::Blocks},
-    picker::{Limits, Picker, Wanted},
+    picker::{Needs, Picker, Wanted},
 };
 use tokio::{runtime, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -63,19 +63,20 @@ fn measure(count: usize, policy: Policy, prompts: Prompts) -> f64 {
     let names = Names::check(Catalogue { models, ..Catalogue::default() }).expect("one model");
     let fleet = Arc::new(Fleet::default());
     let picker = Picker::new(Current::new(names), fleet.clone(), 7, Relay::default().eject);
-    let replicas: Vec<_> = (0..count).map(|number| replica(number, &fleet)).collect();
-    let limits = Limits { room: true, well: false };
+    let replicas = (0..count).map(|number| replica(number, &fleet)).collect();
+    let serving = Serving { replicas, is_adapter: false };
+    let needs = Needs { room: true, others: true };
     let mut best = f64::INFINITY;
     for round in 0..ROUNDS {
         let number = |request| if prompts == Prompts::Known { request } else { round as usize * REQUESTS + request };
         let wanted: Vec<_> = (0..REQUESTS).map(|request| wanted(&picker, number(request), prompts)).collect();
         if prompts == Prompts::HalfRead {
             let blocks = Blocks::of(&request(0, COMMON, 0), 7);
-            replicas.iter().for_each(|replica| replica.read.note(&blocks));
+            serving.replicas.iter().for_each(|replica| replica.read.note(&blocks));
         }
         let start = Instant::now();
         for wanted in &wanted {
-            drop(black_box(picker.among(&replicas, wanted, limits, |_| true)).expect("all have room"));
+            drop(black_box(picker.among(&serving, wanted, needs, |_| true)).expect("all have room"));
         }
         best = best.min(start.elapsed().as_secs_f64() / REQUESTS as f64);
     }

@@ -162,7 +162,7 @@ fn models(names: &Names, fleet: &Fleet, placement: &Placement, queues: &Queues) 
             waiting: queues.waiting_for(id),
             waits_for: match lacks {
                 true => {
-                    let here = entry.placement.is_none() || fleet.replicas().iter().any(|one| one.seen().model == id);
+                    let here = entry.placement.is_none() || fleet.has(id);
                     let why = match placement.fits_nowhere(id, fleet) {
                         Some(why) => why,
                         None if ready == 0 && wish.is_some_and(|wish| wish.wanted == 0) => {

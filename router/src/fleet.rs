@@ -2,7 +2,10 @@
 
 mod glance;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use cloudach_proto::{
@@ -23,7 +26,7 @@ pub use self::glance::Glance;
 
 use crate::{
     pick::{adapter::Residency, health::Health, prefix::Read},
-    placement::{course::Seen, situation::Gpu},
+    placement::{course::Seen, situation::Gpu, spec::Spec},
 };
 
 /// More adapters than an engine serves; what a replica says beyond that is not looked at.
@@ -84,6 +87,16 @@ impl Replica {
         self.models.lock().values().next().map(|state| state.detail.clone()).unwrap_or_default()
     }
 
+    /// For people: why requests cannot be sent to it yet.
+    fn why_not_ready(&self, state: &ModelState) -> String {
+        if state.phase() == ModelPhase::Ready {
+            return format!("{} is being connected", self.name);
+        }
+        let phase = state.phase().as_str_name().trim_start_matches("MODEL_PHASE_").to_lowercase();
+        let detail = if state.detail.is_empty() { String::new() } else { format!(" ({})", state.detail) };
+        format!("{} is {phase}{detail}", self.name)
+    }
+
     /// How often its engine has died, and why it did the last time.
     pub fn deaths(&self) -> Option<(u32, DeathCause)> {
         let models = self.models.lock();
@@ -93,19 +106,19 @@ impl Replica {
 
     /// What placement needs to know.
     pub fn seen(&self) -> Seen {
-        let state = self.models.lock().values().next().cloned();
-        let load = self.load();
+        let models = self.models.lock();
+        let state = models.values().next();
         Seen {
             dialect: self.hello.dialect.clone(),
             managed: self.hello.managed,
             sleeps: self.hello.sleeps,
             gpus: self.hello.gpus.iter().map(|gpu| Gpu { id: gpu.id.clone(), memory_mib: gpu.memory_mib }).collect(),
             connected: self.peer.is_connected(),
-            leaving: state.as_ref().is_some_and(|state| state.leaving),
-            model: state.as_ref().map(|state| state.model.clone()).unwrap_or_default(),
-            phase: state.as_ref().map(ModelState::phase).unwrap_or_default(),
-            adapters: state.into_iter().flat_map(|state| state.adapters).collect(),
-            requests: self.in_flight().max(load.running.saturating_add(load.waiting)),
+            leaving: state.is_some_and(|state| state.leaving),
+            model: state.map(|state| state.model.clone()).unwrap_or_default(),
+            phase: state.map(ModelState::phase).unwrap_or_default(),
+            adapters: state.into_iter().flat_map(|state| state.adapters.iter().cloned()).collect(),
+            requests: self.in_flight().max(self.glance.reported()),
         }
     }
 
@@ -136,9 +149,7 @@ impl Replica {
 
     /// Where it has this adapter; none: it is no adapter of its model, or it does not say.
     pub fn residency(&self, name: &str) -> Option<Residency> {
-        if !self.glance.has_adapters()
-            || !self.models.lock().values().any(|state| state.adapters.iter().any(|adapter| adapter == name))
-        {
+        if !self.models.lock().values().any(|state| state.adapters.iter().any(|adapter| adapter == name)) {
             return None;
         }
         let (adapters, slots) = &*self.resident.lock();
@@ -175,6 +186,14 @@ impl Replica {
     }
 }
 
+/// The replicas that serve a name now.
+#[derive(Debug, Default)]
+pub struct Serving {
+    pub replicas: Vec<Arc<Replica>>,
+    /// Some of them have it as an adapter.
+    pub is_adapter: bool,
+}
+
 /// What replicas have said of a model. Kept when they leave, so that requests can still be checked and rendered
 /// while the next one starts.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -185,16 +204,13 @@ pub struct Known {
     pub traits: Option<ModelTraits>,
 }
 
-/// The replicas that are ready to serve a model, in no order. Clones share them.
-pub type Ready = Arc<[Arc<Replica>]>;
-
 /// All attached replicas.
 #[derive(Debug)]
 pub struct Fleet {
     replicas: Mutex<HashMap<String, Arc<Replica>>>,
     known: Mutex<HashMap<String, Known>>,
-    /// The replicas that are ready, by model: what requests read, without a lock.
-    ready: ArcSwap<HashMap<String, Ready>>,
+    /// What is known of each model: what requests and snapshots read, without a lock and without looking at each replica.
+    view: ArcSwap<View>,
     changed: watch::Sender<()>,
     /// Somewhere there may be more room than before.
     room: Notify,
@@ -205,7 +221,7 @@ impl Default for Fleet {
         Self {
             replicas: Mutex::default(),
             known: Mutex::default(),
-            ready: ArcSwap::default(),
+            view: ArcSwap::default(),
             changed: watch::Sender::new(()),
             room: Notify::new(),
         }
@@ -263,34 +279,30 @@ impl Fleet {
         let mut models = replica.models.lock();
         // It has one engine: what it says of another model is the end of the one before.
         models.clear();
-        replica.glance.set_adapters(!state.adapters.is_empty());
         models.insert(state.model.clone(), state);
         drop(models);
         self.publish();
     }
 
     /// The replicas that are connected and ready to serve `model`.
-    pub fn ready(&self, model: &str) -> Ready {
-        self.ready.load().get(model).cloned().unwrap_or_default()
+    pub fn ready(&self, model: &str) -> Arc<Serving> {
+        self.view.load().ready.get(model).cloned().unwrap_or_default()
     }
 
     /// How many replicas are ready to serve `model`.
     pub fn ready_count(&self, model: &str) -> usize {
-        self.ready.load().get(model).map_or(0, |ready| ready.len())
+        self.view.load().ready.get(model).map_or(0, |serving| serving.replicas.len())
     }
 
     /// How many replicas are ready to serve a model. One that serves several counts for each.
     pub fn all_ready(&self) -> usize {
-        self.ready.load().values().map(|ready| ready.len()).sum()
+        self.view.load().ready.values().map(|serving| serving.replicas.len()).sum()
     }
 
     /// What replicas have said of `model`. A schema must be in words that each of them understands, as any may get it.
     pub fn known(&self, model: &str) -> Known {
         let mut known = self.known.lock().get(model).cloned().unwrap_or_default();
-        let narrow = self.replicas.lock().values().any(|replica| {
-            let said = replica.models.lock().get(model).and_then(|state| state.capabilities);
-            said.is_some_and(|said| said.schema_words() == SchemaWords::LlamaCpp)
-        });
+        let narrow = self.view.load().narrow.contains(model);
         if let Some(capabilities) = known.capabilities.as_mut().filter(|_| narrow) {
             capabilities.set_schema_words(SchemaWords::LlamaCpp);
         }
@@ -302,24 +314,22 @@ impl Fleet {
         self.replicas.lock().values().filter(|replica| replica.glance.is_out()).count()
     }
 
-    /// For people: why no replica of `model` is ready.
+    /// For people: why no replica of `model` is ready, or no more of them.
     pub fn why_not_ready(&self, model: &str) -> String {
-        let replicas = self.replicas.lock();
-        let mut reasons: Vec<String> = replicas
-            .values()
-            .filter_map(|replica| {
-                let models = replica.models.lock();
-                let state = models.get(model)?;
-                if state.phase() == ModelPhase::Ready {
-                    return Some(format!("{} is being connected", replica.name));
-                }
-                let phase = state.phase().as_str_name().trim_start_matches("MODEL_PHASE_").to_lowercase();
-                let detail = if state.detail.is_empty() { String::new() } else { format!(" ({})", state.detail) };
-                Some(format!("{} is {phase}{detail}", replica.name))
-            })
-            .collect();
-        reasons.sort();
-        if reasons.is_empty() { "no replica of it is attached".to_owned() } else { reasons.join("; ") }
+        let view = self.view.load();
+        let other = if view.ready.contains_key(model) { "other " } else { "" };
+        view.reasons.get(model).cloned().unwrap_or_else(|| format!("no {other}replica of it is attached"))
+    }
+
+    /// Whether a replica that is attached says that it has this model, in whatever state.
+    pub fn has(&self, model: &str) -> bool {
+        let view = self.view.load();
+        view.ready.contains_key(model) || view.reasons.contains_key(model)
+    }
+
+    /// Whether one that is managed could run this, were nothing else there.
+    pub fn could_hold(&self, spec: &Spec) -> bool {
+        self.view.load().managed.iter().any(|(dialect, gpus)| spec.fits(dialect, gpus.iter().copied()))
     }
 
     /// Those that are attached, in no order.
@@ -349,22 +359,109 @@ impl Fleet {
 
     fn publish(&self) {
         let replicas = self.replicas.lock();
-        let mut ready: HashMap<String, Vec<Arc<Replica>>> = HashMap::new();
-        for replica in replicas.values() {
-            if !replica.peer.is_connected() {
-                continue;
-            }
-            for state in replica.models.lock().values().filter(|state| state.phase() == ModelPhase::Ready) {
-                for name in std::iter::once(&state.model).chain(state.adapters.iter().take(MOST_ADAPTERS)) {
-                    ready.entry(name.clone()).or_default().push(replica.clone());
-                }
-            }
-        }
-        let ready = ready.into_iter().map(|(model, replicas)| (model, replicas.into())).collect();
         // Stored under the lock, so that an older view never replaces a newer one.
-        self.ready.store(Arc::new(ready));
+        self.view.store(Arc::new(View::of(replicas.values())));
         drop(replicas);
         self.changed.send_replace(());
         self.make_room();
+    }
+}
+
+/// What replicas come to, by model.
+#[derive(Debug, Default)]
+struct View {
+    /// Those that are ready.
+    ready: HashMap<String, Arc<Serving>>,
+    /// Models of which one replica at least understands the words of llama.cpp's schemas alone.
+    narrow: HashSet<String>,
+    /// For people: why replicas are not ready that are attached.
+    reasons: HashMap<String, String>,
+    /// The kinds of sidecars that are managed: the dialect, and the MiB of each GPU.
+    managed: HashSet<(String, Vec<u64>)>,
+}
+
+impl View {
+    fn of<'a>(replicas: impl Iterator<Item = &'a Arc<Replica>>) -> Self {
+        let mut ready: HashMap<String, Serving> = HashMap::new();
+        let mut reasons: HashMap<String, Vec<String>> = HashMap::new();
+        let (mut narrow, mut managed) = (HashSet::new(), HashSet::new());
+        for replica in replicas {
+            if replica.hello.managed {
+                let gpus = replica.hello.gpus.iter().map(|gpu| gpu.memory_mib).collect();
+                managed.insert((replica.hello.dialect.clone(), gpus));
+            }
+            let is_connected = replica.peer.is_connected();
+            for state in replica.models.lock().values() {
+                if state.capabilities.is_some_and(|said| said.schema_words() == SchemaWords::LlamaCpp) {
+                    narrow.insert(state.model.clone());
+                }
+                if !is_connected || state.phase() != ModelPhase::Ready {
+                    reasons.entry(state.model.clone()).or_default().push(replica.why_not_ready(state));
+                    continue;
+                }
+                ready.entry(state.model.clone()).or_default().replicas.push(replica.clone());
+                for name in state.adapters.iter().take(MOST_ADAPTERS) {
+                    let serving = ready.entry(name.clone()).or_default();
+                    serving.replicas.push(replica.clone());
+                    serving.is_adapter = true;
+                }
+            }
+        }
+        let told = |(model, mut reasons): (String, Vec<String>)| {
+            reasons.sort();
+            (model, reasons.join("; "))
+        };
+        Self {
+            ready: ready.into_iter().map(|(name, serving)| (name, Arc::new(serving))).collect(),
+            narrow,
+            reasons: reasons.into_iter().map(told).collect(),
+            managed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloudach_proto::v1;
+    use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+    use super::*;
+
+    fn replica(name: &str, gpus: &[u64]) -> Arc<Replica> {
+        let address = "127.0.0.1:1".parse().unwrap();
+        let way = cloudach_service::grpc::Dial::to(&address, None).unwrap();
+        let peer = Peer::connect(|| way.lazily(), &TaskTracker::new(), &CancellationToken::new());
+        let gpus = gpus.iter().map(|&memory_mib| v1::Gpu { id: "0".to_owned(), memory_mib }).collect::<Vec<_>>();
+        let (replica, dialect) = (name.to_owned(), "vllm".to_owned());
+        let hello = Hello { replica, dialect, managed: !gpus.is_empty(), gpus, ..Hello::default() };
+        Arc::new(Replica::new(hello, peer, mpsc::channel(1).0))
+    }
+
+    fn says(model: &str, phase: ModelPhase, schema_words: SchemaWords) -> ModelState {
+        let capabilities = Some(Capabilities { schema_words: schema_words.into(), ..Capabilities::default() });
+        ModelState { model: model.to_owned(), phase: phase.into(), capabilities, ..ModelState::default() }
+    }
+
+    #[tokio::test]
+    async fn what_replicas_say_is_told_by_model() {
+        let (fleet, one, two) = (Fleet::default(), replica("one", &[80]), replica("two", &[]));
+        [&one, &two].into_iter().for_each(|replica| fleet.join(replica.clone()));
+        assert_eq!((fleet.why_not_ready("m"), fleet.has("m")), ("no replica of it is attached".to_owned(), false));
+        fleet.model_state(&two, says("m", ModelPhase::Ready, SchemaWords::Llguidance));
+        let words = || fleet.known("m").capabilities.map(|said| said.schema_words());
+        assert_eq!(words(), Some(SchemaWords::Llguidance));
+        let loading = ModelState { detail: "half".to_owned(), ..says("m", ModelPhase::Loading, SchemaWords::LlamaCpp) };
+        fleet.model_state(&one, loading);
+        assert_eq!(words(), Some(SchemaWords::LlamaCpp), "any of them may get a schema");
+        assert_eq!(fleet.why_not_ready("m"), "one is loading (half); two is being connected");
+        assert!(fleet.has("m") && fleet.ready_count("m") == 0);
+        let spec = |memory: u64| {
+            cloudach_service::config::parse::<Spec>(&format!("{{source: m, memory_mib: {memory}}}")).unwrap()
+        };
+        assert!(fleet.could_hold(&spec(80)) && !fleet.could_hold(&spec(81)));
+        fleet.leave(&one);
+        assert!(!fleet.could_hold(&spec(80)), "the other one is not managed");
+        assert_eq!(words(), Some(SchemaWords::Llguidance));
+        assert_eq!(fleet.why_not_ready("m"), "two is being connected");
     }
 }

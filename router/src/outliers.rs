@@ -46,11 +46,11 @@ impl Outliers {
     fn fail(&self, replica: &Arc<Replica>, model: &str, tries: bool) {
         let _one = self.deciding.lock();
         let (now, ready) = (Instant::now(), self.fleet.ready(model));
-        let others = || ready.iter().filter(|other| !Arc::ptr_eq(other, replica));
+        let others = || ready.replicas.iter().filter(|other| !Arc::ptr_eq(other, replica));
         let out = others().filter(|other| other.glance.is_out()).count();
         let lately = others().map(|other| other.health(|health| health.lately(now)));
         let peers = lately.fold(Lately::default(), Lately::and);
-        let may = may_eject(out, ready.len());
+        let may = may_eject(out, ready.replicas.len());
         let change = replica.health(|health| health.fail(now, tries, peers, may, &self.config));
         if let Change::Out(time) = change {
             self.ejections.inc();

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::{
     catalogue::Current,
     config::Eject,
-    fleet::{Fleet, Replica},
+    fleet::{Fleet, Replica, Serving},
     outliers::{Outliers, Trial},
     pick::{self, Ask, Candidate, Policy, Why, prefix::Blocks},
     queue::Class,
@@ -48,22 +48,6 @@ impl Wanted {
     pub fn cost(&self) -> u64 {
         u64::from(self.blocks.tokens()) + u64::from(self.max_tokens)
     }
-}
-
-/// Which replicas are out of the question.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Limits {
-    /// Those without room.
-    pub room: bool,
-    /// Those that are left out because they fail, also where no others are.
-    pub well: bool,
-}
-
-/// What the catalogue says of picks for a model.
-#[derive(Debug, Clone, Copy)]
-struct Rules {
-    policy: Policy,
-    max_concurrent: Option<u32>,
 }
 
 /// Picks replicas.
@@ -143,102 +127,151 @@ impl Picker {
         }
     }
 
-    /// A place where the request need not wait.
+    /// A place where the request need not wait. Who is left out takes nothing, however long the queue is, while others are
+    /// there.
     pub fn with_room(&self, wanted: &Wanted) -> Option<Placed> {
-        self.among(&self.fleet.ready(&wanted.model), wanted, Limits { room: true, well: false }, |_| true)
+        self.place(wanted, Needs { room: true, others: true }, |_| true)
     }
 
     /// A place where the request need not wait, at one of the replicas that `may` be asked and are well.
     pub fn spare(&self, wanted: &Wanted, may: impl Fn(&Arc<Replica>) -> bool) -> Option<Placed> {
-        self.among(&self.fleet.ready(&wanted.model), wanted, Limits { room: true, well: true }, may)
+        self.place(wanted, Needs { room: true, others: false }, may)
     }
 
     /// A place at one of the replicas that `may` be asked, with room or without.
     pub fn pick(&self, wanted: &Wanted, may: impl Fn(&Arc<Replica>) -> bool) -> Option<Placed> {
-        self.among(&self.fleet.ready(&wanted.model), wanted, Limits::default(), may)
+        self.place(wanted, Needs { room: false, others: true }, may)
     }
 
-    /// A place at one of these replicas.
+    fn place(&self, wanted: &Wanted, needs: Needs, may: impl Fn(&Arc<Replica>) -> bool) -> Option<Placed> {
+        self.among(&self.fleet.ready(&wanted.model), wanted, needs, may)
+    }
+
+    /// A place at one of these replicas. Looks at each of them once: a model may have hundreds.
     pub fn among(
         &self,
-        ready: &[Arc<Replica>],
+        serving: &Serving,
         wanted: &Wanted,
-        limits: Limits,
+        needs: Needs,
         may: impl Fn(&Arc<Replica>) -> bool,
     ) -> Option<Placed> {
         let now = Instant::now();
-        let mut open: Vec<_> = ready.iter().filter(|replica| may(replica)).collect();
-        // Better one that fails than none: it takes nothing, however long the queue is, while others are there.
-        if limits.well || open.iter().any(|replica| replica.takes(now)) {
-            open.retain(|replica| replica.takes(now));
+        let view = self.view(wanted, serving);
+        // Most replicas have read as much of a prompt as the one before.
+        let mut has_read = 0;
+        let mut open = Open::with_capacity(serving.replicas.len());
+        let (mut some_are_well, mut left_out) = (false, Open::default());
+        for replica in serving.replicas.iter().filter(|replica| may(replica)) {
+            let is_well = replica.takes(now);
+            some_are_well |= is_well;
+            let mut candidate = view.candidate(replica);
+            if candidate.has_room || !needs.room {
+                if view.policy == Policy::Prefix {
+                    candidate.cached_tokens = replica.read.cached_tokens(&wanted.blocks, &mut has_read);
+                }
+                (if is_well { &mut open } else { &mut left_out }).add(replica, candidate);
+            }
         }
-        let rules = self.rules(wanted);
-        let mut candidates = Vec::with_capacity(open.len());
-        open.retain(|replica| {
-            let candidate = candidate(replica, wanted, rules);
-            let takes = candidate.has_room || !limits.room;
-            if takes {
-                candidates.push(candidate);
-            }
-            takes
-        });
-        if rules.policy == Policy::Prefix {
-            let mut guess = 0;
-            for (candidate, replica) in candidates.iter_mut().zip(&open) {
-                candidate.cached_tokens = replica.read.cached_tokens(&wanted.blocks, &mut guess);
-            }
+        // Better one that fails than none.
+        if !some_are_well && needs.others {
+            open = left_out;
         }
         let ask = Ask {
-            policy: rules.policy,
+            policy: view.policy,
             prompt_tokens: wanted.blocks.tokens(),
             turn: self.turn.fetch_add(1, Ordering::Relaxed),
-            candidates: &candidates,
+            candidates: &open.candidates,
         };
         let choice = pick::pick(ask)?;
-        let replica = open[choice.index].clone();
+        let replica = open.replicas[choice.index].clone();
         replica.take_off();
-        if rules.policy == Policy::Prefix {
+        if view.policy == Policy::Prefix {
             replica.read.note(&wanted.blocks);
         }
         let trial = Trial::begin(self.outliers.clone(), replica.clone(), &wanted.model);
         Some(Placed { replica, why: choice.why, fleet: self.fleet.clone(), trial })
     }
 
-    /// Waits until there may be more room than before.
-    pub async fn room_made(&self) {
-        self.fleet.room_made().await;
-    }
-
-    fn rules(&self, wanted: &Wanted) -> Rules {
+    fn view<'a>(&self, wanted: &'a Wanted, serving: &Serving) -> View<'a> {
         let names = self.names.now();
         let entry = names.entry(&wanted.model);
         let policy = match entry.map(|entry| entry.policy).unwrap_or_default() {
             Policy::Session if wanted.session.is_none() => Policy::Prefix,
             policy => policy,
         };
-        Rules { policy, max_concurrent: entry.and_then(|entry| entry.max_concurrent) }
+        View {
+            wanted,
+            policy,
+            max_concurrent: entry.and_then(|entry| entry.max_concurrent),
+            is_adapter: serving.is_adapter,
+        }
+    }
+
+    /// Somebody waits who was not there when room was made last.
+    pub fn look_again(&self) {
+        self.fleet.make_room();
+    }
+
+    /// Waits until there may be more room than before.
+    pub async fn room_made(&self) {
+        self.fleet.room_made().await;
     }
 }
 
-/// What is known of a replica, but for what it has read.
-fn candidate(replica: &Replica, wanted: &Wanted, rules: Rules) -> Candidate {
-    let (in_flight, running, waiting) = (replica.in_flight(), replica.glance.running(), replica.glance.waiting());
-    let reported = running.saturating_add(waiting);
-    let rank = match wanted.session {
-        Some(session) if rules.policy == Policy::Session => xxh3_64_with_seed(replica.name.as_bytes(), session),
-        _ => 0,
-    };
-    Candidate {
-        in_flight,
-        running,
-        waiting,
-        kv_cache_usage: replica.glance.kv_cache_usage(),
-        cached_tokens: 0,
-        adapter: replica.residency(&wanted.model),
-        rank,
-        has_room: match rules.max_concurrent {
-            Some(most) => in_flight.max(reported) < most,
-            None => waiting < KEPT_WAITING && in_flight.saturating_sub(reported) < UNREPORTED,
-        },
+/// What a place has to be.
+#[derive(Debug, Clone, Copy)]
+pub struct Needs {
+    /// There is room.
+    pub room: bool,
+    /// One of those that are left out will do, where nobody else is there.
+    pub others: bool,
+}
+
+/// Replicas that may be chosen, and what is known of each.
+#[derive(Debug, Default)]
+struct Open<'a> {
+    replicas: Vec<&'a Arc<Replica>>,
+    candidates: Vec<Candidate>,
+}
+
+impl<'a> Open<'a> {
+    fn with_capacity(most: usize) -> Self {
+        Self { replicas: Vec::with_capacity(most), candidates: Vec::with_capacity(most) }
+    }
+
+    fn add(&mut self, replica: &'a Arc<Replica>, candidate: Candidate) {
+        self.replicas.push(replica);
+        self.candidates.push(candidate);
+    }
+}
+
+/// How replicas are looked at for one request.
+struct View<'a> {
+    wanted: &'a Wanted,
+    policy: Policy,
+    max_concurrent: Option<u32>,
+    /// What is asked for may be an adapter.
+    is_adapter: bool,
+}
+
+impl View<'_> {
+    /// What is known of a replica, but for what it has read.
+    fn candidate(&self, replica: &Replica) -> Candidate {
+        let Self { wanted, max_concurrent, is_adapter, .. } = *self;
+        let (glance, in_flight) = (&replica.glance, replica.in_flight());
+        let (waiting, reported) = (glance.waiting(), glance.reported());
+        Candidate {
+            in_flight,
+            running: glance.running(),
+            waiting,
+            kv_cache_usage: glance.kv_cache_usage(),
+            cached_tokens: 0,
+            adapter: if is_adapter { replica.residency(&wanted.model) } else { None },
+            rank: wanted.session.map_or(0, |session| xxh3_64_with_seed(replica.name.as_bytes(), session)),
+            has_room: match max_concurrent {
+                Some(most) => in_flight.max(reported) < most,
+                None => waiting < KEPT_WAITING && in_flight.saturating_sub(reported) < UNREPORTED,
+            },
+        }
     }
 }

@@ -5,8 +5,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use tokio::task::JoinSet;
 
-use super::{BOTH, Measures};
-use crate::{figure::Figures, rig::Rig, wire::Streamed};
+use super::{BOTH, Measures, cost::Meter};
+use crate::{
+    figure::Figures,
+    rig::{Rig, Target},
+    wire::Streamed,
+};
 
 /// How many streams, and how fast.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +38,7 @@ pub async fn measure(rig: &Rig, measures: &Measures, offer: Offer, figures: &mut
         for _ in 0..offer.streams {
             connections.push(rig.connect(target).await?);
         }
-        let (cpu, begun) = (rig.each_cpu()?, Instant::now());
+        let (meter, begun) = (Meter::start(rig)?, Instant::now());
         for mut connection in connections {
             let request = request.clone();
             clients.spawn(async move {
@@ -54,16 +58,11 @@ pub async fn measure(rig: &Rig, measures: &Measures, offer: Offer, figures: &mut
             let first = *counted.get_or_insert(told);
             ensure!(told == first, "two streams of the same text say that they had {told:?} and {first:?} tokens");
         }
-        let (time, after) = (begun.elapsed().as_secs_f64(), rig.each_cpu()?);
+        let time = begun.elapsed().as_secs_f64();
         let all = f64::from(tokens) * f64::from(offer.streams);
         figures.note(offer.scenario, &format!("{name}, tokens delivered"), "1/s", all / time);
-        if name == "gateway" {
-            let used: Vec<_> = cpu.iter().zip(&after).map(|(before, after)| after.saturating_sub(*before)).collect();
-            let per_token = |time: Duration| time.as_secs_f64() * 1e6 / all;
-            figures.note(offer.scenario, "processor time of a token", "us", per_token(used.iter().sum()));
-            for (process, used) in rig.gateway.iter().zip(used) {
-                figures.note(offer.scenario, &format!("of it in the {}", process.name), "us", per_token(used));
-            }
+        if target == Target::Gateway {
+            meter.note(rig, &mut figures.of(offer.scenario, ""), "a token", all)?;
         }
     }
     Ok(())

@@ -14,7 +14,6 @@ pub struct Glance {
     waiting: AtomicU32,
     /// The bits of an `f32`.
     kv_cache_usage: AtomicU32,
-    adapters: AtomicBool,
     out: AtomicBool,
 }
 
@@ -42,6 +41,11 @@ impl Glance {
         self.waiting.load(Relaxed)
     }
 
+    /// All requests inside its engine, as it last said.
+    pub fn reported(&self) -> u32 {
+        self.running().saturating_add(self.waiting())
+    }
+
     /// Share of its KV cache in use, as it last said.
     pub fn kv_cache_usage(&self) -> f32 {
         f32::from_bits(self.kv_cache_usage.load(Relaxed))
@@ -53,15 +57,6 @@ impl Glance {
         self.kv_cache_usage.store(load.kv_cache_usage.to_bits(), Relaxed);
     }
 
-    /// Whether it has adapters at all.
-    pub fn has_adapters(&self) -> bool {
-        self.adapters.load(Relaxed)
-    }
-
-    pub fn set_adapters(&self, has: bool) {
-        self.adapters.store(has, Relaxed);
-    }
-
     /// Whether it is left out because it fails, or on trial.
     pub fn is_out(&self) -> bool {
         self.out.load(Relaxed)
@@ -69,5 +64,21 @@ impl Glance {
 
     pub fn set_out(&self, out: bool) {
         self.out.store(out, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_reported_is_read_as_it_was() {
+        let glance = Glance::default();
+        for (running, waiting, kv_cache_usage) in [(0, 0, 0.0), (7, 0, 0.5), (0, u32::MAX, 1.0), (u32::MAX, 3, 0.1)] {
+            glance.report(&Load { running, waiting, kv_cache_usage, ..Load::default() });
+            assert_eq!((glance.running(), glance.waiting()), (running, waiting));
+            assert!((glance.kv_cache_usage() - kv_cache_usage).abs() < f32::EPSILON);
+            assert_eq!(glance.reported(), running.saturating_add(waiting));
+        }
     }
 }

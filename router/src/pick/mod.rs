@@ -117,6 +117,8 @@ pub fn pick(ask: Ask<'_>) -> Option<Choice> {
     let with_room = ask.best(true);
     let index = with_room.or_else(|| ask.best(false))?;
     let candidate = &ask.candidates[index];
+    // Where all have room, it makes no difference.
+    let all_have_room = ask.candidates.iter().all(|candidate| candidate.has_room);
     let why = Why {
         policy: ask.policy,
         candidates: ask.candidates.len(),
@@ -125,9 +127,7 @@ pub fn pick(ask: Ask<'_>) -> Option<Choice> {
         cached_tokens: candidate.cached_tokens,
         prompt_tokens: ask.prompt_tokens,
         adapter: candidate.adapter,
-        yielded: with_room.is_some()
-            && ask.candidates.iter().any(|candidate| !candidate.has_room)
-            && ask.best(false) != with_room,
+        yielded: with_room.is_some() && !all_have_room && ask.best(false) != with_room,
     };
     Some(Choice { index, why })
 }

@@ -1,6 +1,10 @@
 //! Carries plans out: looks at the fleet, asks the planner, sends commands, and follows what comes of them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use cloudach_proto::v1::{
@@ -16,7 +20,6 @@ use super::{
     decision::{Action, Decision},
     demand::{Asking, Demand},
     plan::{Rules, plan},
-    situation::Replica,
     spec::Spec,
 };
 use crate::{catalogue::Names, fleet::Fleet, metrics::Metrics};
@@ -42,14 +45,35 @@ pub struct Wish {
 }
 
 /// The models of a catalogue that have a place.
-fn placed(names: &Names) -> BTreeMap<String, Spec> {
-    names.models().filter_map(|(id, entry)| Some((id.to_owned(), entry.placement.clone()?))).collect()
+#[derive(Debug)]
+struct Placed {
+    specs: BTreeMap<String, Spec>,
+    /// Whose adapter each of them is.
+    bases: HashMap<String, String>,
+}
+
+impl Placed {
+    fn of(names: &Names) -> Self {
+        let specs: BTreeMap<String, Spec> =
+            names.models().filter_map(|(id, entry)| Some((id.to_owned(), entry.placement.clone()?))).collect();
+        let adapters = |(id, spec): (&String, &Spec)| {
+            spec.adapters.keys().map(|name| (name.clone(), id.clone())).collect::<Vec<_>>()
+        };
+        let bases = specs.iter().flat_map(adapters).collect();
+        Self { specs, bases }
+    }
+
+    /// The model of this name, or that whose adapter it is.
+    fn find(&self, name: &str) -> Option<(&String, &Spec)> {
+        let of_adapter = || self.specs.get_key_value(self.bases.get(name)?);
+        self.specs.get_key_value(name).or_else(of_adapter)
+    }
 }
 
 /// Placement, for those who ask for models and those who report what has become of commands.
 #[derive(Debug)]
 pub struct Placement {
-    models: ArcSwap<BTreeMap<String, Spec>>,
+    models: ArcSwap<Placed>,
     demand: Demand,
     course: Mutex<Course>,
     rules: Rules,
@@ -60,15 +84,15 @@ pub struct Placement {
 
 impl Placement {
     pub fn new(names: &Names, rules: Rules, settle: Duration, metrics: Metrics) -> Self {
-        let models = placed(names);
-        let (demand, models) = (Demand::new(&models), ArcSwap::from_pointee(models));
+        let models = Placed::of(names);
+        let (demand, models) = (Demand::new(&models.specs), ArcSwap::from_pointee(models));
         Self { demand, models, course: Mutex::default(), rules, settle, metrics }
     }
 
     /// The catalogue is this one now.
     pub fn follow(&self, names: &Names) {
-        let models = placed(names);
-        self.demand.follow(&models);
+        let models = Placed::of(names);
+        self.demand.follow(&models.specs);
         self.models.store(Arc::new(models));
         self.demand.stirred.notify_one();
     }
@@ -101,7 +125,7 @@ impl Placement {
     /// For people: what is wanted of a model that is placed. An adapter is wanted as its model is.
     pub fn wish(&self, model: &str) -> Option<Wish> {
         let models = self.models.load();
-        let (id, spec) = models.iter().find(|(id, spec)| *id == model || spec.adapters.contains_key(model))?;
+        let (id, spec) = models.find(model)?;
         let course = self.course.lock();
         let need = course.need(id);
         Some(Wish {
@@ -117,18 +141,14 @@ impl Placement {
             return false;
         }
         let models = self.models.load();
-        let base = models.iter().find(|(id, spec)| *id == model || spec.adapters.contains_key(model));
-        base.is_some_and(|(id, _)| !self.course.lock().is_troubled(id, self.demand.now()))
+        models.find(model).is_some_and(|(id, _)| !self.course.lock().is_troubled(id, self.demand.now()))
     }
 
     /// For people: what the model needs, if no sidecar that obeys has that.
     pub fn fits_nowhere(&self, model: &str, fleet: &Fleet) -> Option<String> {
         let models = self.models.load();
-        let spec = models.get(model)?;
-        let fits = |seen: Seen| {
-            seen.managed && Replica { dialect: seen.dialect, gpus: seen.gpus, ..Replica::default() }.fits(spec)
-        };
-        let nowhere = !fleet.replicas().iter().any(|replica| fits(replica.seen()));
+        let spec = models.specs.get(model)?;
+        let nowhere = !fleet.could_hold(spec);
         let Spec { dialect, gpus, memory_mib, .. } = spec;
         nowhere
             .then(|| format!("no managed sidecar has what it needs: {dialect}, {gpus} GPUs, {memory_mib} MiB of each"))
@@ -164,7 +184,8 @@ impl Placement {
             replicas.iter().map(|replica| (replica.name.clone(), replica.seen())).collect();
         let now = self.demand.now();
         let mut course = self.course.lock();
-        let (situation, failed) = course.stand(&self.models.load(), &seen, &self.demand.asked(), &self.rules, now);
+        let (situation, failed) =
+            course.stand(&self.models.load().specs, &seen, &self.demand.asked(), &self.rules, now);
         failed.iter().for_each(|failed| self.tell(failed));
         let Some(epoch) = epoch else { return };
         for decision in plan(&situation, &self.rules) {
@@ -193,7 +214,7 @@ impl Placement {
         match &decision.action {
             Action::Load => {
                 let models = self.models.load();
-                let spec = models.get(&model);
+                let spec = models.specs.get(&model);
                 Command::Load(LoadModel {
                     source: spec.map(|spec| spec.source.clone()).unwrap_or_default(),
                     arguments: spec.map(|spec| spec.arguments.clone()).unwrap_or_default(),
@@ -222,5 +243,18 @@ impl Placement {
             why,
             "not carried out"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_is_found_with_its_model() {
+        let yaml = "models:\n  base: {placement: {source: /m, memory_mib: 5, adapters: {polite: /p}}}\n  other: {}\n";
+        let placed = Placed::of(&Names::check(cloudach_service::config::parse(yaml).unwrap()).unwrap());
+        let found = |name| placed.find(name).map(|(id, _)| id.as_str());
+        assert_eq!([found("base"), found("polite"), found("other")], [Some("base"), Some("base"), None]);
     }
 }

@@ -47,6 +47,20 @@ pub struct Seen {
     pub requests: u32,
 }
 
+/// What the replicas of one model come to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Here {
+    requests: u32,
+    ready: u32,
+}
+
+impl Here {
+    fn add(&mut self, seen: &Seen) {
+        self.requests = self.requests.saturating_add(seen.requests);
+        self.ready += u32::from(seen.connected && seen.phase == ModelPhase::Ready);
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Held {
     model: String,
@@ -93,10 +107,12 @@ impl Course {
             self.follow(name, seen, rules, now);
             at.replicas.insert(name.clone(), self.replica(name, seen));
         }
+        let mut here: BTreeMap<&str, Here> = BTreeMap::new();
+        for seen in seen.values() {
+            here.entry(&seen.model).or_default().add(seen);
+        }
         for (model, spec) in models {
-            let here = seen.values().filter(|seen| seen.model == *model);
-            let requests: u32 = here.clone().map(|seen| seen.requests).fold(0, u32::saturating_add);
-            let ready = here.filter(|seen| seen.connected && seen.phase == ModelPhase::Ready).count();
+            let Here { requests, ready } = here.remove(model.as_str()).unwrap_or_default();
             let mut asked = asked.get(model).copied().unwrap_or_default();
             // Other routers send requests as well: replicas know of those.
             asked.open = asked.open.max(requests);
@@ -104,7 +120,7 @@ impl Course {
                 asked.last = Some(now);
             }
             let need = self.needs.entry(model.clone()).or_default();
-            need.renew(asked, u32::try_from(ready).unwrap_or(u32::MAX), spec, rules, now);
+            need.renew(asked, ready, spec, rules, now);
         }
         at.needs = self.needs.clone();
         at.troubles = self.troubles.clone();

@@ -80,6 +80,8 @@ fn decide(situation: &Situation, rules: &Rules) -> Vec<Decision> {
 struct Planner<'a> {
     at: &'a Situation,
     rules: &'a Rules,
+    /// The replicas that have each model: there may be thousands of both.
+    having: BTreeMap<&'a str, Vec<(&'a str, &'a Replica)>>,
     /// What is free now, less what this plan has given out.
     room: Room,
     /// What will be free once all that is under way has come to its end, less what this plan has promised.
@@ -100,6 +102,7 @@ impl<'a> Planner<'a> {
         let mut planner = Self {
             at,
             rules,
+            having: BTreeMap::new(),
             room: Room::of(at, room::now),
             later: Room::of(at, room::later),
             standing: BTreeMap::new(),
@@ -107,6 +110,11 @@ impl<'a> Planner<'a> {
             promised: BTreeSet::new(),
             decisions: Vec::new(),
         };
+        for (name, replica) in planner.replicas() {
+            if let Some(holding) = &replica.holds {
+                planner.having.entry(&holding.model).or_default().push((name, replica));
+            }
+        }
         for (model, spec) in &at.models {
             for (number, (name, _)) in (0..).zip(planner.held(model)) {
                 let rank = planner.need(model).rank(number, spec, rules, at.now);
@@ -130,7 +138,7 @@ impl<'a> Planner<'a> {
             (asleep, replica.obeys, phase, std::cmp::Reverse(replica.requests), since, *name)
         };
         let mut held: Vec<_> = self
-            .replicas()
+            .having(model)
             .filter(|(_, replica)| {
                 let phase = replica.phase_of(model);
                 phase.is_some_and(|phase| phase.is_awake() || matches!(phase, Phase::Sleeping | Phase::FallingAsleep))
@@ -141,8 +149,13 @@ impl<'a> Planner<'a> {
     }
 
     fn awake(&self, model: &str) -> u32 {
-        let awake = self.replicas().filter(|(_, replica)| replica.phase_of(model).is_some_and(Phase::is_awake)).count();
+        let is_awake = |replica: &Replica| replica.phase_of(model).is_some_and(Phase::is_awake);
+        let awake = self.having(model).filter(|(_, replica)| is_awake(replica)).count();
         u32::try_from(awake).unwrap_or(u32::MAX)
+    }
+
+    fn having(&self, model: &str) -> impl Iterator<Item = (&'a str, &'a Replica)> {
+        self.having.get(model).into_iter().flatten().copied()
     }
 
     fn replicas(&self) -> impl Iterator<Item = (&'a str, &'a Replica)> + use<'a> {

@@ -115,9 +115,7 @@ impl Replica {
 
     /// Whether the model could run here, were nothing else there.
     pub fn fits(&self, spec: &Spec) -> bool {
-        self.dialect == spec.dialect
-            && self.gpus.len() >= spec.gpus as usize
-            && self.first_gpus(spec).iter().all(|gpu| gpu.memory_mib >= spec.memory_mib)
+        spec.fits(&self.dialect, self.gpus.iter().map(|gpu| gpu.memory_mib))
     }
 
     /// The GPUs that the model takes here.

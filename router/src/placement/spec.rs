@@ -52,6 +52,12 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// Whether it could run on a sidecar of this dialect with GPUs of so many MiB, were nothing else there.
+    pub fn fits(&self, dialect: &str, memory_mib: impl Iterator<Item = u64>) -> bool {
+        let gpus = self.gpus as usize;
+        self.dialect == dialect && memory_mib.take(gpus).filter(|memory| *memory >= self.memory_mib).count() == gpus
+    }
+
     fn default_dialect() -> String {
         "vllm".to_owned()
     }
@@ -87,5 +93,21 @@ impl Spec {
     /// What it takes of each of its GPUs while it sleeps, in MiB.
     pub fn asleep(&self) -> u64 {
         self.asleep_mib.unwrap_or(self.memory_mib / 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_fits_where_enough_of_the_first_gpus_have_the_memory() {
+        let spec: Spec = cloudach_service::config::parse("{source: m, gpus: 2, memory_mib: 80}").unwrap();
+        let fits = |dialect: &str, gpus: &[u64]| spec.fits(dialect, gpus.iter().copied());
+        assert!(fits("vllm", &[80, 90]) && fits("vllm", &[80, 80, 10]));
+        assert!(!fits("llama_cpp", &[80, 80]) && !fits("vllm", &[80]) && !fits("vllm", &[80, 79]));
+        assert!(!fits("vllm", &[10, 80, 80]), "it is loaded on the first ones");
+        let without: Spec = cloudach_service::config::parse("{source: m, gpus: 0, memory_mib: 80}").unwrap();
+        assert!(without.fits("vllm", std::iter::empty()));
     }
 }

@@ -42,6 +42,8 @@ const PATIENCE: u32 = 2;
 #[derive(Debug)]
 pub struct Queues {
     by_model: ArcSwap<HashMap<String, Arc<Queue>>>,
+    /// Those that somebody waits in: room is made with every request that ends, and there may be thousands of models.
+    waited_in: Mutex<Vec<Arc<Queue>>>,
     picker: Arc<Picker>,
     config: config::Queue,
 }
@@ -57,6 +59,8 @@ struct Queue {
 struct Waiting {
     fair: Fair<Wish>,
     drain: Drain,
+    /// The queue is among those that somebody waits in.
+    is_listed: bool,
 }
 
 /// A request that waits, and where its place is told.
@@ -69,7 +73,7 @@ struct Wish {
 impl Queues {
     /// Empty ones for these models.
     pub fn new<'a>(models: impl Iterator<Item = &'a str>, picker: Arc<Picker>, config: config::Queue) -> Self {
-        let queues = Self { by_model: ArcSwap::default(), picker, config };
+        let queues = Self { by_model: ArcSwap::default(), waited_in: Mutex::default(), picker, config };
         queues.follow(models);
         queues
     }
@@ -79,7 +83,11 @@ impl Queues {
         let before = self.by_model.load_full();
         let now = Instant::now();
         let new = || Queue {
-            waiting: Mutex::new(Waiting { fair: Fair::new(self.config.most), drain: Drain::new(now) }),
+            waiting: Mutex::new(Waiting {
+                fair: Fair::new(self.config.most),
+                drain: Drain::new(now),
+                is_listed: false,
+            }),
             is_past: AtomicBool::new(false),
         };
         let queue = |model: &str| (model.to_owned(), before.get(model).cloned().unwrap_or_else(|| Arc::new(new())));
@@ -114,7 +122,7 @@ impl Queues {
         }
     }
 
-    fn come<'a>(&self, queue: &'a Queue, wanted: &Arc<Wanted>) -> Result<Coming<'a>, Failed> {
+    fn come<'a>(&self, queue: &'a Arc<Queue>, wanted: &Arc<Wanted>) -> Result<Coming<'a>, Failed> {
         let now = Instant::now();
         let mut waiting = queue.waiting.lock();
         if waiting.fair.is_empty_before(wanted.class)
@@ -131,7 +139,14 @@ impl Queues {
         let wish = Wish { wanted: wanted.clone(), grant };
         match waiting.fair.push(wanted.class, &wanted.tenant, wanted.cost(), wish) {
             // Whoever made room for it hears so by losing the grant.
-            Ok((ticket, _pushed_out)) => Ok(Coming::Waits(Leaving { queue, ticket }, granted)),
+            Ok((ticket, _pushed_out)) => {
+                if !std::mem::replace(&mut waiting.is_listed, true) {
+                    self.waited_in.lock().push(queue.clone());
+                    // Room that was made since it was looked for was not offered to this queue.
+                    self.picker.look_again();
+                }
+                Ok(Coming::Waits(Leaving { queue, ticket }, granted))
+            }
             Err(fair::Full) => Err(overloaded(waiting.drain.wait(ahead, now).unwrap_or(self.config.wait))),
         }
     }
@@ -140,18 +155,21 @@ impl Queues {
     pub async fn serve(&self) {
         loop {
             self.picker.room_made().await;
-            for queue in self.by_model.load_full().values() {
-                self.serve_one(queue);
-            }
+            let queues = self.waited_in.lock().clone();
+            queues.iter().for_each(|queue| self.serve_one(queue));
         }
     }
 
-    fn serve_one(&self, queue: &Queue) {
+    fn serve_one(&self, queue: &Arc<Queue>) {
         let mut waiting = queue.waiting.lock();
         while let Some((wish, placed)) = waiting.fair.next(|wish| self.picker.with_room(&wish.wanted)) {
             waiting.drain.serve(Instant::now());
             // Who has left in this moment gives its place back, which makes room again.
             drop(wish.grant.send(placed));
+        }
+        if waiting.fair.len() == 0 {
+            waiting.is_listed = false;
+            self.waited_in.lock().retain(|listed| !Arc::ptr_eq(listed, queue));
         }
     }
 

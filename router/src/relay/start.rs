@@ -106,7 +106,7 @@ impl Relay {
     }
 
     pub(super) fn has_another(&self, model: &str, attempts: &Attempts) -> bool {
-        self.fleet.ready(model).iter().any(|replica| attempts.may_ask(replica))
+        self.fleet.ready(model).replicas.iter().any(|replica| attempts.may_ask(replica))
     }
 
     /// How long the first token is waited for before another replica is asked. An answer that has begun has but one.
