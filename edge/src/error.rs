@@ -226,6 +226,8 @@ pub fn put_into_words(mut response: Response, words: &Words<'_>, dialect: Dialec
     }
     let (mut parts, _) = response.into_parts();
     parts.extensions.insert(row.reach);
+    // Of the body that it had instead.
+    parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, content_type(row.reach));
     row.retry.write(&mut parts.headers);
     let body;
