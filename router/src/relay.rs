@@ -147,7 +147,7 @@ impl Generate for Relay {
                 };
                 // First, so that the replica is free of it.
                 let placed = race.end(&failed);
-                request = Box::new(kept.request());
+                request = kept.request().into();
                 if attempts::is_loss(failed.code()) {
                     placed.lost();
                 }
