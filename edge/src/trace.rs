@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use axum::{
     extract::{MatchedPath, Request},
-    http::{Method, StatusCode, header},
+    http::{Extensions, Method, StatusCode, header},
 };
 use cloudach_openai::Sampling;
 use cloudach_service::trace::{
@@ -28,24 +28,25 @@ const PROVIDER: &str = "cloudach";
 /// A request has come.
 pub fn arrived(tracer: &Tracer, request: &Request, parent: Option<Context>, state: &State) -> Trace {
     let method = method(request.method());
-    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let trace = tracer.begin(SpanKind::Server, parent, state, || match route {
-        Some(route) => Cow::Owned(format!("{method} {route}")),
-        None => Cow::Borrowed(method),
-    });
+    let trace = tracer.begin(SpanKind::Server, parent, state, || Cow::Borrowed(method));
     if !trace.is_on() {
         return trace;
     }
     trace.set(names::HTTP_METHOD, method);
-    if let Some(route) = route {
-        trace.set(names::HTTP_ROUTE, route.to_owned());
-    }
     trace.set(names::URL_SCHEME, "http");
     trace.set_text(names::URL_PATH, request.uri().path());
     if let Some(agent) = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()) {
         trace.set_text(names::USER_AGENT, agent);
     }
     trace
+}
+
+/// The request is one for this route.
+pub fn routed(trace: &Trace, of: &Method, extensions: &Extensions) {
+    if let Some(route) = extensions.get::<MatchedPath>().filter(|_| trace.is_on()) {
+        trace.rename(|| format!("{} {}", method(of), route.as_str()));
+        trace.set(names::HTTP_ROUTE, route.as_str().to_owned());
+    }
 }
 
 /// Those that are known, so that nobody fills a collector with names.

@@ -163,11 +163,13 @@ impl FromRequestParts<Edge> for Arc<Caller> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, ApiError> {
+        let account = parts.extensions.get::<Account>();
+        let trace = account.map(|account| account.trace().clone()).unwrap_or_default();
+        trace::routed(&trace, &parts.method, &parts.extensions);
         // What surrounds the handler may have asked.
-        if let Some(caller) = parts.extensions.get::<Account>().and_then(Account::caller) {
+        if let Some(caller) = account.and_then(Account::caller) {
             return Ok(caller);
         }
-        let trace = parts.extensions.get::<Account>().map(|account| account.trace().clone()).unwrap_or_default();
         let mut step = trace.step("authenticate");
         let key = key(&parts.headers).ok_or(ApiError::NoKey)?;
         let wrong = || ApiError::WrongKey(masked(&key));

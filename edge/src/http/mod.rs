@@ -34,7 +34,7 @@ use axum::{
     routing::{get, post},
 };
 
-use crate::{Edge, error::ApiError};
+use crate::{Edge, access::account::Account, error::ApiError, trace};
 
 /// Every path of the API.
 fn routes(edge: Edge) -> Router {
@@ -96,6 +96,9 @@ async fn unknown_url(request: Request) -> impl IntoResponse {
 }
 
 async fn wrong_method(request: Request) -> impl IntoResponse {
+    if let Some(account) = request.extensions().get::<Account>() {
+        trace::routed(account.trace(), request.method(), request.extensions());
+    }
     let (method, path) = names(&request);
     ApiError::WrongMethod { method, path }
 }
