@@ -1,11 +1,9 @@
 //! The fleet: which replicas are attached, what they serve and how busy they are.
 
 mod glance;
+mod view;
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use cloudach_proto::{
@@ -22,7 +20,8 @@ use tokio::{
 };
 use tonic::Status;
 
-pub use self::glance::Glance;
+use self::view::View;
+pub use self::{glance::Glance, view::Serving};
 
 use crate::{
     pick::{adapter::Residency, health::Health, prefix::Read},
@@ -184,14 +183,6 @@ impl Replica {
     pub fn in_flight(&self) -> u32 {
         self.glance.in_flight()
     }
-}
-
-/// The replicas that serve a name now.
-#[derive(Debug, Default)]
-pub struct Serving {
-    pub replicas: Vec<Arc<Replica>>,
-    /// Some of them have it as an adapter.
-    pub is_adapter: bool,
 }
 
 /// What replicas have said of a model. Kept when they leave, so that requests can still be checked and rendered
@@ -364,59 +355,6 @@ impl Fleet {
         drop(replicas);
         self.changed.send_replace(());
         self.make_room();
-    }
-}
-
-/// What replicas come to, by model.
-#[derive(Debug, Default)]
-struct View {
-    /// Those that are ready.
-    ready: HashMap<String, Arc<Serving>>,
-    /// Models of which one replica at least understands the words of llama.cpp's schemas alone.
-    narrow: HashSet<String>,
-    /// For people: why replicas are not ready that are attached.
-    reasons: HashMap<String, String>,
-    /// The kinds of sidecars that are managed: the dialect, and the MiB of each GPU.
-    managed: HashSet<(String, Vec<u64>)>,
-}
-
-impl View {
-    fn of<'a>(replicas: impl Iterator<Item = &'a Arc<Replica>>) -> Self {
-        let mut ready: HashMap<String, Serving> = HashMap::new();
-        let mut reasons: HashMap<String, Vec<String>> = HashMap::new();
-        let (mut narrow, mut managed) = (HashSet::new(), HashSet::new());
-        for replica in replicas {
-            if replica.hello.managed {
-                let gpus = replica.hello.gpus.iter().map(|gpu| gpu.memory_mib).collect();
-                managed.insert((replica.hello.dialect.clone(), gpus));
-            }
-            let is_connected = replica.peer.is_connected();
-            for state in replica.models.lock().values() {
-                if state.capabilities.is_some_and(|said| said.schema_words() == SchemaWords::LlamaCpp) {
-                    narrow.insert(state.model.clone());
-                }
-                if !is_connected || state.phase() != ModelPhase::Ready {
-                    reasons.entry(state.model.clone()).or_default().push(replica.why_not_ready(state));
-                    continue;
-                }
-                ready.entry(state.model.clone()).or_default().replicas.push(replica.clone());
-                for name in state.adapters.iter().take(MOST_ADAPTERS) {
-                    let serving = ready.entry(name.clone()).or_default();
-                    serving.replicas.push(replica.clone());
-                    serving.is_adapter = true;
-                }
-            }
-        }
-        let told = |(model, mut reasons): (String, Vec<String>)| {
-            reasons.sort();
-            (model, reasons.join("; "))
-        };
-        Self {
-            ready: ready.into_iter().map(|(name, serving)| (name, Arc::new(serving))).collect(),
-            narrow,
-            reasons: reasons.into_iter().map(told).collect(),
-            managed,
-        }
     }
 }
 
