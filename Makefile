@@ -84,9 +84,10 @@ compat:
 fuzz:
 	edge/model/fuzz/run.sh $(or $(SECONDS),60)
 
+# The profile that images are built with: what is measured is what is run.
 bench:
-	$(CARGO) build --release --locked -p cloudach-edge -p cloudach-router -p cloudach-sidecar -p cloudach-fake-engine -p cloudach-bench
-	target/release/bench $(BENCH_FLAGS)
+	$(CARGO) build --profile dist --locked -p cloudach-edge -p cloudach-router -p cloudach-sidecar -p cloudach-fake-engine -p cloudach-bench
+	target/dist/bench $(BENCH_FLAGS)
 
 vllm:
 	$(ENGINES)/setup-vllm.sh

@@ -12,14 +12,7 @@ pub struct Figure {
 
 impl Figure {
     pub fn median(&self) -> f64 {
-        let mut sorted = self.values.clone();
-        sorted.sort_by(f64::total_cmp);
-        let middle = sorted.len() / 2;
-        match sorted.len() {
-            0 => f64::NAN,
-            odd if odd % 2 == 1 => sorted[middle],
-            _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
-        }
+        median(self.values.clone())
     }
 
     pub fn least(&self) -> f64 {
@@ -57,6 +50,43 @@ impl Figures {
     }
 }
 
+/// What two builds came to in the same rounds.
+#[derive(Debug)]
+pub struct Compared {
+    pub this: Figures,
+    pub other: Figures,
+}
+
+/// One quantity of both.
+#[derive(Debug)]
+pub struct Pair<'a> {
+    pub this: &'a Figure,
+    pub other: &'a Figure,
+    /// This one's part of the other's: the median over the rounds, each by itself.
+    pub ratio: f64,
+}
+
+impl Compared {
+    pub fn pairs(&self) -> impl Iterator<Item = Pair<'_>> {
+        self.this.all().iter().filter_map(|this| {
+            let same = |other: &&Figure| other.scenario == this.scenario && other.name == this.name;
+            let other = self.other.all().iter().find(same)?;
+            let ratios = this.values.iter().zip(&other.values).map(|(this, other)| this / other).collect();
+            Some(Pair { this, other, ratio: median(ratios) })
+        })
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        odd if odd % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}
+
 /// Where figures of one case are noted.
 #[derive(Debug)]
 pub struct Note<'a> {
@@ -86,5 +116,18 @@ mod tests {
         figures.note("s", "n", "ms", 7.0);
         assert!((figures.all()[0].median() - 6.0).abs() < 1e-9);
         assert_eq!(figures.all().len(), 1);
+    }
+
+    #[test]
+    fn a_ratio_is_that_of_the_middle_round() {
+        let mut compared = Compared { this: Figures::default(), other: Figures::default() };
+        // The machine was three times as slow in the second round.
+        for (this, other) in [(9.0, 10.0), (27.0, 30.0), (5.0, 10.0)] {
+            compared.this.note("s", "n", "us", this);
+            compared.other.note("s", "n", "us", other);
+        }
+        compared.this.note("s", "nobody else's", "us", 1.0);
+        let ratios: Vec<_> = compared.pairs().map(|pair| pair.ratio).collect();
+        assert_eq!(ratios, [0.9]);
     }
 }

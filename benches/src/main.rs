@@ -2,6 +2,7 @@
 //! another one. Every scenario is run in front of the engine alone and of the gateway in turn, so that each figure has its
 //! counterpart from the same minutes of the same machine.
 
+mod against;
 mod figure;
 mod machine;
 mod played;
@@ -41,6 +42,9 @@ struct Arguments {
     /// Of the sizes of the scenario `scaling` those alone whose name has this in it. Absent: all.
     #[arg(long)]
     size: Option<String>,
+    /// The folder of another build of the gateway's programs, which is measured beside this one, in turns.
+    #[arg(long, conflicts_with = "json")]
+    against: Option<PathBuf>,
     /// Writes all that was measured to this file, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -54,11 +58,17 @@ fn main() -> Result<()> {
     let programs = std::env::current_exe()?.parent().context("this program is in no folder")?.to_owned();
     let scenarios = if arguments.only.is_empty() { Scenario::all() } else { arguments.only };
     let (alone, together): (Vec<_>, Vec<_>) = scenarios.into_iter().partition(|scenario| scenario.is_alone());
-    let place = Place { programs, cores: (cores[0], cores[1]) };
+    let place = Place { gateway: programs.clone(), engine: programs, cores: (cores[0], cores[1]) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut figures = Figures::default();
     let time = Duration::from_secs(arguments.seconds.into());
     let measures = Measures { time, idle: arguments.idle as usize, size: arguments.size.unwrap_or_default() };
+    if let Some(other) = arguments.against {
+        ensure!(alone.is_empty(), "{alone:?} cannot be measured beside another build");
+        let compared = against::measure(&place, other, &together, &measures, arguments.rounds);
+        report::compared(&machine, &runtime.block_on(compared)?);
+        return Ok(());
+    }
     let measured = runtime.block_on(async {
         for round in 1..=arguments.rounds {
             let begin = |scenario: Scenario| report::progress(round, arguments.rounds, scenario);

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{figure::Figures, scenario::Scenario};
+use crate::{
+    figure::{Compared, Figures, Pair},
+    scenario::Scenario,
+};
 
 /// Says what is being measured.
 #[expect(clippy::print_stderr, reason = "progress of minutes of work, for who waits")]
@@ -22,6 +25,20 @@ pub fn table(machine: &str, figures: &Figures) {
         scenario = &figure.scenario;
         let (median, least, most) = (figure.median(), figure.least(), figure.most());
         println!("{shown:<12} {:<width$} {median:>12.2} {least:>10.2} .. {most:<10.2} {}", figure.name, figure.unit);
+    }
+}
+
+/// Prints the medians of two builds, and what this one has of the other's.
+#[expect(clippy::print_stdout, reason = "the result")]
+pub fn compared(machine: &str, compared: &Compared) {
+    println!("{machine}\n");
+    println!("{:<12} {:<44} {:>12} {:>12} {:>8} unit", "scenario", "figure", "this", "other", "ratio");
+    let mut scenario = "";
+    for Pair { this, other, ratio } in compared.pairs() {
+        let shown = if this.scenario == scenario { "" } else { &this.scenario };
+        scenario = &this.scenario;
+        let (name, unit) = (&this.name, this.unit);
+        println!("{shown:<12} {name:<44} {:>12.2} {:>12.2} {ratio:>8.3} {unit}", this.median(), other.median());
     }
 }
 

@@ -89,8 +89,10 @@ impl Layout {
 /// Where it runs.
 #[derive(Debug, Clone)]
 pub struct Place {
-    /// The folder of the programs.
-    pub programs: PathBuf,
+    /// The folder of the gateway's programs.
+    pub gateway: PathBuf,
+    /// That of the engine's.
+    pub engine: PathBuf,
     /// That of the gateway, and that of the load and the engines.
     pub cores: (usize, usize),
 }
@@ -123,7 +125,7 @@ impl Rig {
         let engine_addresses = free;
         machine::pin(place.cores.1)?;
         let engine = |(number, address): (usize, &SocketAddr)| {
-            let mut command = Command::new(place.programs.join("fake-engine"));
+            let mut command = Command::new(place.engine.join("fake-engine"));
             command.args(["--listen", &address.to_string(), "--model", &model(0), "--max-model-len", "10000000"]);
             Process::start("engine", number, &mut command, folder.path())
         };
@@ -134,7 +136,7 @@ impl Rig {
         let start = |name, number, config: &Value| {
             let path = folder.path().join(format!("{name}-{number}.json"));
             fs::write(&path, config.to_string())?;
-            let mut command = Command::new(place.programs.join(format!("cloudach-{name}")));
+            let mut command = Command::new(place.gateway.join(format!("cloudach-{name}")));
             Process::start(name, number, command.arg("--config").arg(path).env("RUST_LOG", "info"), folder.path())
         };
         let mut gateway = Vec::new();

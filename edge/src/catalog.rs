@@ -227,6 +227,10 @@ impl Catalog {
     /// The model that `name` stands for, when it is known what it can do and how it is prompted: once one of its replicas
     /// was ready. Where one is brought about, it is waited for.
     async fn known(&self, name: &str) -> Result<Arc<Model>, ApiError> {
+        let model = self.model(name)?;
+        if model.told.capabilities.is_some() {
+            return Ok(model);
+        }
         let until = Instant::now() + self.load_time;
         let mut changes = self.changed.subscribe();
         loop {

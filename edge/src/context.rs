@@ -19,7 +19,7 @@ impl Edge {
         RequestContext {
             traceparent: arrival.traceparent.clone(),
             tracestate: arrival.tracestate.clone(),
-            tenant: caller.tenant.clone(),
+            tenant: caller.tenant.to_string(),
             timeout_ms: u64::try_from(self.config.limits.request_time.as_millis()).unwrap_or(u64::MAX),
             priority: v1::Priority::from(priority).into(),
             session: session.map(|name| digest("session", &caller.tenant, name)).unwrap_or_default(),

@@ -71,13 +71,12 @@ pub async fn begin<Q: Question>(
     mut permit: Permit,
     mut routed: Routed,
 ) -> Result<Begun<Q::Reply>, ApiError> {
-    let (edge, arrival, caller) = question.asked();
+    let (edge, arrival, _) = question.asked();
     let (edge, request_id, arrived) = (edge.clone(), arrival.request_id.clone(), arrival.at);
-    let key = arrival.routing_key(&caller.tenant);
     let kept = (routed.falls_back() && Q::may_go_on(&request)).then(|| request.clone());
     let mut ready = prepare(&question, &routed.model, request).await?;
     permit.charge_routed(&edge, &request_id, &routed, Q::cost(&ready)).await?;
-    let (mut tried, mut spent) = (vec![routed.model.id.clone()], Duration::ZERO);
+    let (mut tried, mut spent) = (Vec::new(), Duration::ZERO);
     loop {
         let unanswered = match question.start(permit, &routed, ready, spent).await {
             Ok(answer) => return Ok(Begun { answer, routed }),
@@ -87,13 +86,16 @@ pub async fn begin<Q: Question>(
         let Some(request) = kept.as_ref().filter(|_| is_refusal(&unanswered.error)) else {
             return Err(unanswered.error);
         };
+        tried.push(routed.model.id.clone());
+        let (_, arrival, caller) = question.asked();
+        let key = arrival.routing_key(&caller.tenant);
         // One that cannot be asked this (its context is too short, its engine has no such schema) is passed over.
         let next = loop {
             let Some(next) = edge.catalog.after(&routed, &key, &tried) else { return Err(unanswered.error) };
-            tried.push(next.model.id.clone());
             if let Ok(ready) = prepare(&question, &next.model, request.clone()).await {
                 break (next, ready);
             }
+            tried.push(next.model.id.clone());
         };
         permit = unanswered.hand_over(&routed.model.id, &next.0.model.id);
         (routed, ready) = next;

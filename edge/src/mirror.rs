@@ -42,7 +42,7 @@ pub struct Mirror {
 
 /// What the copy of a chat is made of.
 pub struct Copy {
-    pub request_id: String,
+    pub request_id: Arc<str>,
     pub request: ChatRequest,
     /// The size of its body.
     pub bytes: usize,

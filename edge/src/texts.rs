@@ -41,7 +41,7 @@ impl Texts {
     }
 
     fn wanted(&self, trace: &Trace, caller: &Caller) -> bool {
-        trace.is_on() && (caller.trace_texts || self.0.tenants.contains(&caller.tenant))
+        trace.is_on() && (caller.trace_texts || self.0.tenants.contains(&*caller.tenant))
     }
 
     /// A conversation is to be gone on with.

@@ -41,11 +41,18 @@ pub fn arrived(tracer: &Tracer, request: &Request, parent: Option<Context>, stat
     trace
 }
 
+/// The request is one for the route that it was matched with.
+pub fn matched(trace: &Trace, of: &Method, extensions: &Extensions) {
+    if let Some(route) = extensions.get::<MatchedPath>() {
+        routed(trace, of, route.as_str());
+    }
+}
+
 /// The request is one for this route.
-pub fn routed(trace: &Trace, of: &Method, extensions: &Extensions) {
-    if let Some(route) = extensions.get::<MatchedPath>().filter(|_| trace.is_on()) {
-        trace.rename(|| format!("{} {}", method(of), route.as_str()));
-        trace.set(names::HTTP_ROUTE, route.as_str().to_owned());
+pub fn routed(trace: &Trace, of: &Method, route: &str) {
+    if trace.is_on() {
+        trace.rename(|| format!("{} {route}", method(of)));
+        trace.set(names::HTTP_ROUTE, route.to_owned());
     }
 }
 

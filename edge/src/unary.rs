@@ -19,7 +19,7 @@ use crate::{
 pub struct Asking<'a> {
     pub endpoint: Endpoint,
     pub arrival: &'a Arrival,
-    pub caller: &'a Caller,
+    pub caller: &'a Arc<Caller>,
     pub permit: Permit,
     /// The model as the client has named it.
     pub asked: &'a str,

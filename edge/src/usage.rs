@@ -97,7 +97,7 @@ impl Choice {
 #[derive(Debug)]
 pub struct Metered<'a> {
     pub endpoint: Endpoint,
-    pub caller: &'a Caller,
+    pub caller: &'a Arc<Caller>,
     pub arrival: &'a Arrival,
     /// The model by the name that the client gave it.
     pub asked: &'a str,
@@ -124,10 +124,8 @@ impl Meter {
             asked: metered.asked.to_owned(),
             finish_reasons: Vec::new(),
             endpoint: metered.endpoint,
-            tenant: metered.caller.tenant.clone(),
-            key: metered.caller.key.clone(),
-            key_id: metered.caller.key_id.clone(),
-            model: metered.model.id.clone(),
+            caller: metered.caller.clone(),
+            model: metered.model.clone(),
             replica: String::new(),
             outcome: Outcome::Abandoned,
             status: 200,
@@ -371,7 +369,7 @@ impl Drop for Meter {
             if self.text_bytes() > 0 {
                 // What the client was sent is counted when it has it, or has left: off the network threads.
                 let (counting, prices, count) = (self.counting, self.prices, self.count());
-                let (edge, mut record) = (self.edge.clone(), std::mem::take(&mut self.record));
+                let (edge, mut record) = (self.edge.clone(), self.record.clone());
                 self.edge.running.background.spawn_blocking(move || {
                     record.show(counting, count());
                     record.close(&edge.metrics, prices, reserved, expected);
@@ -379,6 +377,6 @@ impl Drop for Meter {
                 return;
             }
         }
-        std::mem::take(&mut self.record).close(&self.edge.metrics, self.prices, reserved, expected);
+        self.record.close(&self.edge.metrics, self.prices, reserved, expected);
     }
 }

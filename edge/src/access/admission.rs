@@ -98,9 +98,9 @@ impl Permit {
     ///
     /// # Errors
     /// A limit is reached.
-    pub async fn charge(&mut self, edge: &Edge, request_id: &str, model: &Model, cost: &Cost) -> Result<(), ApiError> {
+    pub async fn charge(&mut self, edge: &Edge, request_id: &Arc<str>, model: &Model, cost: &Cost) -> Result<(), ApiError> {
         self.reserved.whole =
-            Some(self.reserve(edge, request_id.to_owned(), self.caller.scopes(Some(&model.id)), model, cost).await?);
+            Some(self.reserve(edge, request_id.clone(), self.caller.scopes(Some(&model.id)), model, cost).await?);
         Ok(())
     }
 
@@ -112,7 +112,7 @@ impl Permit {
     pub async fn charge_routed(
         &mut self,
         edge: &Edge,
-        request_id: &str,
+        request_id: &Arc<str>,
         routed: &Routed,
         cost: &Cost,
     ) -> Result<(), ApiError> {
@@ -121,7 +121,7 @@ impl Permit {
             return self.charge(edge, request_id, model, cost).await;
         }
         self.reserved.whole =
-            Some(self.reserve(edge, request_id.to_owned(), self.caller.scopes(None), model, cost).await?);
+            Some(self.reserve(edge, request_id.clone(), self.caller.scopes(None), model, cost).await?);
         self.move_to(edge, request_id, model, cost).await
     }
 
@@ -130,11 +130,11 @@ impl Permit {
     ///
     /// # Errors
     /// A limit for the model is reached.
-    pub async fn move_to(&mut self, edge: &Edge, request_id: &str, model: &Model, cost: &Cost) -> Result<(), ApiError> {
+    pub async fn move_to(&mut self, edge: &Edge, request_id: &Arc<str>, model: &Model, cost: &Cost) -> Result<(), ApiError> {
         self.reserved.of_model = None;
         let scopes = self.caller.scopes_of_model(&model.id);
         if !scopes.is_empty() {
-            let lease = format!("{request_id}-{}", model.id);
+            let lease = format!("{request_id}-{}", model.id).into();
             self.reserved.of_model = Some(Box::new(self.reserve(edge, lease, scopes, model, cost).await?));
         }
         Ok(())
@@ -143,8 +143,8 @@ impl Permit {
     async fn reserve(
         &self,
         edge: &Edge,
-        lease: String,
-        scopes: Vec<Scope>,
+        lease: Arc<str>,
+        scopes: Arc<[Scope]>,
         model: &Model,
         cost: &Cost,
     ) -> Result<Reservation, ApiError> {

@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use axum::{
@@ -38,7 +38,7 @@ pub struct Caller {
     /// The key's name.
     pub key: String,
     /// The organisation or project. Empty: none.
-    pub tenant: String,
+    pub tenant: Arc<str>,
     /// The tenant as headers and texts name it.
     pub organization: HeaderValue,
     /// The project as headers name it.
@@ -53,6 +53,8 @@ pub struct Caller {
     pub ip_ranges: Vec<IpNet>,
     /// Seconds since 1970 after which the key is not known any more.
     pub expires: Option<u64>,
+    /// The key's scope.
+    pub scope: Arc<str>,
     /// What the key may use.
     pub own: Allowance,
     /// What its tenant may use, where the store knows of it.
@@ -74,11 +76,12 @@ impl Caller {
     /// A caller with limits and no more.
     pub fn new(key_id: String, key: String, tenant: String, limits: Limits) -> Self {
         Self {
+            scope: key_scope(&key_id).into(),
             key_id,
             key,
             organization: label(&tenant),
             project: HeaderValue::from_static("default"),
-            tenant,
+            tenant: tenant.into(),
             suspended: false,
             priority: Priority::default(),
             models: None,
@@ -116,27 +119,25 @@ impl Caller {
     }
 
     /// What a request for this model is counted in, of all that it is counted in, for the model's sake.
-    pub fn scopes_of_model(&self, model: &str) -> Vec<Scope> {
+    pub fn scopes_of_model(&self, model: &str) -> Arc<[Scope]> {
         let of_caller = self.scopes(None);
         let is_own = |scope: &Scope| !of_caller.iter().any(|other| other.name == scope.name);
-        self.scopes(Some(model)).into_iter().filter(is_own).collect()
+        self.scopes(Some(model)).iter().filter(|scope| is_own(scope)).cloned().collect()
     }
 
     /// What a request for this model is counted in. Without a model: one that is wrong.
-    pub fn scopes(&self, model: Option<&str>) -> Vec<Scope> {
-        let mut scopes = Vec::with_capacity(4);
-        self.own.add_scopes(key_scope(&self.key_id), model, &mut scopes);
-        if let Some(tenant) = &self.tenants {
-            tenant.add_scopes(TENANT_SCOPE.to_owned(), model, &mut scopes);
-        }
-        // They are held for as long as the request runs.
-        scopes.shrink_to_fit();
-        scopes
+    pub fn scopes(&self, model: Option<&str>) -> Arc<[Scope]> {
+        let of_model = |(allowance, name): (&Allowance, &Arc<str>)| allowance.scopes(name, model);
+        let own = of_model((&self.own, &self.scope));
+        let tenants = self.tenants.as_ref().map(|tenant| of_model((tenant, &TENANT)));
+        own.into_iter().chain(tenants.into_iter().flatten()).flatten().collect()
     }
 }
 
 /// The scope of a tenant as a whole.
 pub const TENANT_SCOPE: &str = "tenant";
+
+static TENANT: LazyLock<Arc<str>> = LazyLock::new(|| TENANT_SCOPE.into());
 
 /// The scope of a key as a whole.
 pub fn key_scope(key_id: &str) -> String {
@@ -144,13 +145,14 @@ pub fn key_scope(key_id: &str) -> String {
 }
 
 impl Allowance {
-    fn add_scopes(&self, name: String, model: Option<&str>, scopes: &mut Vec<Scope>) {
-        if let Some(model) = model
-            && let Some(limits) = self.of_models.get(model).copied()
-        {
-            scopes.push(Scope { name: format!("{name}:model:{model}"), limits, budget: Budget::default() });
-        }
-        scopes.push(Scope { name, limits: self.limits, budget: self.budget });
+    /// That of the model, where there is one, and that of the whole.
+    fn scopes(&self, name: &Arc<str>, model: Option<&str>) -> [Option<Scope>; 2] {
+        let of_model = model.and_then(|model| Some((model, *self.of_models.get(model)?)));
+        let of_model = of_model.map(|(model, limits)| {
+            let name = format!("{name}:model:{model}").into();
+            Scope { name, limits, budget: Budget::default() }
+        });
+        [of_model, Some(Scope { name: name.clone(), limits: self.limits, budget: self.budget })]
     }
 }
 
@@ -165,7 +167,7 @@ impl FromRequestParts<Edge> for Arc<Caller> {
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, ApiError> {
         let account = parts.extensions.get::<Account>();
         let trace = account.map(|account| account.trace().clone()).unwrap_or_default();
-        trace::routed(&trace, &parts.method, &parts.extensions);
+        trace::matched(&trace, &parts.method, &parts.extensions);
         // What surrounds the handler may have asked.
         if let Some(caller) = account.and_then(Account::caller) {
             return Ok(caller);

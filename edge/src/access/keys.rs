@@ -175,7 +175,7 @@ mod tests {
         assert!(KeyHash::try_from("é".repeat(32)).is_err());
         let key = KeyConfig { tenant: "t".to_owned(), ..KeyConfig::new("a", hash) };
         let keys = ConfiguredKeys::new(&[key], Limits::default());
-        assert_eq!(keys.find(&hash).unwrap().tenant, "t");
+        assert_eq!(*keys.find(&hash).unwrap().tenant, *"t");
         assert!(keys.find(&KeyHash::of("sk-tesu")).is_none());
     }
 
@@ -186,7 +186,7 @@ mod tests {
         {
             let key = KeyConfig { tenant: name.to_owned(), ..KeyConfig::new("a", KeyHash::of("sk-test")) };
             let caller = find(key, Limits::default());
-            assert_eq!((caller.organization_name(), caller.tenant.as_str()), (header, name));
+            assert_eq!((caller.organization_name(), &*caller.tenant), (header, name));
             assert_eq!(caller.project, "default");
         }
     }

@@ -96,7 +96,7 @@ impl KnownKeys {
             };
             match change {
                 Change::Document(Collection::Keys, id) => self.remembered.changed(|_, caller| caller.key_id == id),
-                Change::Document(Collection::Tenants, id) => self.remembered.changed(|_, caller| caller.tenant == id),
+                Change::Document(Collection::Tenants, id) => self.remembered.changed(|_, caller| *caller.tenant == *id),
                 Change::Everything => self.remembered.doubt(),
             }
         }

@@ -55,14 +55,14 @@ struct Parts {
     /// When that was logged last.
     told: Mutex<Option<Instant>>,
     /// Leases whose requests are in progress.
-    open: Mutex<HashMap<String, Open>>,
+    open: Mutex<HashMap<Arc<str>, Open>>,
     pending: mpsc::Sender<Pending>,
     metrics: LimitMetrics,
 }
 
 #[derive(Debug)]
 struct Open {
-    tenant: String,
+    tenant: Arc<str>,
     since: Instant,
 }
 
@@ -71,8 +71,8 @@ struct Open {
 #[must_use = "dropping it gives everything back"]
 pub struct Reservation {
     limiter: Limiter,
-    lease: String,
-    ask: Arc<Ask>,
+    lease: Arc<str>,
+    ask: Ask,
     /// The ask as this edge's share of the limits was asked.
     shared: Option<Box<Ask>>,
     used: Amounts,
@@ -102,7 +102,7 @@ impl Limiter {
 
     /// Counts a request and holds what it needs under the name `lease`, which no other request has. Also says how the limits
     /// stand then.
-    pub async fn reserve(&self, lease: String, ask: Ask) -> (Standing, Result<Reservation, Exceeded>) {
+    pub async fn reserve(&self, lease: Arc<str>, ask: Ask) -> (Standing, Result<Reservation, Exceeded>) {
         let asked = Instant::now();
         if let Some(Decision { standing, exceeded: Some(exceeded) }) = self.refused_already(asked, &ask) {
             self.0.metrics.decided(Some(&exceeded));
@@ -113,7 +113,7 @@ impl Limiter {
         let mut reservation = Reservation {
             limiter: self.clone(),
             lease,
-            ask: Arc::new(ask),
+            ask,
             shared: None,
             used: Amounts::default(),
             is_held: true,
@@ -192,7 +192,7 @@ impl Limiter {
     /// Leaves no more in this edge's share of the scopes than its part of what is known of them.
     fn begin(&self, share: &mut Ledger, ask: &Ask, shared: &Ask) {
         let edges = self.0.store.edges();
-        for (whole, scope) in ask.scopes.iter().zip(&shared.scopes) {
+        for (whole, scope) in ask.scopes.iter().zip(&*shared.scopes) {
             if let Some(known) = self.0.known.get(&name(&ask.tenant, &whole.name)) {
                 share.lower_to(now(), &ask.tenant, scope, &known.share(&whole.limits, edges));
             }
@@ -242,7 +242,7 @@ impl Drop for Reservation {
         if !self.is_held {
             return;
         }
-        let pending = Pending::new(std::mem::take(&mut self.lease), self.ask.clone(), self.used);
+        let pending = Pending::new(self.lease.clone(), self.ask.clone(), self.used);
         settlement::settle(&self.limiter, pending);
     }
 }

@@ -46,7 +46,7 @@ impl Principal {
         Self::Token(Box::new(Said {
             id: caller.key_id.clone(),
             name: caller.key.clone(),
-            tenant: caller.tenant.clone(),
+            tenant: caller.tenant.to_string(),
             project: caller.project_name().to_owned(),
             models: caller.models.clone(),
             own: caller.own.clone(),

@@ -108,7 +108,7 @@ impl Batches {
         let record = Record { batch, made_by: Principal::of(caller), input_pieces: file.last_piece };
         let text = written(&record).map_err(ApiError::Files)?;
         let batch = &record.batch;
-        let place = Place { tenant: caller.tenant.clone(), slot: batch.id.clone() };
+        let place = Place { tenant: caller.tenant.to_string(), slot: batch.id.clone() };
         let known_for = config.window + config.window + config.keep;
         let until = now.saturating_add(u64::try_from(known_for.as_millis()).unwrap_or(u64::MAX));
         let new = NewBatch { record: &text, output: &batch.output_file_id, errors: &batch.error_file_id, until };

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use axum::{Router, extract::Request, response::Response};
 use tower::Service;
 
-use super::{arrival, routes, unread};
+use super::{arrival, idempotent, routes, unread};
 use crate::Edge;
 
 /// The API. Clones share it.
@@ -21,10 +21,12 @@ impl Api {
         Self { routes: routes(edge.clone()), edge }
     }
 
-    /// Answers a request: gives it its id, a refusal its words and status, and every answer its headers, and reads what a refusal
-    /// has left unread. Plain calls instead of layers, which cost each request two boxes and a copy of all the routes.
+    /// Answers a request: gives it its id, a refusal its words and status, and every answer its headers, runs what has an
+    /// idempotency key once, and reads what a refusal has left unread. Plain calls instead of layers, which cost each request
+    /// some boxes and a copy of all the routes.
     pub async fn answer(&self, request: Request) -> Response {
-        unread::discard(request, |request| arrival::stamp(&self.edge, request, |request| self.route(request))).await
+        let once = |request| idempotent::once(&self.edge, request, |request| self.route(request));
+        unread::discard(request, |request| arrival::stamp(&self.edge, request, once)).await
     }
 
     async fn route(&self, request: Request) -> Response {

@@ -1,6 +1,7 @@
 //! A request's arrival: its id, its time, and the trace it belongs to.
 
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -34,7 +35,7 @@ const SESSION_BYTES: usize = 256;
 #[derive(Debug, Clone)]
 pub struct Arrival {
     /// `req_` and 32 hexadecimal digits.
-    pub request_id: String,
+    pub request_id: Arc<str>,
     pub at: Instant,
     /// Seconds since 1970.
     pub unix: u64,
@@ -57,7 +58,7 @@ impl Arrival {
         let state = parent.map(|_| state(headers)).unwrap_or_default();
         let trace = trace::arrived(&edge.tracer, request, parent, &state);
         let passed_on = trace.context().or(parent);
-        let request_id = ids::request(random());
+        let request_id: Arc<str> = ids::request(random()).into();
         trace.set_text(names::REQUEST_ID, &request_id);
         Self {
             request_id,
@@ -96,10 +97,10 @@ impl Arrival {
     }
 
     /// By what a request is given to one of the models of a route: its session, or itself where it has none.
-    pub fn routing_key(&self, tenant: &str) -> String {
+    pub fn routing_key(&self, tenant: &str) -> Cow<'_, str> {
         match &self.session {
-            Some(session) => format!("{tenant} {session}"),
-            None => self.request_id.clone(),
+            Some(session) => format!("{tenant} {session}").into(),
+            None => Cow::Borrowed(&self.request_id),
         }
     }
 }
@@ -143,7 +144,7 @@ fn note_refused(words: &Words<'_>, refusal: &Refusal, took: Duration, caller: Op
     match caller {
         Some(Caller { tenant, key, key_id, .. }) => info!(
             target: "usage",
-            request_id, trace_id, tenant, key, key_id, status, code, param, duration_ms, "request refused"
+            request_id, trace_id, tenant = &**tenant, key, key_id, status, code, param, duration_ms, "request refused"
         ),
         None => debug!(target: "usage", request_id, trace_id, status, code, duration_ms, "request refused"),
     }
@@ -173,7 +174,7 @@ pub async fn stamp<F: Future<Output = Response>>(
     let mut response = error::put_into_words(response, &words, dialect);
     if let Some(refusal) = refusal.as_ref().filter(|_| !account.is_recorded()) {
         let caller = account.caller();
-        edge.metrics.refused(refusal, caller.as_ref().map(|caller| caller.tenant.as_str()));
+        edge.metrics.refused(refusal, caller.as_ref().map(|caller| &*caller.tenant));
         note_refused(&words, refusal, at.elapsed(), caller.as_deref());
     }
     trace::answered(&trace, response.status(), refusal.as_ref());

@@ -46,7 +46,7 @@ pub async fn create(
     let (inputs, prompt_tokens) = prepare(&edge.work, &model, request.inputs).await?;
     let cost = Cost { prompt_tokens, prompt_bytes, max_tokens: None, choices: 0 };
     let embedding = EmbedRequest {
-        request_id: arrival.request_id.clone(),
+        request_id: arrival.request_id.to_string(),
         model: model.id.clone(),
         inputs: inputs.into_iter().map(|text| text_prompt(text, true)).collect(),
         dimensions: request.dimensions,

@@ -8,10 +8,9 @@ use std::sync::{
 use async_stream::stream;
 use axum::{
     body::{Body, HttpBody},
-    extract::{FromRequest, FromRequestParts, Request, State},
-    http::{HeaderName, HeaderValue, StatusCode},
-    middleware::Next,
-    response::Response,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderName, HeaderValue, Method, StatusCode},
+    response::{IntoResponse, Response},
 };
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
@@ -28,6 +27,7 @@ use crate::{
         kept::{Head, Kept},
         key::{IDEMPOTENCY_KEY, Key, fingerprint},
     },
+    trace,
 };
 
 /// As at Stripe.
@@ -52,24 +52,54 @@ impl Ending {
 #[derive(Debug, Clone)]
 pub struct Replayed(pub String);
 
+/// What is run once: what generates, embeds and scores. Elsewhere the header says nothing.
+const ONCE: [&str; 10] = [
+    "/v1/chat/completions",
+    "/v1/messages",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/rerank",
+    "/v2/rerank",
+    "/rerank",
+    "/v1/score",
+    "/score",
+    "/v1/responses",
+];
+
 /// Lets a request through that has no key, else once.
-pub async fn once(State(edge): State<Edge>, request: Request, next: Next) -> Result<Response, ApiError> {
-    if !request.headers().contains_key(IDEMPOTENCY_KEY) || !edge.idempotency.is_on() {
-        return Ok(next.run(request).await);
+pub async fn once<F: Future<Output = Response>>(
+    edge: &Edge,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
+    let is_named = request.headers().contains_key(IDEMPOTENCY_KEY) && edge.idempotency.is_on();
+    if !is_named || request.method() != Method::POST || !ONCE.contains(&request.uri().path()) {
+        return next(request).await;
     }
+    // In a box: most requests hold no room for it.
+    Box::pin(run_once(edge, request, next)).await.into_response()
+}
+
+async fn run_once<F: Future<Output = Response>>(
+    edge: &Edge,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     let arrival =
         parts.extensions.get::<Arrival>().cloned().ok_or(ApiError::Internal("the request was not stamped"))?;
-    let caller = Arc::<Caller>::from_request_parts(&mut parts, &edge).await?;
-    let permit = Permit::from_request_parts(&mut parts, &edge).await?;
+    // An answer that is given again comes to no route.
+    trace::routed(&arrival.trace, &parts.method, parts.uri.path());
+    let caller = Arc::<Caller>::from_request_parts(&mut parts, edge).await?;
+    let permit = Permit::from_request_parts(&mut parts, edge).await?;
     let key = Key::of(&parts.headers).map_err(|_| ApiError::InvalidIdempotencyKey)?;
-    let Whole(body) = Whole::from_request(Request::from_parts(parts.clone(), body), &edge).await?;
-    let place = Place { tenant: caller.tenant.clone(), slot: key.slot(&caller.key_id, parts.uri.path()) };
+    let Whole(body) = Whole::from_request(Request::from_parts(parts.clone(), body), edge).await?;
+    let place = Place { tenant: caller.tenant.to_string(), slot: key.slot(&caller.key_id, parts.uri.path()) };
     let claim = match edge.idempotency.claim(place, &fingerprint(&body), &arrival).await {
         Turn::Run(claim) => claim,
         Turn::Replay(kept) => {
             info!(
-                request_id = arrival.request_id,
+                request_id = &*arrival.request_id,
                 trace_id = arrival.trace_id(),
                 replayed = kept.head.request_id,
                 "answered again"
@@ -82,7 +112,7 @@ pub async fn once(State(edge): State<Edge>, request: Request, next: Next) -> Res
     // The handler takes the same place.
     parts.extensions.insert(permit.place());
     drop(permit);
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let response = next(Request::from_parts(parts, Body::from(body))).await;
     record(response, claim).await
 }
 

@@ -29,7 +29,6 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
     http::Method,
-    middleware,
     response::IntoResponse,
     routing::{get, post},
 };
@@ -38,24 +37,22 @@ use crate::{Edge, access::account::Account, error::ApiError, trace};
 
 /// Every path of the API.
 fn routes(edge: Edge) -> Router {
-    // Around what generates and embeds alone: a request that names an idempotency key is run once.
-    let once = middleware::from_fn_with_state(edge.clone(), idempotent::once);
     let files = if edge.config.files.enabled { files_and_batches() } else { Router::new() };
     Router::new()
         .merge(files)
-        .route("/v1/chat/completions", post(chat::create).route_layer(once.clone()))
-        .route("/v1/messages", post(messages::create).route_layer(once.clone()))
+        .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/messages", post(messages::create))
         .route("/v1/messages/count_tokens", post(messages::count_tokens))
-        .route("/v1/completions", post(completions::create).route_layer(once.clone()))
-        .route("/v1/embeddings", post(embeddings::create).route_layer(once.clone()))
-        .route("/v1/rerank", post(scores::rerank).route_layer(once.clone()))
-        .route("/v2/rerank", post(scores::rerank).route_layer(once.clone()))
-        .route("/rerank", post(scores::rerank).route_layer(once.clone()))
-        .route("/v1/score", post(scores::create).route_layer(once.clone()))
-        .route("/score", post(scores::create).route_layer(once.clone()))
+        .route("/v1/completions", post(completions::create))
+        .route("/v1/embeddings", post(embeddings::create))
+        .route("/v1/rerank", post(scores::rerank))
+        .route("/v2/rerank", post(scores::rerank))
+        .route("/rerank", post(scores::rerank))
+        .route("/v1/score", post(scores::create))
+        .route("/score", post(scores::create))
         .route("/tokenize", post(tokens::tokenize))
         .route("/detokenize", post(tokens::detokenize))
-        .route("/v1/responses", post(responses::create::create).route_layer(once))
+        .route("/v1/responses", post(responses::create::create))
         .route("/v1/responses/input_tokens", post(responses::input_tokens::count))
         .route("/v1/responses/{id}", get(responses::retrieve::show).delete(responses::remove::remove))
         .route("/v1/responses/{id}/cancel", post(responses::cancel::cancel))
@@ -97,7 +94,7 @@ async fn unknown_url(request: Request) -> impl IntoResponse {
 
 async fn wrong_method(request: Request) -> impl IntoResponse {
     if let Some(account) = request.extensions().get::<Account>() {
-        trace::routed(account.trace(), request.method(), request.extensions());
+        trace::matched(account.trace(), request.method(), request.extensions());
     }
     let (method, path) = names(&request);
     ApiError::WrongMethod { method, path }

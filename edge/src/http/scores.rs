@@ -71,7 +71,7 @@ pub async fn create(
 struct Asked<'a> {
     endpoint: Endpoint,
     arrival: &'a Arrival,
-    caller: &'a Caller,
+    caller: &'a Arc<Caller>,
     permit: Permit,
 }
 
@@ -96,7 +96,7 @@ async fn score(edge: &Edge, asked: Asked<'_>, request: scores::ScoreRequest) -> 
     let (prompt_tokens, queries, documents) = edge.work.run(prompt_bytes, count).await?;
     let cost = Cost { prompt_tokens, prompt_bytes, max_tokens: None, choices: 0 };
     let request = ScoreRequest {
-        request_id: arrival.request_id.clone(),
+        request_id: arrival.request_id.to_string(),
         model: model.id.clone(),
         queries,
         documents,

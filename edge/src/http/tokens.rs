@@ -39,7 +39,7 @@ pub async fn tokenize(
         Tokenized::Chat(chat) => prompt::chat(&edge, &caller.tenant, &model, *chat, bytes).await?.1.text,
     };
     let asked = TokenizeRequest {
-        request_id: arrival.request_id.clone(),
+        request_id: arrival.request_id.to_string(),
         model: model.id.clone(),
         prompt: Some(PromptText { text, add_special_tokens: request.add_special_tokens }),
         texts: request.return_token_strs,
@@ -76,7 +76,7 @@ pub async fn detokenize(
     let model = edge.catalog.tokenizing(&request.model).await?;
     permit.check(&model.id)?;
     let asked = DetokenizeRequest {
-        request_id: arrival.request_id.clone(),
+        request_id: arrival.request_id.to_string(),
         model: model.id.clone(),
         ids: request.tokens,
         context: Some(edge.context(&arrival, &caller, caller.priority)),

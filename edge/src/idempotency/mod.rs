@@ -80,7 +80,7 @@ impl Idempotency {
 
     /// Asks the store whether the request runs: one round trip.
     pub async fn claim(&self, place: Place, fingerprint: &str, arrival: &Arrival) -> Turn {
-        let request_id = arrival.request_id.as_str();
+        let request_id = &*arrival.request_id;
         // Before the store is asked: whoever gives up on the way gives back what the store may have noted.
         let claim = Claim::new(self.clone(), place, request_id.to_owned());
         let place = claim.place();

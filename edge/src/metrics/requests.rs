@@ -145,15 +145,19 @@ impl RequestMetrics {
     }
 
     pub(super) fn ended(&self, record: &Record) {
-        let model = || Model(record.model.clone());
-        let label = ModelLabel { model: model() };
-        let labels = RequestLabels { endpoint: record.endpoint, model: model(), outcome: record.outcome };
+        // The name goes from one to the next: it is not copied for each.
+        let model = Model(record.model.id.clone());
+        let labels = RequestLabels { endpoint: record.endpoint, model, outcome: record.outcome };
         self.requests.get_or_create(&labels).inc();
+        let mut model = labels.model;
         if record.outcome == Outcome::Failed {
-            self.failures.get_or_create(&FailureLabels { model: model(), status: Status(record.status) }).inc();
+            let labels = FailureLabels { model, status: Status(record.status) };
+            self.failures.get_or_create(&labels).inc();
+            model = labels.model;
         }
-        let end = EndLabels { model: model(), outcome: record.outcome };
+        let end = EndLabels { model, outcome: record.outcome };
         self.duration.get_or_create(&end).observe(record.duration.as_secs_f64());
+        let label = ModelLabel { model: end.model };
         self.prompt_tokens.get_or_create(&label).inc_by(record.shown.prompt_tokens);
         self.cached_tokens.get_or_create(&label).inc_by(record.shown.cached_tokens);
         self.completion_tokens.get_or_create(&label).inc_by(record.shown.completion_tokens);

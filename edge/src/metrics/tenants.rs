@@ -92,8 +92,8 @@ impl TenantMetrics {
     }
 
     pub(super) fn ended(&self, record: &Record) {
-        let tenant = self.names.of(&record.tenant);
-        let labels = OutcomeLabels { tenant: tenant.clone(), outcome: record.outcome };
+        // The name goes from one to the next: it is not copied for each.
+        let labels = OutcomeLabels { tenant: self.names.of(&record.caller.tenant), outcome: record.outcome };
         self.requests.get_or_create(&labels).inc();
         let shown = &record.shown;
         let tokens = [
@@ -101,10 +101,13 @@ impl TenantMetrics {
             (Tokens::Cached, shown.cached_tokens),
             (Tokens::Completion, shown.completion_tokens),
         ];
+        let mut labels = TokensLabels { tenant: labels.tenant, kind: Tokens::Prompt };
         for (kind, tokens) in tokens {
-            self.tokens.get_or_create(&TokensLabels { tenant: tenant.clone(), kind }).inc_by(tokens);
+            labels.kind = kind;
+            self.tokens.get_or_create(&labels).inc_by(tokens);
         }
-        self.cost.get_or_create(&TenantLabel { tenant }).inc_by(f64::from(Usd::from_billionths(record.cost)));
+        let label = TenantLabel { tenant: labels.tenant };
+        self.cost.get_or_create(&label).inc_by(f64::from(Usd::from_billionths(record.cost)));
     }
 
     pub(super) fn refused(&self, tenant: &str, status: StatusCode) {

@@ -168,7 +168,7 @@ impl Store {
     ///
     /// # Errors
     /// The store is away.
-    pub async fn reserve(&self, lease: &str, ask: &Ask) -> Result<(Decision, Vec<Told>), Away> {
+    pub async fn reserve(&self, lease: &Arc<str>, ask: &Ask) -> Result<(Decision, Vec<Told>), Away> {
         match self {
             Self::Embedded(embedded) => {
                 Ok((embedded.with_ledger(|ledger, now| ledger.reserve(now, lease, ask)), Vec::new()))
@@ -192,7 +192,7 @@ impl Store {
     ///
     /// # Errors
     /// The store is away.
-    pub async fn settle(&self, lease: &str, ask: &Ask, settlement: &Settlement) -> Result<bool, Away> {
+    pub async fn settle(&self, lease: &Arc<str>, ask: &Ask, settlement: &Settlement) -> Result<bool, Away> {
         match self {
             Self::Embedded(embedded) => {
                 Ok(embedded.with_ledger(|ledger, now| ledger.settle(now, lease, ask, settlement)))
@@ -205,10 +205,10 @@ impl Store {
     ///
     /// # Errors
     /// The store is away.
-    pub async fn renew(&self, tenant: &str, leases: &[String]) -> Result<(), Away> {
+    pub async fn renew(&self, tenant: &str, leases: &[Arc<str>]) -> Result<(), Away> {
         match self {
             Self::Embedded(embedded) => {
-                embedded.with_ledger(|ledger, now| ledger.renew(now, leases.iter().map(String::as_str)));
+                embedded.with_ledger(|ledger, now| ledger.renew(now, leases));
                 Ok(())
             }
             Self::Redis(redis) => redis.renew(servers_time(), tenant, leases).await,

@@ -65,11 +65,11 @@ fn put<'a>(id: &'a str, old: Option<&'a str>, new: Option<&'a str>) -> Put<'a> {
 
 fn scope(name: &str, limits: serde_json::Value) -> Scope {
     let limits = serde_json::from_value(limits).unwrap();
-    Scope { name: name.to_owned(), limits, budget: crate::access::limits::Budget::default() }
+    Scope { name: name.into(), limits, budget: crate::access::limits::Budget::default() }
 }
 
 fn ask(scopes: &[Scope], tokens: u64, cost: u64) -> Ask {
-    Ask { tenant: "acme".to_owned(), scopes: scopes.to_vec(), amounts: Amounts { tokens, cost } }
+    Ask { tenant: "acme".into(), scopes: scopes.into(), amounts: Amounts { tokens, cost } }
 }
 
 fn used(tokens: u64, cost: u64) -> Settlement {
@@ -172,21 +172,21 @@ fn what_is_reserved_is_settled_once() {
         let key = scope("key", json!({ "tokens_per_minute": 1_000_000, "concurrent_requests": 2 }));
         let ask = ask(&[key], 400_000, 70);
         let left = |decision: Decision| decision.standing.tokens.unwrap().remaining / 100_000;
-        assert_eq!(left(store.reserve("a", &ask).await.unwrap().0), 6);
-        assert_eq!(left(store.reserve("b", &ask).await.unwrap().0), 2);
-        let third = store.reserve("c", &ask).await.unwrap().0;
+        assert_eq!(left(store.reserve(&"a".into(), &ask).await.unwrap().0), 6);
+        assert_eq!(left(store.reserve(&"b".into(), &ask).await.unwrap().0), 2);
+        let third = store.reserve(&"c".into(), &ask).await.unwrap().0;
         assert_eq!(third.exceeded.unwrap().measure, crate::access::limits::Measure::Concurrent);
         for _ in 0..2 {
-            store.settle("a", &ask, &used(100_000, 5)).await.unwrap();
+            store.settle(&"a".into(), &ask, &used(100_000, 5)).await.unwrap();
         }
         assert_eq!(store.spent("acme", "key").await.unwrap(), (5, 5));
-        let third = store.reserve("c", &ask).await.unwrap().0;
+        let third = store.reserve(&"c".into(), &ask).await.unwrap().0;
         assert_eq!((left(third), third.exceeded), (1, None));
-        store.renew("acme", &["b".to_owned(), "a".to_owned(), "nobody's".to_owned()]).await.unwrap();
+        store.renew("acme", &["b", "a", "nobody's"].map(Arc::from)).await.unwrap();
         for lease in ["b", "c"] {
-            store.settle(lease, &ask, &used(0, 0)).await.unwrap();
+            store.settle(&lease.into(), &ask, &used(0, 0)).await.unwrap();
         }
-        assert_eq!(left(store.reserve("d", &ask).await.unwrap().0), 5);
+        assert_eq!(left(store.reserve(&"d".into(), &ask).await.unwrap().0), 5);
     });
 }
 
@@ -199,9 +199,9 @@ fn counts_and_spends_outlive_the_process_and_what_was_held_does_not() {
     Runtime::new().unwrap().block_on(async {
         let (config, running) = (serde_json::from_value(config.clone()).unwrap(), Running::default());
         let store = Store::open(&config, metrics(), &running).await.unwrap();
-        store.reserve("a", &ask).await.unwrap();
-        store.settle("a", &ask, &used(100, 7)).await.unwrap();
-        store.reserve("b", &ask).await.unwrap();
+        store.reserve(&"a".into(), &ask).await.unwrap();
+        store.settle(&"a".into(), &ask, &used(100, 7)).await.unwrap();
+        store.reserve(&"b".into(), &ask).await.unwrap();
         running.kill.cancel();
         running.background.close();
         running.background.wait().await;
@@ -210,11 +210,11 @@ fn counts_and_spends_outlive_the_process_and_what_was_held_does_not() {
         let store = open(config).await;
         assert_eq!(store.spent("acme", "key").await.unwrap(), (7, 7));
         let refused =
-            store.reserve("c", &Ask { amounts: Amounts { tokens: 901, cost: 0 }, ..ask.clone() }).await.unwrap().0;
+            store.reserve(&"c".into(), &Ask { amounts: Amounts { tokens: 901, cost: 0 }, ..ask.clone() }).await.unwrap().0;
         assert!(matches!(refused.exceeded.unwrap().refused, Refused::NotYet { used: 100, .. }), "{refused:?}");
-        store.reserve("d", &ask).await.unwrap();
-        store.reserve("e", &ask).await.unwrap();
-        let refused = store.reserve("f", &ask).await.unwrap().0.exceeded.unwrap();
+        store.reserve(&"d".into(), &ask).await.unwrap();
+        store.reserve(&"e".into(), &ask).await.unwrap();
+        let refused = store.reserve(&"f".into(), &ask).await.unwrap().0.exceeded.unwrap();
         assert!(matches!(refused.refused, Refused::NotYet { used: 5, .. }), "{refused:?}");
     });
 }
@@ -276,8 +276,8 @@ fn the_scripts_and_the_ledger_agree() {
     let agree = |steps: Vec<Step>| {
         tenants.set(tenants.get() + 1);
         let tenant = format!("tenant-{}", tenants.get());
-        let asks = |key: usize, tokens, cost| Ask { tenant: tenant.clone(), ..ask(&keys[key], tokens, cost) };
-        let (mut ledger, mut held) = (Ledger::default(), std::collections::HashMap::new());
+        let asks = |key: usize, tokens, cost| Ask { tenant: tenant.as_str().into(), ..ask(&keys[key], tokens, cost) };
+        let (mut ledger, mut held) = (Ledger::remembering(), std::collections::HashMap::new());
         // A minute before a month ends.
         let mut ms = 1_796_083_140_000;
         for step in steps {
@@ -285,7 +285,7 @@ fn the_scripts_and_the_ledger_agree() {
             match step {
                 Step::Reserve { lease, key, tokens, cost } => {
                     // A lease is a request's id: never used twice while it is known.
-                    let lease = format!("{lease}-{ms}-{}", held.len());
+                    let lease: Arc<str> = format!("{lease}-{ms}-{}", held.len()).into();
                     let ask = asks(key, tokens, cost);
                     let theirs = runtime.block_on(redis.reserve(now, &lease, &ask)).unwrap();
                     let own = ledger.reserve(now, &lease, &ask);
@@ -307,7 +307,7 @@ fn the_scripts_and_the_ledger_agree() {
                 Step::Renew { lease } => {
                     let Some((lease, _)) = held.get(&usize::from(lease)) else { continue };
                     runtime.block_on(redis.renew(now, &tenant, std::slice::from_ref(lease))).unwrap();
-                    ledger.renew(now, [lease.as_str()]);
+                    ledger.renew(now, [lease]);
                 }
                 Step::Wait { milliseconds } => ms += milliseconds,
             }

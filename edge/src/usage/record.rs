@@ -1,6 +1,6 @@
 //! The one record of a request: settled, counted, logged and handed on to be kept when the request is over.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use cloudach_openai::{FinishReason, Usage};
 use cloudach_service::trace::Trace;
@@ -10,9 +10,10 @@ use super::{entry::Entry, keeper::Expected};
 use crate::{
     access::{
         admission::Reserved,
+        caller::Caller,
         limits::{Amounts, Usd},
     },
-    catalog::Counting,
+    catalog::{Counting, Model},
     metrics::{Endpoint, Metrics, Outcome},
     prices::Prices,
     store::now,
@@ -20,9 +21,9 @@ use crate::{
 };
 
 /// The one record of a request.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone)]
 pub struct Record {
-    pub request_id: String,
+    pub request_id: Arc<str>,
     /// None: it is part of no trace.
     pub trace_id: Option<String>,
     pub trace: Trace,
@@ -31,12 +32,8 @@ pub struct Record {
     /// Of those choices that came to their end.
     pub finish_reasons: Vec<FinishReason>,
     pub endpoint: Endpoint,
-    pub tenant: String,
-    /// The key's name.
-    pub key: String,
-    pub key_id: String,
-    /// The model's id in the catalogue.
-    pub model: String,
+    pub caller: Arc<Caller>,
+    pub model: Arc<Model>,
     /// The last replica that ran it. Empty: none did.
     pub replica: String,
     pub outcome: Outcome,
@@ -56,29 +53,30 @@ pub struct Record {
 
 impl Record {
     /// The request is over: it is counted and kept, and its key's limits are charged with what it used.
-    pub fn close(mut self, metrics: &Metrics, prices: Prices, reserved: Reserved, expected: Option<Expected>) {
+    pub fn close(&mut self, metrics: &Metrics, prices: Prices, reserved: Reserved, expected: Option<Expected>) {
         self.cost = prices.of_usage(&self.shown);
         let tokens = self.shown.prompt_tokens + self.shown.completion_tokens;
         reserved.settle(Amounts { tokens, cost: self.cost });
         self.write();
-        trace::ended(&self);
-        metrics.ended(&self);
+        trace::ended(self);
+        metrics.ended(self);
         if let Some(expected) = expected {
             expected.keep(self.entry());
         }
     }
 
-    fn entry(self) -> Entry {
+    fn entry(&mut self) -> Entry {
         let (shown, engine) = (self.shown, self.engine);
+        let Caller { tenant, key, key_id, .. } = &*self.caller;
         Entry {
-            request_id: self.request_id,
+            request_id: self.request_id.to_string(),
             ended: u64::try_from(now().ms).unwrap_or_default(),
             endpoint: self.endpoint,
-            tenant: self.tenant,
-            key_id: self.key_id,
-            key: self.key,
-            model: self.model,
-            replica: self.replica,
+            tenant: tenant.to_string(),
+            key_id: key_id.clone(),
+            key: key.clone(),
+            model: self.model.id.clone(),
+            replica: std::mem::take(&mut self.replica),
             outcome: self.outcome,
             prompt_tokens: shown.prompt_tokens,
             cached_tokens: shown.cached_tokens,
@@ -110,16 +108,17 @@ impl Record {
     }
 
     fn write(&self) {
+        let Caller { tenant, key, key_id, .. } = &*self.caller;
         info!(
             target: "usage",
-            request_id = self.request_id,
+            request_id = &*self.request_id,
             trace_id = self.trace_id,
             endpoint = <&str>::from(self.endpoint),
-            tenant = self.tenant,
-            key = self.key,
-            key_id = self.key_id,
+            tenant = &**tenant,
+            key,
+            key_id,
             asked = self.asked,
-            model = self.model,
+            model = self.model.id,
             replica = self.replica,
             outcome = <&str>::from(self.outcome),
             status = self.status,

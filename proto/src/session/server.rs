@@ -8,7 +8,7 @@ use futures_util::{
 };
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -83,10 +83,17 @@ async fn run(
     let mut callee = Callee::default();
     let mut running = Running::default();
     let (mut draining, mut handed_over) = (false, false);
-    let gathered = sleep(GATHER);
+    // Until when what is not urgent is gathered. Its timer is set only while something waits for it: one that is set for every
+    // message wakes the thread once more for each.
+    let mut until = Instant::now();
+    let gathered = sleep_until(until);
     tokio::pin!(gathered);
     loop {
-        let leaves = callee.has_pending() && (callee.is_urgent() || gathered.deadline() <= Instant::now());
+        let leaves = callee.has_pending() && (callee.is_urgent() || until <= Instant::now());
+        let waits = callee.has_pending() && !leaves;
+        if waits && gathered.deadline() != until {
+            gathered.as_mut().reset(until);
+        }
         tokio::select! {
             message = up.message() => {
                 // A peer that has closed or broken its side asks for nothing any more.
@@ -110,10 +117,10 @@ async fn run(
                 let Ok(permit) = permit else { return Ok(()) };
                 if let Some(message) = callee.transmit() {
                     permit.send(Ok(message));
-                    gathered.as_mut().reset(Instant::now() + GATHER);
+                    until = Instant::now() + GATHER;
                 }
             }
-            () = &mut gathered, if callee.has_pending() && !leaves => {}
+            () = &mut gathered, if waits => {}
             () = drain.cancelled(), if !draining => {
                 draining = true;
                 callee.drain();

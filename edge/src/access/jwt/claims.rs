@@ -197,7 +197,7 @@ mod tests {
         let config = json!({ "project": { "claim": ["ext", "team"] }, "models": "models" });
         let caller = read(config, json!({ "ext": { "team": "ml" }, "models": "a b", "aud": ["x", "other"] })).unwrap();
         assert_eq!(
-            (caller.key_id.as_str(), caller.key.as_str(), caller.tenant.as_str()),
+            (caller.key_id.as_str(), caller.key.as_str(), &*caller.tenant),
             ("jwt:sso:ann", "ann", "acme")
         );
         assert_eq!((caller.project_name(), caller.organization_name()), ("ml", "acme"));
@@ -207,7 +207,7 @@ mod tests {
         assert!(read(json!({ "models": "models" }), json!({})).unwrap().models.unwrap().is_empty());
         assert_eq!(read(json!({}), json!({ "sub": 7 })).unwrap().key_id, "jwt:sso:7");
         let fixed = json!({ "tenant": { "fixed": "all" } });
-        assert_eq!(read(fixed, json!({ "org": null })).unwrap().tenant, "all");
+        assert_eq!(*read(fixed, json!({ "org": null })).unwrap().tenant, *"all");
     }
 
     #[test]

@@ -195,7 +195,7 @@ impl Issuers {
     async fn member(&self, checked: &Checked) -> Result<Arc<Caller>, NotLetIn> {
         let tenant = self.tenants.find(&checked.caller.tenant).await.map_err(NotLetIn::Store)?;
         if tenant.is_none() && self.issuers[checked.issuer].0.unknown_tenants == UnknownTenants::Refuse {
-            let id = Some(checked.caller.tenant.clone());
+            let id = Some(checked.caller.tenant.to_string());
             return Err(self.refused(checked.issuer, Refusal::UnknownTenant, id));
         }
         let mut member = checked.member.lock();

@@ -29,9 +29,9 @@ pub struct Refusals {
 
 #[derive(Debug)]
 struct Refusal {
-    tenant: String,
+    tenant: Arc<str>,
     /// With their limits: others ask anew.
-    scopes: Vec<Scope>,
+    scopes: Arc<[Scope]>,
     decision: Decision,
     /// Before the store was asked, which says how long from then.
     at: Instant,
@@ -116,12 +116,12 @@ mod tests {
 
     fn ask(scopes: &[(&str, serde_json::Value)], tokens: u64) -> Ask {
         let scope = |(name, limits): &(&str, serde_json::Value)| Scope {
-            name: (*name).to_owned(),
+            name: (*name).into(),
             limits: serde_json::from_value(limits.clone()).unwrap(),
             budget: Budget::default(),
         };
         Ask {
-            tenant: "acme".to_owned(),
+            tenant: "acme".into(),
             scopes: scopes.iter().map(scope).collect(),
             amounts: Amounts { tokens, cost: 0 },
         }
@@ -147,7 +147,7 @@ mod tests {
             for (number, (who, pause, tokens, is_here)) in steps.into_iter().enumerate() {
                 ms += pause;
                 let (now, at) = (calendar(NOW + ms), begun + Duration::from_millis(u64::try_from(ms).unwrap()));
-                let (ask, lease) = (ask(&asks[who], tokens), number.to_string());
+                let (ask, lease) = (ask(&asks[who], tokens), number.to_string().into());
                 let found = if is_here { refusals.find(at, &ask) } else { None };
                 // Where it refuses, asking changes nothing.
                 let decision = ledger.reserve(now, &lease, &ask);
@@ -175,7 +175,7 @@ mod tests {
     fn it_holds_for_its_time_its_limits_and_its_scopes() {
         let (refusals, mut ledger, at) = (Refusals::default(), Ledger::default(), Instant::now());
         let own = ask(&[("key", json!({ "requests_per_minute": 600 }))], 1);
-        let decide = |ledger: &mut Ledger, ask: &Ask| ledger.reserve(calendar(NOW), "a", ask);
+        let decide = |ledger: &mut Ledger, ask: &Ask| ledger.reserve(calendar(NOW), &"a".into(), ask);
         while decide(&mut ledger, &own).exceeded.is_none() {}
         refusals.note(at, &own, &decide(&mut ledger, &own));
         let wait = |after: u64| {
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!((wait(0), wait(98)), (Some(100), Some(2)));
         let raised = ask(&[("key", json!({ "requests_per_minute": 601 }))], 1);
         let other = ask(&[("other", json!({ "requests_per_minute": 600 }))], 1);
-        let elsewhere = Ask { tenant: "other".to_owned(), ..own.clone() };
+        let elsewhere = Ask { tenant: "other".into(), ..own.clone() };
         for ask in [raised, other, elsewhere] {
             assert_eq!(refusals.find(at, &ask), None);
         }
@@ -198,8 +198,8 @@ mod tests {
         for limits in [json!({ "tokens_per_minute": 10 }), json!({ "concurrent_requests": 1 })] {
             let (refusals, mut ledger) = (Refusals::default(), Ledger::default());
             let ask = ask(&[("key", limits)], 9);
-            assert_eq!(ledger.reserve(calendar(NOW), "a", &ask).exceeded, None);
-            let refused = ledger.reserve(calendar(NOW), "b", &ask);
+            assert_eq!(ledger.reserve(calendar(NOW), &"a".into(), &ask).exceeded, None);
+            let refused = ledger.reserve(calendar(NOW), &"b".into(), &ask);
             assert!(refused.exceeded.is_some());
             refusals.note(Instant::now(), &ask, &refused);
             assert_eq!(refusals.find(Instant::now(), &ask), None);

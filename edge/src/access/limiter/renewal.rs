@@ -1,6 +1,6 @@
 //! Leases lapse where an edge dies; those of requests that are still in progress are renewed.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -30,8 +30,8 @@ pub async fn renew_all(limiter: Limiter) {
 }
 
 /// The leases of requests that are older than a round, by tenant.
-fn due(limiter: &Limiter) -> HashMap<String, Vec<String>> {
-    let mut due: HashMap<String, Vec<String>> = HashMap::new();
+fn due(limiter: &Limiter) -> HashMap<Arc<str>, Vec<Arc<str>>> {
+    let mut due: HashMap<_, Vec<_>> = HashMap::new();
     for (lease, open) in &*limiter.0.open.lock() {
         if open.since.elapsed() >= EVERY {
             due.entry(open.tenant.clone()).or_default().push(lease.clone());

@@ -35,15 +35,15 @@ const LAST: Duration = Duration::from_secs(2);
 /// A settlement that the store has not confirmed.
 #[derive(Debug)]
 pub struct Pending {
-    lease: String,
-    ask: Arc<Ask>,
+    lease: Arc<str>,
+    ask: Ask,
     used: Amounts,
     ended: Instant,
 }
 
 impl Pending {
     /// The request has ended just now.
-    pub fn new(lease: String, ask: Arc<Ask>, used: Amounts) -> Self {
+    pub fn new(lease: Arc<str>, ask: Ask, used: Amounts) -> Self {
         Self { lease, ask, used, ended: Instant::now() }
     }
 }
@@ -117,6 +117,6 @@ async fn settle_one(limiter: &Limiter, pending: Pending) {
 fn tell(limiter: &Limiter, pending: &Pending, passed: bool) {
     if passed {
         limiter.0.metrics.soft_budgets.inc();
-        warn!(tenant = pending.ask.tenant, "a soft budget is passed");
+        warn!(tenant = &*pending.ask.tenant, "a soft budget is passed");
     }
 }

@@ -5,7 +5,10 @@
 //! What is held for a request is a lease: whoever holds it settles it at the end. Where nobody does, because the edge
 //! died, it lapses, and what it held is given back.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use super::{
     scope::Scope,
@@ -16,17 +19,18 @@ use super::{
 /// How long a lease holds unless it is renewed, in milliseconds.
 pub const LEASE_MS: i64 = 30_000;
 
-/// How long a settled lease is remembered, so that settling it again changes nothing. In milliseconds.
+/// How long the store's scripts remember a settled lease, so that settling it again changes nothing. In milliseconds.
+#[cfg(test)]
 pub const SETTLED_MS: i64 = 120_000;
 
 /// How many lapsed leases one call gives back at most: it is somebody's request that waits for it.
 pub const MOST_LAPSED: usize = 16;
 
-/// What a request asks for.
+/// What a request asks for. Clones share its names and limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
-    pub tenant: String,
-    pub scopes: Vec<Scope>,
+    pub tenant: Arc<str>,
+    pub scopes: Arc<[Scope]>,
     pub amounts: Amounts,
 }
 
@@ -43,8 +47,10 @@ pub struct Settlement {
 pub struct Ledger {
     /// By tenant and scope.
     tallies: HashMap<String, HashMap<String, Tally>>,
-    leases: HashMap<String, Lease>,
-    ends: BTreeSet<(i64, String)>,
+    leases: HashMap<Arc<str>, Lease>,
+    ends: BTreeSet<(i64, Arc<str>)>,
+    /// How long settled leases are remembered, in milliseconds. 0: nobody settles one twice, as within a process.
+    remembers: i64,
 }
 
 #[derive(Debug)]
@@ -55,8 +61,14 @@ struct Lease {
 }
 
 impl Ledger {
+    /// One that is told of a settlement twice, as the store's scripts may be.
+    #[cfg(test)]
+    pub fn remembering() -> Self {
+        Self { remembers: SETTLED_MS, ..Self::default() }
+    }
+
     /// Counts a request and holds what it needs under the name `lease`.
-    pub fn reserve(&mut self, now: Now, lease: &str, ask: &Ask) -> Decision {
+    pub fn reserve(&mut self, now: Now, lease: &Arc<str>, ask: &Ask) -> Decision {
         self.give_back_lapsed(now);
         if let Some(exceeded) = self.first(ask, |tally, scope| tally.check_request(scope, now, ask.amounts.cost).err())
         {
@@ -80,8 +92,9 @@ impl Ledger {
         Decision { standing: self.standing(now, ask), exceeded }
     }
 
-    /// The request is over. Settling a lease twice charges once. True: a soft bound of a budget was passed by this.
-    pub fn settle(&mut self, now: Now, lease: &str, ask: &Ask, settlement: &Settlement) -> bool {
+    /// The request is over. Settling a lease twice charges once, for as long as it is remembered. True: a soft bound of a
+    /// budget was passed by this.
+    pub fn settle(&mut self, now: Now, lease: &Arc<str>, ask: &Ask, settlement: &Settlement) -> bool {
         self.give_back_lapsed(now);
         let held = match self.leases.get(lease) {
             Some(Lease { held: None, .. }) => return false,
@@ -95,12 +108,15 @@ impl Ledger {
             }
             passed |= tally.charge(scope, now, settlement.used, settlement.late && !held);
         });
-        self.put_lease(lease, Lease { ends: now.ms + SETTLED_MS, held: None });
+        match self.remembers {
+            0 => self.forget_lease(lease),
+            remembers => self.put_lease(lease, Lease { ends: now.ms + remembers, held: None }),
+        }
         passed
     }
 
     /// The requests are still in progress.
-    pub fn renew<'a>(&mut self, now: Now, leases: impl IntoIterator<Item = &'a str>) {
+    pub fn renew<'a>(&mut self, now: Now, leases: impl IntoIterator<Item = &'a Arc<str>>) {
         for name in leases {
             if let Some(Lease { held: held @ Some(_), .. }) = self.leases.get_mut(name) {
                 let held = held.take();
@@ -163,12 +179,15 @@ impl Ledger {
         }
     }
 
-    fn put_lease(&mut self, name: &str, lease: Lease) {
-        self.ends.insert((lease.ends, name.to_owned()));
-        if let Some(old) = self.leases.insert(name.to_owned(), lease)
-            && self.leases.get(name).is_some_and(|new| new.ends != old.ends)
-        {
-            self.ends.remove(&(old.ends, name.to_owned()));
+    fn put_lease(&mut self, name: &Arc<str>, lease: Lease) {
+        self.forget_lease(name);
+        self.ends.insert((lease.ends, name.clone()));
+        self.leases.insert(name.clone(), lease);
+    }
+
+    fn forget_lease(&mut self, name: &Arc<str>) {
+        if let Some(lease) = self.leases.remove(name) {
+            self.ends.remove(&(lease.ends, name.clone()));
         }
     }
 
@@ -189,7 +208,7 @@ impl Ledger {
 }
 
 fn each(tallies: &mut HashMap<String, HashMap<String, Tally>>, ask: &Ask, mut with: impl FnMut(&mut Tally, &Scope)) {
-    for scope in &ask.scopes {
+    for scope in &*ask.scopes {
         with(tally(tallies, &ask.tenant, &scope.name), scope);
     }
 }

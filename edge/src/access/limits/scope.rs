@@ -1,5 +1,7 @@
 //! What is limited: the scopes that a request belongs to (its key, its tenant, each with its model), and what each may use.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::bucket::Limit;
@@ -8,7 +10,7 @@ use super::bucket::Limit;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     /// Unique in its tenant.
-    pub name: String,
+    pub name: Arc<str>,
     pub limits: Limits,
     pub budget: Budget,
 }

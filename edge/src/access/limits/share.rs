@@ -103,14 +103,14 @@ mod tests {
         #[expect(clippy::cast_precision_loss, reason = "small")]
         let hard = json!({ "day": { "hard": hard as f64 / 1e9 }, "month": { "hard": 2e-9 * hard as f64 } });
         let budget: Budget = serde_json::from_value(hard).unwrap();
-        let scope = Scope { name: "key".to_owned(), limits: serde_json::from_value(limits).unwrap(), budget };
-        Ask { tenant: "acme".to_owned(), scopes: vec![scope], amounts: Amounts { tokens: 1, cost: 1 } }
+        let scope = Scope { name: "key".into(), limits: serde_json::from_value(limits).unwrap(), budget };
+        Ask { tenant: "acme".into(), scopes: [scope].into(), amounts: Amounts { tokens: 1, cost: 1 } }
     }
 
     fn shared(ask: &Ask, edges: u64) -> Ask {
         let scope = &ask.scopes[0];
         let (limits, budget) = (scope.limits.share(edges), scope.budget.share(edges));
-        Ask { scopes: vec![Scope { name: scope.name.clone(), limits, budget }], ..ask.clone() }
+        Ask { scopes: [Scope { name: scope.name.clone(), limits, budget }].into(), ..ask.clone() }
     }
 
     /// How many requests a ledger lets through at this moment, each of which uses what it asked for.
@@ -118,7 +118,7 @@ mod tests {
         let now = calendar(ms);
         (0..most)
             .take_while(|number| {
-                let lease = format!("{name}-{ms}-{number}");
+                let lease = format!("{name}-{ms}-{number}").into();
                 let admitted = ledger.reserve(now, &lease, ask).exceeded.is_none();
                 if admitted {
                     ledger.settle(now, &lease, ask, &Settlement { used: ask.amounts, late: false });

@@ -23,7 +23,7 @@ pub async fn create(State(edge): State<Edge>, caller: Arc<Caller>, Whole(body): 
     if !ids::is_file(id) {
         return Err(not_found(id));
     }
-    let input = Place { tenant: caller.tenant.clone(), slot: id.clone() };
+    let input = Place { tenant: caller.tenant.to_string(), slot: id.clone() };
     let (file, _) = edge.files.find(&input).await.map_err(ApiError::Files)?.ok_or_else(|| not_found(id))?;
     if file.purpose != Purpose::Batch {
         return Err(Invalid::not_for_batches(id).into());

@@ -14,5 +14,5 @@ fn place(caller: &Caller, id: &str) -> Result<Place, ApiError> {
     if !ids::is_batch(id) {
         return Err(not_found(id));
     }
-    Ok(Place { tenant: caller.tenant.clone(), slot: id.to_owned() })
+    Ok(Place { tenant: caller.tenant.to_string(), slot: id.to_owned() })
 }

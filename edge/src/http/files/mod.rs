@@ -18,7 +18,7 @@ fn place(caller: &Caller, id: &str) -> Result<Place, ApiError> {
     if !ids::is_file(id) {
         return Err(not_found(id));
     }
-    Ok(Place { tenant: caller.tenant.clone(), slot: id.to_owned() })
+    Ok(Place { tenant: caller.tenant.to_string(), slot: id.to_owned() })
 }
 
 async fn find(files: &Files, place: &Place) -> Result<(File, u64), ApiError> {

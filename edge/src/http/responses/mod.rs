@@ -28,7 +28,7 @@ fn place(caller: &Caller, id: &str) -> Result<Place, ApiError> {
     if !ids::is_response(id) {
         return Err(not_found(id));
     }
-    Ok(Place { tenant: caller.tenant.clone(), slot: id.to_owned() })
+    Ok(Place { tenant: caller.tenant.to_string(), slot: id.to_owned() })
 }
 
 async fn find(responses: &Responses, place: &Place) -> Result<Found, ApiError> {

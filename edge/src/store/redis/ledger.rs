@@ -1,6 +1,6 @@
 //! The ledger in Redis: what `Ledger` does, in scripts.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use redis::RedisResult;
 use serde::Serialize;
@@ -78,11 +78,11 @@ impl Redis {
         Ok(passed == 1)
     }
 
-    pub async fn renew(&self, now: Now, tenant: &str, leases: &[String]) -> Result<(), Away> {
+    pub async fn renew(&self, now: Now, tenant: &str, leases: &[Arc<str>]) -> Result<(), Away> {
         let mut invocation = self.scripts.renew.prepare_invoke();
         invocation.key(leases_key(tenant)).key(held_key(tenant)).arg(now.ms);
         for lease in leases {
-            invocation.arg(lease);
+            invocation.arg(&**lease);
         }
         self.link.call(Call::Renew, |mut wire| async move { invocation.invoke_async(&mut wire).await }).await
     }
@@ -115,7 +115,7 @@ impl Redis {
 
 fn keys<'a, 'b>(invocation: &'a mut redis::ScriptInvocation<'b>, ask: &Ask) -> &'a mut redis::ScriptInvocation<'b> {
     invocation.key(leases_key(&ask.tenant)).key(held_key(&ask.tenant));
-    for scope in &ask.scopes {
+    for scope in &*ask.scopes {
         invocation.key(tally_key(&ask.tenant, &scope.name));
     }
     invocation

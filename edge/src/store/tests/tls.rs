@@ -160,7 +160,7 @@ async fn assert_serves(store: &Store) {
         assert!(begun.elapsed() < Duration::from_secs(20), "nothing is told");
     }
     let ask = ask(&[scope("key", json!({ "tokens_per_minute": 1000 }))], 10, 1);
-    assert_eq!(store.reserve("a", &ask).await.unwrap().0.exceeded, None);
+    assert_eq!(store.reserve(&"a".into(), &ask).await.unwrap().0.exceeded, None);
 }
 
 #[test]
