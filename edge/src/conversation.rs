@@ -17,6 +17,7 @@ use crate::{
     http::arrival::Arrival,
     metrics::Endpoint,
     mirror::{Copy, Mirror},
+    offers::Offer,
     prompt::{self, Prompt},
     reading::{self, Reading},
     reply::Reply,
@@ -33,6 +34,8 @@ pub struct Asking<'a> {
     pub permit: Permit,
     /// The size of the request's body: long ones leave the network threads.
     pub bytes: usize,
+    /// The tools of the request, where they are known already.
+    pub offer: Option<Arc<Offer>>,
 }
 
 /// What a reply is made for.
@@ -54,13 +57,14 @@ pub async fn begin<R: Reply>(
     request: ChatRequest,
     reply: impl Fn(&Asked<'_>) -> R + Send + Sync,
 ) -> Result<Begun<R>, ApiError> {
-    let Asking { endpoint, arrival, caller, permit, bytes } = asking;
+    let Asking { endpoint, arrival, caller, permit, bytes, offer } = asking;
     arrival.trace.set_text(names::MODEL_ASKED, &request.model);
     edge.texts.conversation(&arrival.trace, caller, &request.messages);
     let routed = edge.catalog.generating(&request.model, &arrival.routing_key(&caller.tenant)).await?;
     permit.check_routed(&routed)?;
+    let offer = Offer::or_of(offer, edge, &request.tools, bytes).await?;
     let mirror = edge.mirrors.draw(edge, &routed, &arrival.request_id).map(|mirror| (mirror, request.clone()));
-    let conversation = Conversation { edge, endpoint, arrival, caller, bytes, mirror, reply };
+    let conversation = Conversation { edge, endpoint, arrival, caller, bytes, offer, mirror, reply };
     fallback::begin(conversation, request, permit, routed).await
 }
 
@@ -70,10 +74,11 @@ pub async fn begin<R: Reply>(
 /// # Errors
 /// There is no such model, or it cannot be asked this.
 pub async fn count(edge: &Edge, asking: Asking<'_>, request: ChatRequest) -> Result<(u64, Routed), ApiError> {
-    let Asking { arrival, caller, permit, bytes, .. } = asking;
+    let Asking { arrival, caller, permit, bytes, offer, .. } = asking;
     let routed = edge.catalog.generating(&request.model, &arrival.routing_key(&caller.tenant)).await?;
     permit.check_routed(&routed)?;
-    let (_, prompt) = prompt::chat(edge, &caller.tenant, &routed.model, request, bytes).await?;
+    let offer = Offer::or_of(offer, edge, &request.tools, bytes).await?;
+    let (_, prompt) = prompt::chat(edge, &caller.tenant, &routed.model, request, &offer, bytes).await?;
     let tokens = match prompt.tokens {
         Some(tokens) => tokens,
         None => edge.work.run(prompt.text.len(), move || prompt.estimated_tokens()).await?,
@@ -88,6 +93,7 @@ struct Conversation<'a, F> {
     arrival: &'a Arrival,
     caller: &'a Arc<Caller>,
     bytes: usize,
+    offer: Arc<Offer>,
     /// What is asked of another model as well, once.
     mirror: Option<(Mirror, ChatRequest)>,
     reply: F,
@@ -112,9 +118,10 @@ impl<R: Reply, F: Fn(&Asked<'_>) -> R + Send + Sync> Question for Conversation<'
     }
 
     async fn prepare(&self, model: &Arc<Model>, request: ChatRequest) -> Result<Ready, ApiError> {
-        let (request, prompt) = prompt::chat(self.edge, &self.caller.tenant, model, request, self.bytes).await?;
+        let (request, prompt) =
+            prompt::chat(self.edge, &self.caller.tenant, model, request, &self.offer, self.bytes).await?;
         fits(prompt.text.len(), request.n)?;
-        let (reading, request) = reading::chat(&self.edge.work, model, request, prompt.end()).await?;
+        let (reading, request) = reading::chat(&self.edge.work, model, request, &self.offer, prompt.end()).await?;
         let cost = Cost {
             prompt_tokens: prompt.tokens,
             prompt_bytes: prompt.text.len(),
@@ -156,7 +163,8 @@ impl<R: Reply, F: Fn(&Asked<'_>) -> R + Send + Sync> Question for Conversation<'
         let context = routed.bounded(edge.context(arrival, caller, urgency), spent);
         if let Some((mirror, request)) = self.mirror.take() {
             let (request_id, cache_salt, context) = (arrival.request_id.clone(), cache_salt.clone(), context.clone());
-            mirror.chat(edge, Copy { request_id, request, bytes: self.bytes, cache_salt, context });
+            let offer = self.offer.clone();
+            mirror.chat(edge, Copy { request_id, request, offer, bytes: self.bytes, cache_salt, context });
         }
         let shared = Shared {
             request_id: &arrival.request_id,

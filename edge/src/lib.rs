@@ -21,6 +21,8 @@ mod http;
 pub mod idempotency;
 pub mod metrics;
 mod mirror;
+mod names;
+mod offers;
 mod prices;
 mod prompt;
 mod reading;
@@ -73,6 +75,7 @@ use crate::{
     idempotency::Idempotency,
     metrics::Metrics,
     mirror::Mirrors,
+    offers::Offers,
     responses::Responses,
     store::{Store, StoreError},
     texts::{Texts, config::InvalidTexts},
@@ -136,6 +139,7 @@ pub struct Parts {
     metrics: Metrics,
     work: Work,
     counted: Arc<Remembered>,
+    offers: Arc<Offers>,
     tracer: Tracer,
     texts: Texts,
     config: Config,
@@ -242,6 +246,7 @@ pub async fn start(live: Live<Config>) -> Result<Started, EdgeError> {
         metrics,
         work: Work::new(running.background.clone()),
         counted: Arc::new(Remembered::new()?),
+        offers: Arc::new(Offers::new()?),
         tracer,
         texts: Texts::new(&config.trace_texts, running.background.clone())?,
         config,

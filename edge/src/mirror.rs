@@ -18,6 +18,7 @@ use crate::{
     error::ApiError,
     generations::{Shared, text_prompt},
     metrics::{MirrorMetrics, Mirrored},
+    offers::Offer,
     prompt, reading,
     upstream::generating::Generating,
 };
@@ -44,6 +45,8 @@ pub struct Mirror {
 pub struct Copy {
     pub request_id: Arc<str>,
     pub request: ChatRequest,
+    /// Its tools.
+    pub offer: Arc<Offer>,
     /// The size of its body.
     pub bytes: usize,
     pub cache_salt: Option<String>,
@@ -77,8 +80,9 @@ impl Mirror {
     pub fn chat(self, edge: &Edge, copy: Copy) {
         let (edge, to) = (edge.clone(), self.to.clone());
         self.run(&edge.clone(), copy.context.timeout_ms, async move {
-            let (request, prompt) = prompt::chat(&edge, &copy.context.tenant, &to, copy.request, copy.bytes).await?;
-            let (reading, request) = reading::chat(&edge.work, &to, request, prompt.end()).await?;
+            let (request, prompt) =
+                prompt::chat(&edge, &copy.context.tenant, &to, copy.request, &copy.offer, copy.bytes).await?;
+            let (reading, request) = reading::chat(&edge.work, &to, request, &copy.offer, prompt.end()).await?;
             let shared = Shared {
                 request_id: &copy.request_id,
                 model: &to.id,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use cloudach_model::{
+    offered::Offered,
     template::{ChatTemplate, CivilTime, Conversation},
     tokens::{self, Encoding},
 };
@@ -16,6 +17,7 @@ use crate::{
     Edge,
     catalog::{Counting, Model, Template},
     error::ApiError,
+    offers::Offer,
 };
 
 /// A rendered conversation.
@@ -49,6 +51,7 @@ pub async fn chat(
     tenant: &str,
     model: &Model,
     mut request: ChatRequest,
+    offer: &Arc<Offer>,
     bytes: usize,
 ) -> Result<(ChatRequest, Prompt), ApiError> {
     let template = match model.chat_template() {
@@ -57,15 +60,15 @@ pub async fn chat(
         Template::None => return Err(ApiError::CannotChat),
     };
     let (counting, tenant, remembered) = (model.counting, tenant.to_owned(), edge.counted.clone());
+    let shown = offer.shown.clone();
     let render = move || {
-        let conversation = conversation(&mut request);
+        let conversation = conversation(&mut request, shown);
         let text = render(&template, &conversation)?;
         let tokens = match counting {
             Counting::Engine => None,
             Counting::Tiktoken(encoding) => {
-                let tools = conversation.tools.as_deref().unwrap_or_default();
                 let count = |text: &str| remembered.count(&tenant, encoding, text);
-                Some(tokens::chat_prompt_by(&count, &conversation.messages, tools))
+                Some(tokens::chat_prompt_by(&count, &conversation.messages, conversation.tools.as_deref()))
             }
         };
         Ok((request, Prompt { text, tokens }))
@@ -80,12 +83,12 @@ fn render(template: &Arc<ChatTemplate>, conversation: &Conversation) -> Result<S
 }
 
 /// Takes the conversation out of the request: what follows needs it no more. The tools stay, to read calls of them.
-fn conversation(request: &mut ChatRequest) -> Conversation {
+fn conversation(request: &mut ChatRequest, shown: Arc<Offered>) -> Conversation {
     let messages = std::mem::take(&mut request.messages);
     let offered = request.tool_choice != ToolChoice::None && !request.tools.is_empty();
     Conversation {
         messages: messages.into_iter().map(Value::from).collect(),
-        tools: offered.then(|| request.tools.iter().cloned().map(Value::from).collect()),
+        tools: offered.then_some(shown),
         documents: request.documents.take(),
         kwargs: std::mem::take(&mut request.template_kwargs),
         reasoning_effort: request.reasoning_effort.map(|effort| effort.as_str().to_owned()),

@@ -5,6 +5,7 @@ mod held;
 use std::sync::Arc;
 
 use cloudach_model::{
+    offered::Offered,
     reading::{Forced, Function, Output, OutputReader, Reader, Unenforceable, marks},
     schema::Dialect,
 };
@@ -17,6 +18,7 @@ use cloudach_proto::v1;
 use crate::{
     catalog::{Formats, Model},
     error::ApiError,
+    offers::Offer,
     work::Work,
 };
 
@@ -71,12 +73,20 @@ pub async fn chat(
     work: &Work,
     model: &Model,
     request: ChatRequest,
+    offer: &Arc<Offer>,
     prompt_end: &str,
 ) -> Result<(Reading, ChatRequest), ApiError> {
     let (formats, dialect, prompt_end) = (model.formats(), model.schema_dialect(), prompt_end.to_owned());
     // Reading a schema may take long, however short it is.
-    let long = request.constraint.is_some() || !request.tools.is_empty();
-    let read = move || Reading::of_chat(&request, formats, dialect, &prompt_end).map(|reading| (reading, request));
+    let is_held = request.constraint.is_some()
+        || matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_))
+        || request.tools.iter().any(|tool| tool.strict);
+    let long = is_held || !request.tools.is_empty() && !offer.shown.is_read();
+    let shown = offer.shown.clone();
+    let read = move || {
+        let reading = Reading::of_chat(&request, &shown, formats, dialect, &prompt_end)?;
+        Ok::<_, Invalid>((reading, request))
+    };
     Ok(if long { work.run_long(read).await?? } else { read()? })
 }
 
@@ -87,6 +97,7 @@ impl Reading {
     /// A schema that no engine can be held to, in OpenAI's words.
     pub fn of_chat(
         request: &ChatRequest,
+        shown: &Offered,
         formats: Formats,
         dialect: Dialect,
         prompt_end: &str,
@@ -95,13 +106,12 @@ impl Reading {
         if formats.tools.is_none() && formats.reasoning.is_none() {
             return Ok(held.unwrap_or_else(|| Self::of_text(&request.sampling, None)));
         }
-        let functions: Vec<Function<'_>> = request.tools.iter().map(function).collect();
         let reader = OutputReader::new(&Output {
             tool_format: formats.tools,
             reasoning_format: formats.reasoning,
-            tools: &functions,
+            tools: shown.functions(),
             prompt_end,
-            offered: request.tool_choice != ToolChoice::None && !functions.is_empty(),
+            offered: request.tool_choice != ToolChoice::None && !request.tools.is_empty(),
             stops: &request.sampling.stop,
             keep_stop: request.sampling.include_stop,
             one_call: !request.parallel_tool_calls,

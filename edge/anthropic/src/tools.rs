@@ -1,5 +1,7 @@
 //! The tools that a client offers, and whether the model must use them.
 
+use std::sync::Arc;
+
 use cloudach_openai::Invalid;
 use cloudach_openai::chat::{Tool, ToolChoice};
 use serde_json::Value;
@@ -12,14 +14,14 @@ const MOST_TOOLS: usize = 128;
 const MOST_NAME: usize = 128;
 
 pub(crate) struct Tools {
-    pub(crate) tools: Vec<Tool>,
+    pub(crate) tools: Arc<[Tool]>,
     pub(crate) choice: ToolChoice,
     pub(crate) parallel: bool,
 }
 
 impl Tools {
     pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
-        let tools = fields.read("tools", list(MOST_TOOLS, tool))?.unwrap_or_default();
+        let tools: Arc<[Tool]> = fields.read("tools", list(MOST_TOOLS, tool))?.unwrap_or_default().into();
         let (choice, parallel) = fields.read("tool_choice", tool_choice)?.unwrap_or((ToolChoice::Auto, true));
         match &choice {
             ToolChoice::Named(name) if !tools.iter().any(|tool| tool.name == *name) => {
@@ -29,7 +31,7 @@ impl Tools {
                 Err(wrong_choice("tool_choice: 'any' needs at least one tool in 'tools'".to_owned()))
             }
             _ if tools.is_empty() => Ok(Self { tools, choice: ToolChoice::None, parallel: true }),
-            ToolChoice::None => Ok(Self { tools: Vec::new(), choice, parallel }),
+            ToolChoice::None => Ok(Self { tools: Arc::default(), choice, parallel }),
             _ => Ok(Self { tools, choice, parallel }),
         }
     }

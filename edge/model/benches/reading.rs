@@ -3,9 +3,10 @@
 #![expect(clippy::print_stdout, reason = "figures are what a bench is for")]
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
-use cloudach_model::reading::{Event, Forced, Function, Output, Reader};
+use cloudach_model::reading::{Event, Forced, Function, Functions, Output, Reader};
 
 const PIECES: u32 = 2_000_000;
 const ROUNDS: u32 = 5;
@@ -31,11 +32,12 @@ fn main() {
         prose,
     );
 
+    let known = Arc::new(Functions::new(&weather));
     let output = |tool_format: &str, reasoning_format: &str| {
         Reader::of_output(&Output {
             tool_format: tool_format.parse().ok(),
             reasoning_format: reasoning_format.parse().ok(),
-            tools: &weather,
+            tools: &known,
             prompt_end: "",
             offered: true,
             stops: &[],

@@ -5,6 +5,7 @@
 //! reads a file, a socket or a clock, and nothing waits: what changes from call to call, the time
 //! included, is passed in.
 
+pub mod offered;
 pub mod reading;
 pub mod schema;
 pub mod template;

@@ -16,7 +16,7 @@ mod stop;
 pub use calls::CallsReader;
 pub use forced::{Forced, Function, Unenforceable, answer_or_calls};
 pub use held_tokens::HeldTokens;
-pub use output::{Output, OutputReader, ReasoningFormat, ToolFormat, UnknownFormat, detect, marks};
+pub use output::{Functions, Output, OutputReader, ReasoningFormat, ToolFormat, UnknownFormat, detect, marks};
 pub use stop::{Shown, StopReader};
 
 /// What a piece of an engine's text turned out to say.

@@ -26,6 +26,7 @@ mod value;
 
 pub use clock::CivilTime;
 pub use conversation::Conversation;
+pub(crate) use conversation::template_tools;
 pub use error::{CompileError, RenderError};
 
 use std::error::Error as _;
@@ -34,6 +35,8 @@ use std::io;
 use minijinja::{Environment, ErrorKind, Value};
 
 use content_format::ContentFormat;
+
+use crate::offered::Offered;
 
 const NAME: &str = "chat_template";
 
@@ -86,7 +89,7 @@ impl ChatTemplate {
         if conversation.continue_final_message {
             continuation::mark(&mut messages)?;
         }
-        let tools = conversation.tools.as_deref().map(conversation::template_tools).transpose()?;
+        let tools = conversation.tools.as_deref().map(Offered::for_templates).transpose()?;
         let variables = self.variables(conversation, messages, tools, now);
         let prompt = self.run(variables)?;
         if conversation.continue_final_message { continuation::cut(prompt) } else { Ok(prompt) }
@@ -102,12 +105,11 @@ impl ChatTemplate {
         &self,
         conversation: &Conversation,
         messages: Vec<serde_json::Map<String, serde_json::Value>>,
-        tools: Option<Vec<serde_json::Value>>,
+        tools: Option<Value>,
         now: CivilTime,
     ) -> Value {
-        let list = |items: Option<Vec<serde_json::Value>>| {
-            items.map_or(Value::from(()), |items| value::from_json(items.into()))
-        };
+        let documents = conversation.documents.clone();
+        let documents = documents.map_or_else(|| Value::from(()), |documents| value::from_json(documents.into()));
         let tokens = [("bos_token", &self.bos_token), ("eos_token", &self.eos_token)];
         let tokens = tokens.into_iter().filter_map(|(name, token)| Some((name, Value::from(token.as_deref()?))));
         let effort = conversation.reasoning_effort.as_deref().into_iter().flat_map(|effort| {
@@ -116,8 +118,8 @@ impl ChatTemplate {
         let kwargs = conversation.kwargs.iter().map(|(name, value)| (name.as_str(), value::from_json(value.clone())));
         let fixed = [
             ("messages", messages.into_iter().map(value::from_object).collect::<Vec<_>>().into()),
-            ("tools", list(tools)),
-            ("documents", list(conversation.documents.clone())),
+            ("tools", tools.unwrap_or_else(|| Value::from(()))),
+            ("documents", documents),
             ("add_generation_prompt", conversation.add_generation_prompt.into()),
             ("strftime_now", Value::from_function(move |pattern: &str| now.format(pattern))),
         ];

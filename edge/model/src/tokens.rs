@@ -16,3 +16,5 @@ mod vocabulary;
 
 pub use chat::{chat_prompt, chat_prompt_by};
 pub use encoding::{Encoding, UnknownEncoding, UnknownToken, count, decode};
+
+pub(crate) use tools::declaration;

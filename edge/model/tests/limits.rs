@@ -1,7 +1,9 @@
 //! Templates that mean harm, requests that make no sense, and how long honest big ones take.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cloudach_model::offered::Offered;
 use cloudach_model::template::{ChatTemplate, CivilTime, CompileError, Conversation, RenderError, Source};
 use serde_json::{Value, json};
 
@@ -139,7 +141,10 @@ fn odd_requests_are_refused_not_mangled() {
         let conversation = Conversation { messages: messages.as_array().unwrap().clone(), ..Conversation::default() };
         assert_eq!(render("x", &conversation).unwrap_err().to_string(), expected);
     }
-    let conversation = Conversation { tools: Some(vec![json!({"type": "function"})]), ..Conversation::default() };
+    let conversation = Conversation {
+        tools: Some(Arc::new(Offered::new(vec![json!({"type": "function"})]))),
+        ..Conversation::default()
+    };
     assert_eq!(render("x", &conversation).unwrap_err().to_string(), "tools[0]: a tool must have a `function`");
 }
 

@@ -1,11 +1,13 @@
 //! What a token costs in memory where an answer is read for calls, reasoning and stop strings: nothing, as long as it begins
 //! none of them.
 
-use cloudach_model::reading::{Function, Output, OutputReader};
+use std::sync::Arc;
+
+use cloudach_model::reading::{Function, Functions, Output, OutputReader};
 
 #[test]
 fn a_token_of_an_answer_allocates_nothing() {
-    let tools = [Function { name: "known", parameters: None }];
+    let tools = Arc::new(Functions::new(&[Function { name: "known", parameters: None }]));
     for format in ["hermes", "llama3_json", "mistral", "qwen3_coder", "gemma4", "deepseek_v31"] {
         let mut reader = OutputReader::new(&Output {
             tool_format: Some(format.parse().unwrap()),

@@ -9,8 +9,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use cloudach_model::reading::{Event, Function, Output, OutputReader};
+use cloudach_model::reading::{Event, Function, Functions, Output, OutputReader};
 use serde_json::{Value, json};
 
 /// Longer texts are not cut at every single place.
@@ -207,7 +208,7 @@ fn reader(family: &Value, tools: &Value) -> Result<OutputReader, String> {
     Ok(OutputReader::new(&Output {
         tool_format,
         reasoning_format,
-        tools: &functions,
+        tools: &Arc::new(Functions::new(&functions)),
         prompt_end: family["prompt_ends_with"].as_str().unwrap(),
         offered: true,
         stops: &[],

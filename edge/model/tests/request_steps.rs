@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::sync::Arc;
+
+use cloudach_model::offered::Offered;
 use cloudach_model::template::{ChatTemplate, CivilTime, Conversation, RenderError, Source};
 use serde_json::{Value, json};
 
@@ -113,7 +116,10 @@ fn tools_keep_only_what_templates_print() {
         {"type": "function", "function": {"parameters": {"type": "object"}, "strict": true, "name": "f", "x": 1}, "y": 2},
         {"type": "function", "function": {"name": "g", "strict": null}},
     ]);
-    let conversation = Conversation { tools: tools.as_array().cloned(), ..Conversation::default() };
+    let conversation = Conversation {
+        tools: tools.as_array().map(|tools| Arc::new(Offered::new(tools.clone()))),
+        ..Conversation::default()
+    };
     let expected = concat!(
         r#"[{"type": "function", "function": {"name": "f", "description": null, "parameters": {"type": "object"}, "strict": true}}, "#,
         r#"{"type": "function", "function": {"name": "g", "description": null, "parameters": null}}]"#

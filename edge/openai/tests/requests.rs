@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use cloudach_openai::chat::{self, CallForm, ChatRequest, Content, Message, ReasoningEffort, ServiceTier, ToolChoice};
 use cloudach_openai::{Constraint, PromptInput, Sampling, StreamOptions, completions, embeddings};
@@ -23,7 +23,7 @@ fn a_plain_chat_has_openais_defaults() {
     let expected = ChatRequest {
         model: "m".into(),
         messages: vec![Message::User { content: Content::Text("some json".into()), name: None }],
-        tools: vec![],
+        tools: Arc::default(),
         tool_choice: ToolChoice::None,
         parallel_tool_calls: true,
         call_form: CallForm::Tools,
@@ -127,10 +127,10 @@ fn tools_reach_the_template_as_they_came() {
     let bare = json!({"type": "function", "function": {"name": "g", "description": null, "parameters": null, "strict": false}});
     let request = chat_with(json!({"tools": [tool, bare]}));
     assert_eq!(request.tool_choice, ToolChoice::Auto);
-    let tools: Vec<String> = request.tools.into_iter().map(|tool| Value::from(tool).to_string()).collect();
+    let tools: Vec<String> = request.tools.iter().map(|tool| Value::from(tool.clone()).to_string()).collect();
     assert_eq!(tools, [tool.to_string(), r#"{"type":"function","function":{"name":"g"}}"#.to_owned()]);
     let kept_back = chat_with(json!({"tools": [bare], "tool_choice": "none"}));
-    assert_eq!((kept_back.tool_choice, kept_back.tools), (ToolChoice::None, vec![]));
+    assert_eq!((kept_back.tool_choice, kept_back.tools), (ToolChoice::None, Arc::default()));
     assert_eq!(chat_with(json!({"tool_choice": "none"})).tool_choice, ToolChoice::None);
     assert!(!chat_with(json!({"tools": [bare], "parallel_tool_calls": false})).parallel_tool_calls);
 }

@@ -53,7 +53,7 @@ fn functions_are_tools_by_an_older_name() {
         assert_eq!((request.tool_choice, request.tools.len()), (expected, offered), "{choice}");
         assert_eq!((request.call_form, request.parallel_tool_calls), (CallForm::Functions, false));
     }
-    let tools: Vec<Value> = read(&json!({"functions": functions})).tools.into_iter().map(Value::from).collect();
+    let tools: Vec<Value> = read(&json!({"functions": functions})).tools.iter().cloned().map(Value::from).collect();
     assert_eq!(
         tools[0],
         json!({"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}})

@@ -98,7 +98,13 @@ impl Permit {
     ///
     /// # Errors
     /// A limit is reached.
-    pub async fn charge(&mut self, edge: &Edge, request_id: &Arc<str>, model: &Model, cost: &Cost) -> Result<(), ApiError> {
+    pub async fn charge(
+        &mut self,
+        edge: &Edge,
+        request_id: &Arc<str>,
+        model: &Model,
+        cost: &Cost,
+    ) -> Result<(), ApiError> {
         self.reserved.whole =
             Some(self.reserve(edge, request_id.clone(), self.caller.scopes(Some(&model.id)), model, cost).await?);
         Ok(())
@@ -130,7 +136,13 @@ impl Permit {
     ///
     /// # Errors
     /// A limit for the model is reached.
-    pub async fn move_to(&mut self, edge: &Edge, request_id: &Arc<str>, model: &Model, cost: &Cost) -> Result<(), ApiError> {
+    pub async fn move_to(
+        &mut self,
+        edge: &Edge,
+        request_id: &Arc<str>,
+        model: &Model,
+        cost: &Cost,
+    ) -> Result<(), ApiError> {
         self.reserved.of_model = None;
         let scopes = self.caller.scopes_of_model(&model.id);
         if !scopes.is_empty() {

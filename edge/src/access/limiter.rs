@@ -110,14 +110,8 @@ impl Limiter {
         }
         self.0.open.lock().insert(lease.clone(), Open { tenant: ask.tenant.clone(), since: Instant::now() });
         // Before the store is asked: whoever gives up on the way gives back what the store may have held.
-        let mut reservation = Reservation {
-            limiter: self.clone(),
-            lease,
-            ask,
-            shared: None,
-            used: Amounts::default(),
-            is_held: true,
-        };
+        let mut reservation =
+            Reservation { limiter: self.clone(), lease, ask, shared: None, used: Amounts::default(), is_held: true };
         let decision = match self.0.store.reserve(&reservation.lease, &reservation.ask).await {
             Ok((decision, told)) => {
                 self.together();

@@ -33,7 +33,8 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     let bytes = body.len();
     let step = arrival.trace.step("translate");
-    let request = edge.work.run(bytes, move || chat::parse(&body)).await??;
+    let (offers, tenant) = (edge.offers.clone(), caller.tenant.clone());
+    let (request, offer) = edge.work.run(bytes, move || offers.read(&tenant, &body)).await??;
     step.end();
     let form = request.stream.map_or(Form::Whole, |_| Form::Stream("text/event-stream; charset=utf-8"));
     let defaults =
@@ -42,7 +43,9 @@ pub async fn create(
         let head = answer::head(ids::chat_completion(arrival::random()), &asked.request.model, arrival.unix);
         chat::Reply::new(&head, asked.request, defaults)
     };
-    let asking = Asking { endpoint: Endpoint::ChatCompletions, arrival: &arrival, caller: &caller, permit, bytes };
+    let offer = Some(offer);
+    let asking =
+        Asking { endpoint: Endpoint::ChatCompletions, arrival: &arrival, caller: &caller, permit, bytes, offer };
     let Begun { answer, routed } = conversation::begin(&edge, asking, request, reply).await?;
     Ok(headers::name_routed(respond(&edge, answer, form).await?, &routed))
 }

@@ -40,7 +40,8 @@ pub async fn create(
         let id = anthropic::message_id(arrival::random());
         anthropic::Reply::new(id, asked.request, shows_thinking, asked.prompt_tokens)
     };
-    let asking = Asking { endpoint: Endpoint::Messages, arrival: &arrival, caller: &caller, permit, bytes };
+    let asking =
+        Asking { endpoint: Endpoint::Messages, arrival: &arrival, caller: &caller, permit, bytes, offer: None };
     let Begun { answer, routed } = conversation::begin(&edge, asking, chat, reply).await?;
     Ok(headers::name_routed(respond(&edge, answer, form).await?, &routed))
 }
@@ -55,7 +56,8 @@ pub async fn count_tokens(
 ) -> Result<Response, ApiError> {
     let bytes = body.len();
     let chat = edge.work.run(bytes, move || anthropic::parse_for_counting(&body)).await??;
-    let asking = Asking { endpoint: Endpoint::Messages, arrival: &arrival, caller: &caller, permit, bytes };
+    let asking =
+        Asking { endpoint: Endpoint::Messages, arrival: &arrival, caller: &caller, permit, bytes, offer: None };
     let (tokens, routed) = conversation::count(&edge, asking, chat).await?;
     let response = ([(header::CONTENT_TYPE, "application/json")], anthropic::token_count(tokens)).into_response();
     Ok(headers::name_routed(response, &routed))

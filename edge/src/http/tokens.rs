@@ -16,6 +16,7 @@ use crate::{
     access::{admission::Permit, caller::Caller, limits::Cost},
     error::ApiError,
     metrics::{Endpoint, Outcome},
+    offers::Offer,
     prompt,
     unary::Asking,
 };
@@ -36,7 +37,10 @@ pub async fn tokenize(
     permit.check(&model.id)?;
     let text = match request.of {
         Tokenized::Prompt(text) => text,
-        Tokenized::Chat(chat) => prompt::chat(&edge, &caller.tenant, &model, *chat, bytes).await?.1.text,
+        Tokenized::Chat(chat) => {
+            let offer = Offer::or_of(None, &edge, &chat.tools, bytes).await?;
+            prompt::chat(&edge, &caller.tenant, &model, *chat, &offer, bytes).await?.1.text
+        }
     };
     let asked = TokenizeRequest {
         request_id: arrival.request_id.to_string(),

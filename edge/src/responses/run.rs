@@ -110,7 +110,8 @@ pub async fn background(edge: &Edge, asked: Background) -> Result<Arc<Live>, Api
     let (edge, made) = (edge.clone(), live.clone());
     let running = edge.running.clone();
     running.requests.spawn(async move {
-        let asking = Asking { endpoint: Endpoint::Responses, arrival: &arrival, caller: &caller, permit, bytes };
+        let asking =
+            Asking { endpoint: Endpoint::Responses, arrival: &arrival, caller: &caller, permit, bytes, offer: None };
         let reply = |asked: &Asked<'_>| Reply::log(asked.request.logprobs);
         let begun = tokio::select! {
             begun = conversation::begin(&edge, asking, request, reply) => begun.map_err(in_its_words),

@@ -209,8 +209,11 @@ fn counts_and_spends_outlive_the_process_and_what_was_held_does_not() {
     Runtime::new().unwrap().block_on(async {
         let store = open(config).await;
         assert_eq!(store.spent("acme", "key").await.unwrap(), (7, 7));
-        let refused =
-            store.reserve(&"c".into(), &Ask { amounts: Amounts { tokens: 901, cost: 0 }, ..ask.clone() }).await.unwrap().0;
+        let refused = store
+            .reserve(&"c".into(), &Ask { amounts: Amounts { tokens: 901, cost: 0 }, ..ask.clone() })
+            .await
+            .unwrap()
+            .0;
         assert!(matches!(refused.exceeded.unwrap().refused, Refused::NotYet { used: 100, .. }), "{refused:?}");
         store.reserve(&"d".into(), &ask).await.unwrap();
         store.reserve(&"e".into(), &ask).await.unwrap();

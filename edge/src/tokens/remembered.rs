@@ -1,9 +1,9 @@
 //! Counts of texts that were counted before: a conversation that comes again with one more turn costs that turn.
 
 use cloudach_model::tokens::{self, Encoding};
-use hmac::{Hmac, KeyInit, Mac};
 use quick_cache::sync::Cache;
-use sha2::Sha256;
+
+use crate::names::{Name, Names};
 
 /// A shorter text is counted as fast as it is looked up. In bytes.
 const SHORTEST: usize = 256;
@@ -11,13 +11,9 @@ const SHORTEST: usize = 256;
 /// Texts that are remembered, about 60 bytes each: the hash and the count, never the text.
 const MOST: usize = 65_536;
 
-/// A text of a tenant.
-type Name = [u8; 16];
-
 /// What texts came to. Tenants share nothing, not even how long it takes to count.
 pub struct Remembered {
-    /// Of this process alone: nobody can make two texts that are taken for each other.
-    key: Hmac<Sha256>,
+    names: Names,
     counts: Cache<Name, u64>,
 }
 
@@ -27,10 +23,7 @@ impl Remembered {
     /// # Errors
     /// The system gives no random bytes.
     pub fn new() -> Result<Self, getrandom::Error> {
-        let mut key = [0; 32];
-        getrandom::fill(&mut key)?;
-        let key = Hmac::new_from_slice(&key).expect("HMAC takes keys of any length");
-        Ok(Self { key, counts: Cache::new(MOST) })
+        Ok(Self { names: Names::new()?, counts: Cache::new(MOST) })
     }
 
     /// The same as [`tokens::count`].
@@ -38,26 +31,13 @@ impl Remembered {
         if text.len() < SHORTEST {
             return tokens::count(encoding, text);
         }
-        let name = self.name(tenant, encoding, text);
+        let name = self.names.of([tenant, encoding.name(), text]);
         if let Some(count) = self.counts.get(&name) {
             return count;
         }
         let count = tokens::count(encoding, text);
         self.counts.insert(name, count);
         count
-    }
-
-    fn name(&self, tenant: &str, encoding: Encoding, text: &str) -> Name {
-        let mut hash = self.key.clone();
-        // The tenant's name cannot run into what follows it.
-        hash.update(&(tenant.len() as u64).to_le_bytes());
-        for part in [tenant, encoding.name(), text] {
-            hash.update(part.as_bytes());
-        }
-        let hash = hash.finalize().into_bytes();
-        let mut name = Name::default();
-        name.copy_from_slice(&hash[..size_of::<Name>()]);
-        name
     }
 }
 
@@ -85,15 +65,5 @@ mod tests {
         assert_eq!(remembered.counts.len(), 3, "tenants do not share");
         remembered.count("acme", Encoding::O200kBase, "short");
         assert_eq!(remembered.counts.len(), 3);
-    }
-
-    #[test]
-    fn a_tenants_name_does_not_run_into_the_text() {
-        let remembered = Remembered::new().unwrap();
-        let name = |tenant, text| remembered.name(tenant, Encoding::O200kBase, text);
-        assert_ne!(name("a", "b"), name("ao", "b"));
-        assert_ne!(name("ab", ""), name("a", "b"));
-        assert_eq!(name("a", "b"), name("a", "b"));
-        assert_ne!(name("a", "b"), Remembered::new().unwrap().name("a", Encoding::O200kBase, "b"));
     }
 }

@@ -1,9 +1,9 @@
 //! Any text of any format: what is told does not depend on the cuts, is written in the text, and misses none of it
 //! where the text has no calls.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use cloudach_model::reading::{Function, Output, OutputReader, ReasoningFormat, ToolFormat};
+use cloudach_model::reading::{Function, Functions, Output, OutputReader, ReasoningFormat, ToolFormat};
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
@@ -102,7 +102,7 @@ pub fn check(family: Family, data: &[u8]) {
     let output = Output {
         tool_format,
         reasoning_format,
-        tools: &tools(),
+        tools: &Arc::new(Functions::new(&tools())),
         prompt_end,
         offered: wanted & 16 == 0,
         stops: &stops,

@@ -1,7 +1,10 @@
 //! Any template with any conversation: it compiles or not, renders or not, and always says so in bounded time, with a
 //! text that has a bound.
 
+use std::sync::Arc;
+
 use arbitrary::{Result, Unstructured};
+use cloudach_model::offered::Offered;
 use cloudach_model::template::{ChatTemplate, CivilTime, Conversation, RenderError, Source};
 use serde_json::{Map, Value, json};
 
@@ -36,7 +39,7 @@ fn conversation(u: &mut Unstructured<'_>) -> Result<Conversation> {
     let tool = json!({"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"type": ["string", "null"]}}}}});
     Ok(Conversation {
         messages,
-        tools: (flags & 1 != 0).then(|| vec![tool]),
+        tools: (flags & 1 != 0).then(|| Arc::new(Offered::new(vec![tool]))),
         documents: (flags & 2 != 0).then(|| vec![json!({"title": "t", "text": "é<&>'\""})]),
         kwargs: if flags & 4 != 0 { variables() } else { Map::new() },
         reasoning_effort: (flags & 8 != 0).then(|| "low".to_owned()),

@@ -33,13 +33,13 @@ use std::sync::Arc;
 
 pub use detect::detect;
 pub use format::{ReasoningFormat, ToolFormat, UnknownFormat, marks};
+pub use tools::Functions;
 
-use super::{Event, Function, StopReader};
+use super::{Event, StopReader};
 use call_reader::CallReader;
 use harmony::{HarmonyReader, Told};
 use piece::Piece;
 use reasoning::{Part, ReasoningReader};
-use tools::Tools;
 use visible::{After, Around, Visible};
 
 /// How the text of a request is to be read.
@@ -49,7 +49,7 @@ pub struct Output<'a> {
     pub tool_format: Option<ToolFormat>,
     /// How the model marks reasoning; without a format, all text is the answer.
     pub reasoning_format: Option<ReasoningFormat>,
-    pub tools: &'a [Function<'a>],
+    pub tools: &'a Arc<Functions>,
     /// The end of the prompt, in which the model's turn and perhaps its reasoning have begun.
     pub prompt_end: &'a str,
     /// Calls are looked for: the model was shown the tools, and may call them.
@@ -83,7 +83,7 @@ struct Layers {
 
 impl OutputReader {
     pub fn new(output: &Output<'_>) -> Self {
-        let tools = Arc::new(Tools::new(output.tools));
+        let tools = output.tools.clone();
         let tool_row = output.tool_format.map(|format| format.0).filter(|_| output.offered);
         let around = tool_row.map_or(Around { space_before: true, after: After::Shown }, |row| row.around);
         let stops = StopReader::new(output.stops, output.keep_stop);

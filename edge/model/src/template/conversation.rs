@@ -3,10 +3,14 @@
 //! Templates were written for messages in the shape that the engine's own server hands them. Each step
 //! here is one of its steps, so that the same request gives the same prompt.
 
+use std::sync::Arc;
+
+use minijinja::Value as TemplateValue;
 use serde_json::{Map, Value};
 
-use super::RenderError;
 use super::content_format::ContentFormat;
+use super::{RenderError, value};
+use crate::offered::Offered;
 
 /// What of a chat request decides the prompt.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14,7 +18,7 @@ pub struct Conversation {
     /// `messages`, as in the request.
     pub messages: Vec<Value>,
     /// `tools`, as in the request.
-    pub tools: Option<Vec<Value>>,
+    pub tools: Option<Arc<Offered>>,
     /// `documents` for templates that quote sources.
     pub documents: Option<Vec<Value>>,
     /// `chat_template_kwargs`: further variables, which never replace those named here.
@@ -54,12 +58,10 @@ pub(super) fn template_messages(
 }
 
 /// The tools with exactly the keys that templates print, in the order they expect.
-pub(super) fn template_tools(tools: &[Value]) -> Result<Vec<Value>, RenderError> {
-    tools
-        .iter()
-        .enumerate()
-        .map(|(index, tool)| template_tool(tool).map_err(|problem| RenderError::Tool { index, problem }))
-        .collect()
+pub(crate) fn template_tools(tools: &[Value]) -> Result<TemplateValue, RenderError> {
+    let one = |(index, tool)| template_tool(tool).map_err(|problem| RenderError::Tool { index, problem });
+    let tools = tools.iter().enumerate().map(one).collect::<Result<Vec<_>, _>>()?;
+    Ok(value::from_json(tools.into()))
 }
 
 struct Message {

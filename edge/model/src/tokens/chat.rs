@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::tools;
 use super::{Encoding, count};
+use crate::offered::Offered;
 
 /// What a message costs beside its texts.
 const PER_MESSAGE: u64 = 3;
@@ -25,13 +26,14 @@ const TOOLS_IN_SYSTEM: u64 = 4;
 /// texts of its parts as one) and the name. What tools cost is not published; they are counted by the
 /// rule that fits best, which is exact for simple parameters and off by some tokens for others.
 pub fn chat_prompt(encoding: Encoding, messages: &[Value], tools: &[Value]) -> u64 {
-    chat_prompt_by(&|text| count(encoding, text), messages, tools)
+    let tools = (!tools.is_empty()).then(|| Offered::new(tools.to_vec()));
+    chat_prompt_by(&|text| count(encoding, text), messages, tools.as_ref())
 }
 
 /// The same, where each text is counted by `count`, which may remember some.
-pub fn chat_prompt_by(count: &dyn Fn(&str) -> u64, messages: &[Value], tools: &[Value]) -> u64 {
+pub fn chat_prompt_by(count: &dyn Fn(&str) -> u64, messages: &[Value], tools: Option<&Offered>) -> u64 {
     let texts: u64 = messages.iter().map(|message| PER_MESSAGE + message_tokens(count, message)).sum();
-    ANSWER + texts + if tools.is_empty() { 0 } else { tools_tokens(count, messages, tools) }
+    ANSWER + texts + tools.map_or(0, |tools| tools_tokens(count, messages, tools))
 }
 
 fn message_tokens(count: &dyn Fn(&str) -> u64, message: &Value) -> u64 {
@@ -57,8 +59,8 @@ fn text(value: Option<&Value>) -> Cow<'_, str> {
 
 /// What tools add: their declaration and, where there is a system message, a line end in it less a
 /// message's worth of framing.
-fn tools_tokens(count: &dyn Fn(&str) -> u64, messages: &[Value], tools: &[Value]) -> u64 {
-    let declared = count(&tools::declaration(tools)) + tools::FRAMING;
+fn tools_tokens(count: &dyn Fn(&str) -> u64, messages: &[Value], tools: &Offered) -> u64 {
+    let declared = count(tools.declaration()) + tools::FRAMING;
     let Some(system) = messages.iter().find(|message| message["role"] == "system") else { return declared };
     let content = text(system.get("content"));
     let plain = count(&content);

@@ -9,7 +9,7 @@ pub(super) const FRAMING: u64 = 9;
 const MAX_DEPTH: usize = 32;
 
 /// The declaration of the tools.
-pub(super) fn declaration(tools: &[Value]) -> String {
+pub(crate) fn declaration(tools: &[Value]) -> String {
     let mut lines = vec!["namespace functions {".to_owned(), String::new()];
     for function in tools.iter().filter_map(|tool| tool.get("function")) {
         if let Some(description) = description(function) {

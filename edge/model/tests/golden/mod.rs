@@ -4,7 +4,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use cloudach_model::offered::Offered;
 use cloudach_model::template::{Conversation, RenderError};
 use serde_json::{Map, Value};
 
@@ -27,7 +29,7 @@ pub fn request(request: &Value) -> Conversation {
     let flag = |name: &str| request.get(name).and_then(Value::as_bool);
     Conversation {
         messages: list("messages").unwrap(),
-        tools: list("tools"),
+        tools: list("tools").map(|tools| Arc::new(Offered::new(tools))),
         documents: list("documents"),
         kwargs: request.get("chat_template_kwargs").and_then(Value::as_object).cloned().unwrap_or_else(Map::new),
         reasoning_effort: request.get("reasoning_effort").and_then(Value::as_str).map(str::to_owned),

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
-use cloudach_model::reading::{Event, Function, Output, OutputReader};
+use std::sync::Arc;
+
+use cloudach_model::reading::{Event, Function, Functions, Output, OutputReader};
 use serde_json::{Map, Value, json};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,7 +67,7 @@ pub fn output(tool_format: &str, reasoning_format: &str) -> Output<'static> {
     }
 }
 
-pub fn tools() -> &'static [Function<'static>] {
+pub fn tools() -> &'static Arc<Functions> {
     static SCHEMA: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(|| {
         let schema = json!({"properties": {
             "s": {"type": "string"},
@@ -76,7 +78,7 @@ pub fn tools() -> &'static [Function<'static>] {
         }, "$defs": {"o": {"type": "object"}}});
         schema.as_object().unwrap().clone()
     });
-    static TOOLS: std::sync::LazyLock<[Function<'static>; 1]> =
-        std::sync::LazyLock::new(|| [Function { name: "known", parameters: Some(&SCHEMA) }]);
-    &*TOOLS
+    static TOOLS: std::sync::LazyLock<Arc<Functions>> =
+        std::sync::LazyLock::new(|| Arc::new(Functions::new(&[Function { name: "known", parameters: Some(&SCHEMA) }])));
+    &TOOLS
 }

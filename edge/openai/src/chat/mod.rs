@@ -16,8 +16,8 @@ mod whole;
 pub use message::{Content, Message, ToolCall};
 pub use reasoning::ReasoningField;
 pub use reply::{Defaults, Reply};
-pub use request::{ChatRequest, ReasoningEffort, ServiceTier, parse};
-pub use tools::{CallForm, Tool, ToolChoice};
+pub use request::{ChatRequest, ReasoningEffort, ServiceTier, parse, parse_by};
+pub use tools::{CallForm, Known, Tool, ToolChoice};
 
 pub(crate) use request::parse_fields;
 pub(crate) use tool_choice::narrow as narrow_choice;

@@ -1,11 +1,13 @@
 //! What a client asks for with a chat completion.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use crate::chat::function_turns::FunctionTurns;
 use crate::chat::history;
 use crate::chat::message::Message;
-use crate::chat::tools::{CallForm, Tool, ToolChoice, Tools};
+use crate::chat::tools::{CallForm, Known, Tool, ToolChoice, Tools};
 use crate::constraint::Constraint;
 use crate::invalid::Invalid;
 use crate::reader::{self, Fields, Path, array, boolean, integer, one_of, short_string, string};
@@ -29,7 +31,7 @@ pub struct ChatRequest {
     /// The conversation so far; never empty.
     pub messages: Vec<Message>,
     /// What is offered to the model; nothing when it may not call.
-    pub tools: Vec<Tool>,
+    pub tools: Arc<[Tool]>,
     /// Whether it may.
     pub tool_choice: ToolChoice,
     /// Whether it may call several at once.
@@ -142,15 +144,26 @@ pub fn parse(body: &[u8]) -> Result<ChatRequest, Invalid> {
     parse_fields(Fields::of_body(body)?)
 }
 
+/// The same, where `known` may know tools by their text: the same ones come with each request of an application, and reading
+/// them is most of the work.
+pub fn parse_by(body: &[u8], known: &mut Known<'_>) -> Result<ChatRequest, Invalid> {
+    let (fields, tools) = Fields::of_body_without(body, "tools")?;
+    read(fields, tools, known)
+}
+
 /// Reads what is left of the body of a request.
-pub(crate) fn parse_fields(mut fields: Fields<'_>) -> Result<ChatRequest, Invalid> {
+pub(crate) fn parse_fields(fields: Fields<'_>) -> Result<ChatRequest, Invalid> {
+    read(fields, None, &mut |_, read| read())
+}
+
+fn read(mut fields: Fields<'_>, tools: Option<&str>, known: &mut Known<'_>) -> Result<ChatRequest, Invalid> {
     let model = request::model(&mut fields)?;
     let mut functions = FunctionTurns::default();
     let messages = fields.require("messages", |path, value| messages(path, value, &mut functions))?;
     refuse_what_cannot_be_done(&mut fields)?;
     pass_over_hints(&mut fields)?;
     let max_tokens = max_tokens(&mut fields)?;
-    let Tools { tools, choice, parallel, form } = Tools::read(&mut fields)?;
+    let Tools { tools, choice, parallel, form } = Tools::read(&mut fields, tools, known)?;
     let (add_generation_prompt, continue_final_message) = prompt_end(&mut fields)?;
     let request = ChatRequest {
         model,

@@ -1,5 +1,7 @@
 //! `tool_choice`: whether the model may, must or must not call, and which of its tools.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::chat::message::function_type;
@@ -16,9 +18,9 @@ pub(crate) enum Asked {
 
 impl Asked {
     /// The tools that are left to offer, and what the model may do with them.
-    pub(crate) fn narrow(self, mut tools: Vec<Tool>) -> Result<(Vec<Tool>, ToolChoice), Invalid> {
+    pub(crate) fn narrow(self, tools: Arc<[Tool]>) -> Result<(Arc<[Tool]>, ToolChoice), Invalid> {
         match self {
-            Self::Choice(ToolChoice::None) => Ok((vec![], ToolChoice::None)),
+            Self::Choice(ToolChoice::None) => Ok((Arc::default(), ToolChoice::None)),
             Self::Choice(ToolChoice::Named(name)) => match Tool::find(&tools, &name) {
                 Some(_) => Ok((tools, ToolChoice::Named(name))),
                 None => Err(Invalid::no_function(&name, "tool_choice", "tools")),
@@ -28,8 +30,8 @@ impl Asked {
                 if let Some(name) = names.iter().find(|name| Tool::find(&tools, name).is_none()) {
                     return Err(Invalid::no_allowed_tool(name));
                 }
-                tools.retain(|tool| names.contains(&tool.name));
-                Ok((tools, choice))
+                let among = tools.iter().filter(|tool| names.contains(&tool.name)).cloned();
+                Ok((among.collect(), choice))
             }
         }
     }
@@ -40,8 +42,8 @@ impl Asked {
 pub(crate) fn narrow(
     choice: ToolChoice,
     among: Option<Vec<String>>,
-    tools: Vec<Tool>,
-) -> Result<(Vec<Tool>, ToolChoice), Invalid> {
+    tools: Arc<[Tool]>,
+) -> Result<(Arc<[Tool]>, ToolChoice), Invalid> {
     match among {
         Some(names) => Asked::Among(choice, names).narrow(tools),
         None => Asked::Choice(choice).narrow(tools),

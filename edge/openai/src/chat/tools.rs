@@ -1,6 +1,6 @@
 //! The tools that a client offers to the model, and whether the model may use them.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde_json::{Map, Value};
 
@@ -96,18 +96,25 @@ impl Tool {
     }
 }
 
+/// Gives the tools that this text of `tools` stands for: as they were read before, or by the function.
+pub type Known<'k> = dyn FnMut(&str, &dyn Fn() -> Result<Arc<[Tool]>, Invalid>) -> Result<Arc<[Tool]>, Invalid> + 'k;
+
 /// The arguments about tools, which make sense together only.
 pub(crate) struct Tools {
-    pub(crate) tools: Vec<Tool>,
+    pub(crate) tools: Arc<[Tool]>,
     pub(crate) choice: ToolChoice,
     pub(crate) parallel: bool,
     pub(crate) form: CallForm,
 }
 
 impl Tools {
-    pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
+    /// `text`: that of `tools`, where it was set apart from the other fields.
+    pub(crate) fn read(fields: &mut Fields<'_>, text: Option<&str>, known: &mut Known<'_>) -> Result<Self, Invalid> {
         let functions = functions::read(fields)?;
-        let tools = fields.read("tools", tools)?;
+        let tools = match text {
+            Some(text) => Some(known(text, &|| of_text(text))?),
+            None => fields.read("tools", tools)?.map(Arc::from),
+        };
         let choice = fields.read("tool_choice", tool_choice::read)?;
         let parallel = fields.read("parallel_tool_calls", boolean)?;
         let Some(tools) = tools else {
@@ -119,9 +126,14 @@ impl Tools {
                 return Err(only_with_tools("parallel_tool_calls"));
             }
             let Some((tools, choice)) = functions else {
-                return Ok(Self { tools: vec![], choice: ToolChoice::None, parallel: true, form: CallForm::Tools });
+                return Ok(Self {
+                    tools: Arc::default(),
+                    choice: ToolChoice::None,
+                    parallel: true,
+                    form: CallForm::Tools,
+                });
             };
-            let tools = if choice == ToolChoice::None { vec![] } else { tools };
+            let tools = if choice == ToolChoice::None { Arc::default() } else { tools.into() };
             return Ok(Self { tools, choice, parallel: false, form: CallForm::Functions });
         };
         if functions.is_some() {
@@ -138,6 +150,11 @@ impl Tools {
 fn only_with_tools(name: &str) -> Invalid {
     Invalid::new(format!("Invalid value for '{name}': '{name}' is only allowed when 'tools' are specified."))
         .param(name)
+}
+
+fn of_text(text: &str) -> Result<Arc<[Tool]>, Invalid> {
+    let value = serde_json::from_str(text).map_err(|_| Invalid::malformed())?;
+    tools(&Path::ROOT.field("tools"), value).map(Arc::from)
 }
 
 fn tools(path: &Path<'_>, value: Value) -> Result<Vec<Tool>, Invalid> {

@@ -1,5 +1,7 @@
 //! Tools in the flat form of responses, and the choice among them.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use crate::chat::{Tool, ToolChoice};
@@ -11,7 +13,7 @@ use crate::strict;
 /// The tools that are offered, and as the answer repeats them.
 #[derive(Debug)]
 pub(crate) struct Tools {
-    pub(crate) tools: Vec<Tool>,
+    pub(crate) tools: Arc<[Tool]>,
     pub(crate) choice: ToolChoice,
     pub(crate) told: Vec<Value>,
     pub(crate) told_choice: Value,
@@ -26,6 +28,7 @@ impl Tools {
             Ok((if tools.is_empty() { tools } else { tools_within_bounds(path, tools)? }, told))
         })?;
         let (tools, told) = read.unwrap_or_default();
+        let tools: Arc<[Tool]> = tools.into();
         let asked = fields.read("tool_choice", |path, value| Ok((choice(path, value.clone())?, value)))?;
         let (asked, told_choice) = asked.map_or((None, json!("auto")), |(asked, value)| (Some(asked), value));
         let (tools, choice) = match asked {

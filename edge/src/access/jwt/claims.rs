@@ -196,10 +196,7 @@ mod tests {
     fn a_good_token_names_its_caller() {
         let config = json!({ "project": { "claim": ["ext", "team"] }, "models": "models" });
         let caller = read(config, json!({ "ext": { "team": "ml" }, "models": "a b", "aud": ["x", "other"] })).unwrap();
-        assert_eq!(
-            (caller.key_id.as_str(), caller.key.as_str(), &*caller.tenant),
-            ("jwt:sso:ann", "ann", "acme")
-        );
+        assert_eq!((caller.key_id.as_str(), caller.key.as_str(), &*caller.tenant), ("jwt:sso:ann", "ann", "acme"));
         assert_eq!((caller.project_name(), caller.organization_name()), ("ml", "acme"));
         assert!(caller.may_use("a") && caller.may_use("b") && !caller.may_use("a b"));
         assert_eq!(caller.expires, Some(NOW + 70));

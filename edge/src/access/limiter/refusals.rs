@@ -120,11 +120,7 @@ mod tests {
             limits: serde_json::from_value(limits.clone()).unwrap(),
             budget: Budget::default(),
         };
-        Ask {
-            tenant: "acme".into(),
-            scopes: scopes.iter().map(scope).collect(),
-            amounts: Amounts { tokens, cost: 0 },
-        }
+        Ask { tenant: "acme".into(), scopes: scopes.iter().map(scope).collect(), amounts: Amounts { tokens, cost: 0 } }
     }
 
     proptest! {

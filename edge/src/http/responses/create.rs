@@ -68,7 +68,8 @@ pub async fn create(
         true => Reply::log(asked.request.logprobs),
         false => Reply::new(record.clone(), streamed, asked.request.logprobs),
     };
-    let asking = Asking { endpoint: Endpoint::Responses, arrival: &arrival, caller: &caller, permit, bytes };
+    let asking =
+        Asking { endpoint: Endpoint::Responses, arrival: &arrival, caller: &caller, permit, bytes, offer: None };
     let Begun { answer, routed } = conversation::begin(&edge, asking, request, reply).await.map_err(in_its_words)?;
     let picked = answer.picked().map(str::to_owned);
     let response = match (logged, streamed) {

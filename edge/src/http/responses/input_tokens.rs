@@ -30,7 +30,8 @@ pub async fn count(
     let mut asked = edge.work.run(bytes, move || responses::parse(&body)).await??;
     let continued = history::of(&edge, &caller.tenant, &mut asked).await?;
     let (request, _) = asked.begin(ids::response(arrival::random()), arrival.unix, continued, 0, false)?;
-    let asking = Asking { endpoint: Endpoint::Responses, arrival: &arrival, caller: &caller, permit, bytes };
+    let asking =
+        Asking { endpoint: Endpoint::Responses, arrival: &arrival, caller: &caller, permit, bytes, offer: None };
     let (tokens, _) = conversation::count(&edge, asking, request).await.map_err(in_its_words)?;
     let body = serde_json::json!({ "object": "response.input_tokens", "input_tokens": tokens });
     Ok(json(body.to_string().into_bytes()))

@@ -17,14 +17,17 @@ fn three_nodes_do_what_one_does() {
         let store = connect(&server).await;
         // Enough that every node has some of them.
         for number in 0..30 {
-            let ask =
-                Ask { tenant: format!("tenant-{number}").into(), ..ask(&[everything("key"), everything("tenant")], 100, 7) };
+            let ask = Ask {
+                tenant: format!("tenant-{number}").into(),
+                ..ask(&[everything("key"), everything("tenant")], 100, 7)
+            };
             assert_eq!(store.reserve(&"a".into(), &ask).await.unwrap().0.exceeded, None);
             store.renew(&ask.tenant, &["a".into()]).await.unwrap();
             store.settle(&"a".into(), &ask, &used(50, 5)).await.unwrap();
             store.count(&ask).await.unwrap();
             assert_eq!(store.spent(&ask.tenant, "tenant").await.unwrap(), (5, 5));
-            let (place, lease) = (Place { tenant: ask.tenant.to_string(), slot: "slot".to_owned() }, Duration::from_secs(30));
+            let (place, lease) =
+                (Place { tenant: ask.tenant.to_string(), slot: "slot".to_owned() }, Duration::from_secs(30));
             assert_eq!(store.claim(&place, "f", "a", lease).await.unwrap(), Claimed::Begun);
             assert!(store.renew_claim(&place, "a", lease).await.unwrap());
             let config = IdempotencyConfig { answers: 1, ..IdempotencyConfig::default() };

@@ -10,7 +10,7 @@ use super::piece::Emit;
 use super::python::PythonReader;
 use super::tagged::TaggedReader;
 use super::tool_formats::{Kind, Row};
-use super::tools::Tools;
+use super::tools::Functions;
 
 /// Reads the calls of one choice.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ enum Notation {
 
 impl CallReader {
     /// None for a format whose calls are no part of its text.
-    pub(super) fn new(row: &'static Row, tools: Arc<Tools>) -> Option<Self> {
+    pub(super) fn new(row: &'static Row, tools: Arc<Functions>) -> Option<Self> {
         let notation = match &row.kind {
             Kind::Json(notation) => Notation::Json(JsonReader::new(notation, tools)),
             Kind::Native(tokens) => Notation::Native(NativeReader::new(tokens)),

@@ -6,7 +6,7 @@ use super::arguments::{escaped, quoted, typed};
 use super::call_reader::ReadCalls;
 use super::marker::{Found, certain, find};
 use super::piece::{Emit, Piece};
-use super::tools::{Tools, Types};
+use super::tools::{Functions, Types};
 
 /// How many bytes a name or a value that is no string may have.
 const MOST_OF_WORD: usize = 512;
@@ -30,7 +30,7 @@ pub(super) struct Markers {
 #[derive(Debug, Clone)]
 pub(super) struct GemmaReader {
     markers: &'static Markers,
-    tools: Arc<Tools>,
+    tools: Arc<Functions>,
     place: Place,
     function: String,
     /// The types of the value that is next.
@@ -56,7 +56,7 @@ struct Container {
 }
 
 impl GemmaReader {
-    pub(super) fn new(markers: &'static Markers, tools: Arc<Tools>) -> Self {
+    pub(super) fn new(markers: &'static Markers, tools: Arc<Functions>) -> Self {
         Self { markers, tools, place: Place::Text, function: String::new(), types: Types::ANY, open: Vec::new() }
     }
 }

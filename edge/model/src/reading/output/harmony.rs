@@ -9,7 +9,7 @@ use super::super::nesting::Nesting;
 use super::marker::{Found, Pending, find};
 use super::piece::Piece;
 use super::reasoning::Part;
-use super::tools::Tools;
+use super::tools::Functions;
 
 const START: &str = "<|start|>";
 const CHANNEL: &str = "<|channel|>";
@@ -25,7 +25,7 @@ const MOST_OF_HEADER: usize = 1024;
 /// Reads one choice.
 #[derive(Debug, Clone)]
 pub(super) struct HarmonyReader {
-    tools: Arc<Tools>,
+    tools: Arc<Functions>,
     /// Without tools, calls are text.
     offered: bool,
     pending: Pending,
@@ -61,7 +61,7 @@ type Emit<'e> = &'e mut dyn FnMut(Told<'_>);
 
 impl HarmonyReader {
     /// `prompt_end`: the end of the prompt, in which a message may have begun.
-    pub(super) fn new(tools: Arc<Tools>, offered: bool, prompt_end: &str) -> Self {
+    pub(super) fn new(tools: Arc<Functions>, offered: bool, prompt_end: &str) -> Self {
         let mut reader = Self {
             tools,
             offered,

@@ -13,7 +13,7 @@ use super::marker::{Found, find};
 use super::notation::{Body, Notation};
 use super::piece::{Emit, Piece};
 use super::space;
-use super::tools::Tools;
+use super::tools::Functions;
 
 /// How many bytes may wait to be understood: a name, the signs around it, members that come before it.
 const MOST_HELD: usize = 64 * 1024;
@@ -27,7 +27,7 @@ pub(super) struct JsonReader {
     notation: &'static Notation,
     /// What ends plain text: what may stand behind calls, then what begins them.
     markers: Arc<[&'static str]>,
-    tools: Arc<Tools>,
+    tools: Arc<Functions>,
     place: Place,
     /// The text since the region began or since its last call, as far as it was not given out.
     held: String,
@@ -111,7 +111,7 @@ enum Member {
 }
 
 impl JsonReader {
-    pub(super) fn new(notation: &'static Notation, tools: Arc<Tools>) -> Self {
+    pub(super) fn new(notation: &'static Notation, tools: Arc<Functions>) -> Self {
         let bare: &[&str] = match notation.body {
             _ if !notation.bare => &[],
             Body::Either => &["{", "["],

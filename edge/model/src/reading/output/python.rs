@@ -9,7 +9,7 @@ use super::call_reader::ReadCalls;
 use super::literal::{Literal, Read};
 use super::marker::{Found, find};
 use super::piece::{Emit, Piece};
-use super::tools::Tools;
+use super::tools::Functions;
 
 /// How many bytes a call may have up to its first argument.
 const MOST_HELD: usize = 1024;
@@ -37,7 +37,7 @@ pub(super) enum List {
 pub(super) struct PythonReader {
     around: &'static Around,
     markers: Arc<[&'static str]>,
-    tools: Arc<Tools>,
+    tools: Arc<Functions>,
     place: Place,
     /// Since the list began or the last call ended, up to the begin of the next.
     held: String,
@@ -80,7 +80,7 @@ enum Place {
 }
 
 impl PythonReader {
-    pub(super) fn new(around: &'static Around, tools: Arc<Tools>) -> Self {
+    pub(super) fn new(around: &'static Around, tools: Arc<Functions>) -> Self {
         let bare: &[&str] = if around.bare { &["["] } else { &[] };
         Self {
             around,

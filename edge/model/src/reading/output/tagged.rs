@@ -6,7 +6,7 @@ use super::arguments::{Arguments, Form};
 use super::call_reader::ReadCalls;
 use super::marker::{Found, certain, find};
 use super::piece::{Emit, Piece};
-use super::tools::{Tools, Types};
+use super::tools::{Functions, Types};
 
 /// How many bytes a name may have with what stands around it.
 const MOST_OF_NAME: usize = 256;
@@ -61,7 +61,7 @@ pub(super) struct TaggedReader {
     tags: &'static Tags,
     /// What begins calls: a call, then sections.
     openers: Arc<[&'static str]>,
-    tools: Arc<Tools>,
+    tools: Arc<Functions>,
     state: State,
     /// From the begin of the section up to the begin of its first call.
     raw: String,
@@ -90,7 +90,7 @@ enum State {
 }
 
 impl TaggedReader {
-    pub(super) fn new(tags: &'static Tags, tools: Arc<Tools>) -> Self {
+    pub(super) fn new(tags: &'static Tags, tools: Arc<Functions>) -> Self {
         Self {
             tags,
             openers: std::iter::once(&tags.call).chain(tags.section).copied().collect(),

@@ -9,16 +9,17 @@ use super::super::Function;
 /// How many references a schema may go through to its types.
 const MOST_REFERENCES: usize = 8;
 
-/// Names of functions, and the types of their parameters.
+/// What reading knows of functions: their names, and the types of their parameters.
 #[derive(Debug, Default)]
-pub(super) struct Tools(HashMap<String, HashMap<String, Types>>);
+pub struct Functions(HashMap<String, HashMap<String, Types>>);
 
 /// The types that a value may have, as a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Types(u8);
 
-impl Tools {
-    pub(super) fn new(functions: &[Function<'_>]) -> Self {
+impl Functions {
+    /// These.
+    pub fn new(functions: &[Function<'_>]) -> Self {
         Self(functions.iter().map(|function| (function.name.to_owned(), parameters(function))).collect())
     }
 
