@@ -1,6 +1,8 @@
 //! Structured logs on standard error: pretty on a terminal, one JSON object per line elsewhere. How much is told can be changed
 //! while the process runs, for a while.
 
+mod lines;
+
 use std::{
     io::{IsTerminal, stderr},
     str::FromStr,
@@ -15,7 +17,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use tracing::{info, level_filters::LevelFilter, warn};
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{self, writer::BoxMakeWriter},
+};
+
+use lines::Lines;
 
 /// The level when `CLOUDACH_LOG` is not set.
 const DEFAULT_FILTER: &str = "info";
@@ -27,6 +34,7 @@ pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 static LOGS: OnceLock<Logs> = OnceLock::new();
 
 struct Logs {
+    lines: Option<Lines>,
     set: Box<dyn Fn(EnvFilter) + Send + Sync>,
     /// When the environment says it, no configuration does.
     is_given: bool,
@@ -69,11 +77,22 @@ pub fn start_with_default(default: &str) {
     let is_given = given.is_some();
     let filter = given.unwrap_or_else(|| EnvFilter::new(default));
     let usual = filter.to_string();
-    let (set, started) = subscribe(filter);
+    // A person at a terminal sees each line at once. So does who has no thread left for them.
+    let lines = if stderr().is_terminal() { None } else { Lines::start(stderr()).ok() };
+    let writer = lines.clone().map_or_else(|| BoxMakeWriter::new(stderr), BoxMakeWriter::new);
+    let (set, started) = subscribe(filter, writer);
     if started {
         let now = Mutex::new(usual.clone());
         let (default, usual) = (default.to_owned(), Mutex::new(usual));
-        let _ = LOGS.set(Logs { set, is_given, default, usual, now, until: watch::Sender::new(None) });
+        let _ = LOGS.set(Logs { lines, set, is_given, default, usual, now, until: watch::Sender::new(None) });
+    }
+}
+
+/// Writes out what was logged, before the process ends.
+pub fn flush() {
+    const WITHIN: Duration = Duration::from_secs(1);
+    if let Some(lines) = LOGS.get().and_then(|logs| logs.lines.as_ref()) {
+        lines.flush(WITHIN);
     }
 }
 
@@ -98,8 +117,8 @@ pub fn usually(level: Option<&Level>) {
 type Subscribed = (Box<dyn Fn(EnvFilter) + Send + Sync>, bool);
 
 #[cfg(not(feature = "console"))]
-fn subscribe(filter: EnvFilter) -> Subscribed {
-    let logs = fmt().with_env_filter(filter).with_writer(stderr);
+fn subscribe(filter: EnvFilter, writer: BoxMakeWriter) -> Subscribed {
+    let logs = fmt::fmt().with_env_filter(filter).with_writer(writer);
     // What cannot be changed any more belongs to a process that ends.
     if stderr().is_terminal() {
         let logs = logs.with_target(false).with_filter_reloading();
@@ -114,7 +133,7 @@ fn subscribe(filter: EnvFilter) -> Subscribed {
 
 /// The same beside what `tokio-console` is told of the runtime's tasks, which no level keeps from it.
 #[cfg(feature = "console")]
-fn subscribe(filter: EnvFilter) -> Subscribed {
+fn subscribe(filter: EnvFilter, writer: BoxMakeWriter) -> Subscribed {
     use tracing_subscriber::{Layer, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
     #[cfg(not(tokio_unstable))]
@@ -122,8 +141,8 @@ fn subscribe(filter: EnvFilter) -> Subscribed {
 
     let (filter, handle) = reload::Layer::new(filter);
     let logs = match stderr().is_terminal() {
-        true => fmt::layer().with_writer(stderr).with_target(false).boxed(),
-        false => fmt::layer().with_writer(stderr).json().flatten_event(true).boxed(),
+        true => fmt::layer().with_writer(writer).with_target(false).boxed(),
+        false => fmt::layer().with_writer(writer).json().flatten_event(true).boxed(),
     };
     let console = console_subscriber::ConsoleLayer::builder().with_default_env().spawn();
     let started = tracing_subscriber::registry().with(console).with(logs.with_filter(filter)).try_init();

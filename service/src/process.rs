@@ -18,6 +18,16 @@ where
     E: Display,
 {
     logs::start();
+    let code = run_logged(path, service).await;
+    logs::flush();
+    code
+}
+
+async fn run_logged<C, E>(path: &Path, service: impl AsyncFnOnce(Live<C>, Stop) -> Result<(), E>) -> ExitCode
+where
+    C: Settings,
+    E: Display,
+{
     descriptors::raise();
     let (text, config) = match read::<C>(path) {
         Ok(read) => read,

@@ -3,9 +3,10 @@
 
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use clap::Args;
-use cloudach_model::reading::{Event, Function, Output, Reader, UnknownFormat};
+use cloudach_model::reading::{Event, Function, Functions, Output, Reader, UnknownFormat};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -68,7 +69,7 @@ fn told(line: Line) -> Result<Value, Fault> {
     let mut reader = Reader::of_output(&Output {
         tool_format: format(line.tool_format.as_deref())?,
         reasoning_format: format(line.reasoning_format.as_deref())?,
-        tools: &functions,
+        tools: &Arc::new(Functions::new(&functions)),
         prompt_end: line.prompt_ends_with.as_deref().unwrap_or_default(),
         offered: line.tool_choice != "none",
         stops: &[],

@@ -2,8 +2,10 @@
 //! name of a family that has one; each line of the standard output the prompt.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
+use cloudach_model::offered::Offered;
 use cloudach_model::template::{
     ChatTemplate, CivilTime, Conversation, RenderError, Source,
     families::{Family, UnknownFamily},
@@ -92,7 +94,7 @@ impl From<Request> for Conversation {
         let goes_on = request.continue_final_message.unwrap_or(false);
         Self {
             messages: request.messages,
-            tools: request.tools,
+            tools: request.tools.map(|tools| Arc::new(Offered::new(tools))),
             documents: request.documents,
             kwargs: request.chat_template_kwargs.unwrap_or_default(),
             reasoning_effort: request.reasoning_effort,

@@ -102,7 +102,9 @@ impl Up {
         // A person watches: progress is shown in words, and the log keeps to what is wrong.
         logs::start_with_default(if stderr().is_terminal() { "warn" } else { "info" });
         descriptors::raise();
-        match self.up() {
+        let ended = self.up();
+        logs::flush();
+        match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 let _ = writeln!(stderr(), "cloudach up: {error}");

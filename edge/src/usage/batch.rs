@@ -43,10 +43,17 @@ impl Batch {
                 batch.unreadable += 1;
                 continue;
             };
-            for period in Period::of(entry.ended) {
-                *batch.sums.entry(period).or_default().entry(Cell::of(&entry)).or_default() += Sums::of(&entry);
+            let (ended, sums) = (entry.ended, Sums::of(&entry));
+            let (cell, request_id) = Cell::of(entry);
+            for period in Period::of(ended) {
+                let cells = batch.sums.entry(period).or_default();
+                // Most are of a cell that is there.
+                match cells.get_mut(&cell) {
+                    Some(all) => *all += sums,
+                    None => drop(cells.insert(cell.clone(), sums)),
+                }
             }
-            batch.records.push(Kept { ended: entry.ended, request_id: entry.request_id, text: line.to_owned() });
+            batch.records.push(Kept { ended, request_id, text: line.to_owned() });
         }
         batch
     }

@@ -69,15 +69,10 @@ impl Period {
 }
 
 impl Cell {
-    /// Where a record belongs.
-    pub fn of(entry: &Entry) -> Self {
-        Self {
-            tenant: entry.tenant.clone(),
-            key_id: entry.key_id.clone(),
-            key: entry.key.clone(),
-            model: entry.model.clone(),
-            endpoint: entry.endpoint,
-        }
+    /// Where a record belongs, and the request's id.
+    pub fn of(entry: Entry) -> (Self, String) {
+        let Entry { request_id, tenant, key_id, key, model, endpoint, .. } = entry;
+        (Self { tenant, key_id, key, model, endpoint }, request_id)
     }
 
     /// As stores name it.

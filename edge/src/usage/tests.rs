@@ -131,7 +131,7 @@ async fn day_sums(store: &Store, entries: &[Entry]) -> BTreeMap<(Period, Cell), 
 fn added(entries: &[Entry], which: usize) -> BTreeMap<(Period, Cell), Sums> {
     let mut all: BTreeMap<(Period, Cell), Sums> = BTreeMap::new();
     for entry in entries {
-        *all.entry((Period::of(entry.ended)[which], Cell::of(entry))).or_default() += Sums::of(entry);
+        *all.entry((Period::of(entry.ended)[which], Cell::of(entry.clone()).0)).or_default() += Sums::of(entry);
     }
     all
 }
