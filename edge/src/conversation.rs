@@ -121,7 +121,8 @@ impl<R: Reply, F: Fn(&Asked<'_>) -> R + Send + Sync> Question for Conversation<'
         let (request, prompt) =
             prompt::chat(self.edge, &self.caller.tenant, model, request, &self.offer, self.bytes).await?;
         fits(prompt.text.len(), request.n)?;
-        let (reading, request) = reading::chat(&self.edge.work, model, request, &self.offer, prompt.end()).await?;
+        let (reading, request) =
+            reading::chat(self.edge, &self.caller.tenant, model, request, &self.offer, prompt.end()).await?;
         let cost = Cost {
             prompt_tokens: prompt.tokens,
             prompt_bytes: prompt.text.len(),

@@ -82,7 +82,8 @@ impl Mirror {
         self.run(&edge.clone(), copy.context.timeout_ms, async move {
             let (request, prompt) =
                 prompt::chat(&edge, &copy.context.tenant, &to, copy.request, &copy.offer, copy.bytes).await?;
-            let (reading, request) = reading::chat(&edge.work, &to, request, &copy.offer, prompt.end()).await?;
+            let (reading, request) =
+                reading::chat(&edge, &copy.context.tenant, &to, request, &copy.offer, prompt.end()).await?;
             let shared = Shared {
                 request_id: &copy.request_id,
                 model: &to.id,

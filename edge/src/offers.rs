@@ -3,10 +3,11 @@
 
 use std::sync::{Arc, LazyLock};
 
+use cloudach_anthropic::{self as anthropic, MessagesRequest};
 use cloudach_model::offered::Offered;
 use cloudach_openai::{
     Invalid,
-    chat::{self, ChatRequest, Tool},
+    chat::{self, ChatRequest, Known, Tool},
 };
 use quick_cache::{Weighter, sync::Cache};
 use serde_json::Value;
@@ -94,20 +95,48 @@ impl Offers {
     ///
     /// # Errors
     /// What is wrong with it, in OpenAI's words.
-    pub fn read(&self, tenant: &str, body: &[u8]) -> Result<(ChatRequest, Arc<Offer>), Invalid> {
+    pub fn chat(&self, tenant: &str, body: &[u8]) -> Result<(ChatRequest, Arc<Offer>), Invalid> {
+        self.read("chat", tenant, |known| chat::parse_by(body, known), |request| &request.tools)
+    }
+
+    /// The same for a message.
+    ///
+    /// # Errors
+    /// What is wrong with it, in Anthropic's words.
+    pub fn message(&self, tenant: &str, body: &[u8]) -> Result<(MessagesRequest, Arc<Offer>), Invalid> {
+        self.read("message", tenant, |known| anthropic::parse_by(body, known), |request| &request.chat.tools)
+    }
+
+    /// The same for a message that is counted.
+    ///
+    /// # Errors
+    /// What is wrong with it, in Anthropic's words.
+    pub fn counted_message(&self, tenant: &str, body: &[u8]) -> Result<(ChatRequest, Arc<Offer>), Invalid> {
+        self.read("message", tenant, |known| anthropic::parse_for_counting_by(body, known), |request| &request.tools)
+    }
+
+    /// Tools of two dialects are not the same, be their texts.
+    fn read<R>(
+        &self,
+        dialect: &str,
+        tenant: &str,
+        parse: impl FnOnce(&mut Known<'_>) -> Result<R, Invalid>,
+        tools: impl Fn(&R) -> &Arc<[Tool]>,
+    ) -> Result<(R, Arc<Offer>), Invalid> {
         let mut found = None;
-        let request = chat::parse_by(body, &mut |text, read| {
-            let offer = self.find(tenant, text, read)?;
+        let request = parse(&mut |text, read| {
+            let offer = self.find(dialect, tenant, text, read)?;
             Ok(found.insert(offer).tools.clone())
         })?;
         // The choice may have left only some of them, or none.
-        let whole = found.filter(|offer| Arc::ptr_eq(&offer.tools, &request.tools));
-        let offer = whole.unwrap_or_else(|| Offer::of(&request.tools));
+        let whole = found.filter(|offer| Arc::ptr_eq(&offer.tools, tools(&request)));
+        let offer = whole.unwrap_or_else(|| Offer::of(tools(&request)));
         Ok((request, offer))
     }
 
     fn find(
         &self,
+        dialect: &str,
         tenant: &str,
         text: &str,
         read: &dyn Fn() -> Result<Arc<[Tool]>, Invalid>,
@@ -115,7 +144,7 @@ impl Offers {
         if text.len() > LONGEST {
             return Ok(Offer::of(&read()?));
         }
-        let name = self.names.of([tenant, "tools", text]);
+        let name = self.names.of([tenant, dialect, text]);
         if let Some(offer) = self.known.get(&name) {
             return Ok(offer);
         }
@@ -150,7 +179,7 @@ mod tests {
     #[test]
     fn the_same_tools_are_read_once_for_each_tenant() {
         let offers = Offers::new().unwrap();
-        let read = |tenant, tools: &Value| offers.read(tenant, &body(tools, &json!({}))).unwrap();
+        let read = |tenant, tools: &Value| offers.chat(tenant, &body(tools, &json!({}))).unwrap();
         let tools = json!([tool("a"), tool("b")]);
         let (first, first_offer) = read("acme", &tools);
         let (again, offer) = read("acme", &tools);
@@ -170,10 +199,21 @@ mod tests {
         ] } } });
         let nothing = json!({ "tool_choice": "none" });
         for more in [json!({}), among, nothing] {
-            let (request, offer) = offers.read("acme", &body(&tools, &more)).unwrap();
+            let (request, offer) = offers.chat("acme", &body(&tools, &more)).unwrap();
             assert_eq!(*offer.shown, Offered::new(request.tools.iter().cloned().map(Value::from).collect()), "{more}");
         }
         assert_eq!(offers.known.len(), 1);
+    }
+
+    #[test]
+    fn dialects_share_nothing() {
+        let offers = Offers::new().unwrap();
+        let tools = json!([{ "name": "a", "input_schema": { "type": "object" } }]);
+        let body = body(&tools, &json!({ "max_tokens": 1 }));
+        let (request, offer) = offers.message("acme", &body).unwrap();
+        assert_eq!((request.chat.tools.len(), offer.tools.len()), (1, 1));
+        assert!(Arc::ptr_eq(&offers.counted_message("acme", &body).unwrap().1, &offer));
+        assert!(offers.chat("acme", &body).is_err(), "there it is none");
     }
 
     #[test]
@@ -182,7 +222,7 @@ mod tests {
         for tools in [json!([]), json!({}), json!([tool("a b")]), json!([null])] {
             for _ in 0..2 {
                 let body = body(&tools, &json!({}));
-                assert_eq!(offers.read("acme", &body).unwrap_err(), chat::parse(&body).unwrap_err(), "{tools}");
+                assert_eq!(offers.chat("acme", &body).unwrap_err(), chat::parse(&body).unwrap_err(), "{tools}");
             }
         }
         assert_eq!(offers.known.len(), 0);
@@ -194,13 +234,13 @@ mod tests {
         for number in 0..200 {
             let mut large = tool(&format!("f{number}"));
             large["function"]["description"] = "x".repeat(LONGEST - 1000).into();
-            offers.read("acme", &body(&json!([large]), &json!({}))).unwrap();
+            offers.chat("acme", &body(&json!([large]), &json!({}))).unwrap();
         }
         assert!(offers.known.weight() <= MOST);
         let mut larger = tool("larger");
         larger["function"]["description"] = "x".repeat(LONGEST).into();
         let body = body(&json!([larger]), &json!({}));
-        let read = || offers.read("acme", &body).unwrap().1;
+        let read = || offers.chat("acme", &body).unwrap().1;
         assert!(!Arc::ptr_eq(&read(), &read()));
     }
 }

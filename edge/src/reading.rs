@@ -1,6 +1,7 @@
 //! How the engine's text of a request is read, and what the engine is held to so that it can be read like that.
 
 mod held;
+pub mod schemas;
 
 use std::sync::Arc;
 
@@ -10,17 +11,19 @@ use cloudach_model::{
     schema::Dialect,
 };
 use cloudach_openai::{
-    Constraint, Invalid, Sampling,
+    Constraint, Invalid, JsonSchema, Sampling,
     chat::{ChatRequest, Tool, ToolChoice},
 };
 use cloudach_proto::v1;
 
 use crate::{
+    Edge,
     catalog::{Formats, Model},
     error::ApiError,
     offers::Offer,
-    work::Work,
 };
+use held::Translated;
+use schemas::Translation;
 
 /// What both sides of the engine must agree on.
 #[derive(Debug)]
@@ -70,24 +73,34 @@ pub enum Stops {
 /// # Errors
 /// A schema that no engine can be held to, in OpenAI's words.
 pub async fn chat(
-    work: &Work,
+    edge: &Edge,
+    tenant: &str,
     model: &Model,
     request: ChatRequest,
     offer: &Arc<Offer>,
     prompt_end: &str,
 ) -> Result<(Reading, ChatRequest), ApiError> {
     let (formats, dialect, prompt_end) = (model.formats(), model.schema_dialect(), prompt_end.to_owned());
+    let translation = match &request.constraint {
+        Some(Constraint::JsonSchema(asked)) => edge.schemas.look_up(tenant, dialect, asked),
+        _ => None,
+    };
     // Reading a schema may take long, however short it is.
-    let is_held = request.constraint.is_some()
+    let is_known = translation.as_ref().is_some_and(Translation::is_known);
+    let is_held = matches!(request.constraint, Some(Constraint::JsonSchema(_))) && !is_known
         || matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_))
         || request.tools.iter().any(|tool| tool.strict);
     let long = is_held || !request.tools.is_empty() && !offer.shown.is_read();
     let shown = offer.shown.clone();
     let read = move || {
-        let reading = Reading::of_chat(&request, &shown, formats, dialect, &prompt_end)?;
+        let translated = |asked: &JsonSchema| match &translation {
+            Some(translation) => translation.of(asked),
+            None => schemas::translated(asked, dialect),
+        };
+        let reading = Reading::of_chat(&request, &shown, formats, dialect, &prompt_end, &translated)?;
         Ok::<_, Invalid>((reading, request))
     };
-    Ok(if long { work.run_long(read).await?? } else { read()? })
+    Ok(if long { edge.work.run_long(read).await?? } else { read()? })
 }
 
 impl Reading {
@@ -101,8 +114,9 @@ impl Reading {
         formats: Formats,
         dialect: Dialect,
         prompt_end: &str,
+        translated: &Translated<'_>,
     ) -> Result<Self, Invalid> {
-        let held = Self::of_held(request, formats, dialect)?;
+        let held = Self::of_held(request, formats, dialect, translated)?;
         if formats.tools.is_none() && formats.reasoning.is_none() {
             return Ok(held.unwrap_or_else(|| Self::of_text(&request.sampling, None)));
         }
@@ -136,7 +150,9 @@ impl Reading {
     /// # Errors
     /// A schema that no engine can be held to, in OpenAI's words.
     pub fn of_prompt(sampling: &Sampling, constraint: Option<Constraint>, dialect: Dialect) -> Result<Self, Invalid> {
-        let constraint = constraint.map(|constraint| held::to(&constraint, dialect)).transpose()?;
+        let constraint = constraint
+            .map(|constraint| held::to(&constraint, &|asked| schemas::translated(asked, dialect)))
+            .transpose()?;
         Ok(Self::of_text(sampling, constraint))
     }
 
@@ -151,7 +167,12 @@ impl Reading {
 
     /// For what the model is held to, if it is. Calls that must be made are enforced by a schema, for any model; they go
     /// before the request's own `response_format`, which is about text and suppresses no call (checklist C19).
-    fn of_held(request: &ChatRequest, formats: Formats, dialect: Dialect) -> Result<Option<Self>, Invalid> {
+    fn of_held(
+        request: &ChatRequest,
+        formats: Formats,
+        dialect: Dialect,
+        translated: &Translated<'_>,
+    ) -> Result<Option<Self>, Invalid> {
         let functions: Vec<Function<'_>> = request.tools.iter().map(function).collect();
         let forced = match &request.tool_choice {
             ToolChoice::None | ToolChoice::Auto => None,
@@ -169,11 +190,11 @@ impl Reading {
             let functions = held::callable(&request.tools, dialect)?;
             let calls = Forced::Required { functions: &functions, parallel: request.parallel_tool_calls };
             let schema = calls.constraint(dialect).map_err(|error| refused(request, &error))?;
-            if let Some(schema) = held::to_answer_or_calls(constraint, &schema, dialect)? {
+            if let Some(schema) = held::to_answer_or_calls(constraint, &schema, translated)? {
                 return Ok(Some(Self::of_calls(&calls, &schema)));
             }
         }
-        Ok(Some(Self::of_text(&request.sampling, Some(held::to(constraint, dialect)?))))
+        Ok(Some(Self::of_text(&request.sampling, Some(held::to(constraint, translated)?))))
     }
 
     /// For calls of strict functions that the model makes on its own accord: it is held to their schemas once it begins

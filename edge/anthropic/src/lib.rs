@@ -15,7 +15,7 @@ mod whole;
 
 pub use error::{STATUS_OVERLOADED, error_body, error_event};
 pub use reply::{Reply, too_long};
-pub use request::{MessagesRequest, parse, parse_for_counting};
+pub use request::{MessagesRequest, parse, parse_by, parse_for_counting, parse_for_counting_by};
 
 /// The body of an answer that counts a conversation's tokens.
 pub fn token_count(input_tokens: u64) -> Vec<u8> {

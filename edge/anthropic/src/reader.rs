@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use cloudach_openai::Invalid;
+use cloudach_openai::{Invalid, apart};
 use serde_json::{Map, Value};
 
 /// Characters of a client's own words that an error repeats.
@@ -24,7 +24,7 @@ enum Step<'p> {
 }
 
 impl<'p> Path<'p> {
-    const ROOT: Path<'static> = Path { parent: None, step: Step::Root };
+    pub(crate) const ROOT: Path<'static> = Path { parent: None, step: Step::Root };
 
     pub(crate) fn field(&'p self, name: &'p str) -> Path<'p> {
         Path { parent: Some(self), step: Step::Field(name) }
@@ -71,13 +71,34 @@ pub(crate) struct Fields<'p> {
     fields: Map<String, Value>,
 }
 
+/// What a part of the body says.
+pub(crate) fn value_of(text: &str) -> Result<Value, Invalid> {
+    serde_json::from_str(text).map_err(|error| not_json(&error))
+}
+
+fn not_json(error: &serde_json::Error) -> Invalid {
+    invalid(format!("The request body is not valid JSON: {error}"), None)
+}
+
 impl<'p> Fields<'p> {
     /// The whole body of a request.
     pub(crate) fn of_body(body: &[u8]) -> Result<Fields<'static>, Invalid> {
         match serde_json::from_slice(body) {
             Ok(Value::Object(fields)) => Ok(Fields { path: Path::ROOT, fields }),
             Ok(_) => Err(invalid("The request body must be a JSON object.".to_owned(), None)),
-            Err(error) => Err(invalid(format!("The request body is not valid JSON: {error}"), None)),
+            Err(error) => Err(not_json(&error)),
+        }
+    }
+
+    /// The same, and the text of one field, which is not read, unless it is `null`.
+    pub(crate) fn of_body_without<'b>(
+        body: &'b [u8],
+        name: &str,
+    ) -> Result<(Fields<'static>, Option<&'b str>), Invalid> {
+        match apart::read(body, name) {
+            Ok((fields, text)) => Ok((Fields { path: Path::ROOT, fields }, text)),
+            // What is wrong with it is said there.
+            Err(_) => Ok((Self::of_body(body)?, None)),
         }
     }
 

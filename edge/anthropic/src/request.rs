@@ -1,6 +1,6 @@
 //! What a client asks for with a message.
 
-use cloudach_openai::chat::{CallForm, ChatRequest, Message, ReasoningEffort, ServiceTier};
+use cloudach_openai::chat::{CallForm, ChatRequest, Known, Message, ReasoningEffort, ServiceTier};
 use cloudach_openai::{Constraint, Invalid, JsonSchema, Sampling, StreamOptions};
 use serde_json::{Map, Value};
 
@@ -46,7 +46,16 @@ enum Asks {
 /// # Errors
 /// What is wrong with it, in Anthropic's words.
 pub fn parse(body: &[u8]) -> Result<MessagesRequest, Invalid> {
-    read(body, Asks::Answer)
+    parse_by(body, &mut |_, read| read())
+}
+
+/// The same, where `known` may know tools by their text: the same ones come with each request of an application, and reading
+/// them is most of the work.
+///
+/// # Errors
+/// What is wrong with it, in Anthropic's words.
+pub fn parse_by(body: &[u8], known: &mut Known<'_>) -> Result<MessagesRequest, Invalid> {
+    read(body, Asks::Answer, known)
 }
 
 /// Reads the body of `POST /v1/messages/count_tokens`.
@@ -54,11 +63,19 @@ pub fn parse(body: &[u8]) -> Result<MessagesRequest, Invalid> {
 /// # Errors
 /// What is wrong with it, in Anthropic's words.
 pub fn parse_for_counting(body: &[u8]) -> Result<ChatRequest, Invalid> {
-    read(body, Asks::Count).map(|request| request.chat)
+    parse_for_counting_by(body, &mut |_, read| read())
 }
 
-fn read(body: &[u8], asks: Asks) -> Result<MessagesRequest, Invalid> {
-    let mut fields = Fields::of_body(body)?;
+/// The same, as [`parse_by`].
+///
+/// # Errors
+/// What is wrong with it, in Anthropic's words.
+pub fn parse_for_counting_by(body: &[u8], known: &mut Known<'_>) -> Result<ChatRequest, Invalid> {
+    read(body, Asks::Count, known).map(|request| request.chat)
+}
+
+fn read(body: &[u8], asks: Asks, known: &mut Known<'_>) -> Result<MessagesRequest, Invalid> {
+    let (mut fields, text) = Fields::of_body_without(body, "tools")?;
     let model = fields.require("model", short_string(1, MOST_MODEL))?;
     let max_tokens = match asks {
         Asks::Answer => Some(fields.require("max_tokens", integer(1))?),
@@ -69,7 +86,7 @@ fn read(body: &[u8], asks: Asks) -> Result<MessagesRequest, Invalid> {
     if let Some(content) = fields.read("system", blocks::texts)?.filter(|system| !system.texts().concat().is_empty()) {
         messages.insert(0, Message::System { content, name: None });
     }
-    let Tools { tools, choice, parallel } = Tools::read(&mut fields)?;
+    let Tools { tools, choice, parallel } = Tools::read(&mut fields, text, known)?;
     let thinking = fields.read("thinking", |path, value| thinking(path, value, max_tokens))?.unwrap_or_default();
     let Output { effort, schema } = output(&mut fields)?;
     let sampling = Sampling {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use cloudach_openai::Invalid;
-use cloudach_openai::chat::{Tool, ToolChoice};
+use cloudach_openai::chat::{Known, Tool, ToolChoice};
 use serde_json::Value;
 
-use crate::reader::{Fields, Path, boolean, list, object, one_of, short_string, shorten, string};
+use crate::reader::{Fields, Path, boolean, list, object, one_of, short_string, shorten, string, value_of};
 
 /// As many as a chat may offer.
 const MOST_TOOLS: usize = 128;
@@ -20,8 +20,12 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
-        let tools: Arc<[Tool]> = fields.read("tools", list(MOST_TOOLS, tool))?.unwrap_or_default().into();
+    /// `text`: that of `tools`, where it was set apart from the other fields.
+    pub(crate) fn read(fields: &mut Fields<'_>, text: Option<&str>, known: &mut Known<'_>) -> Result<Self, Invalid> {
+        let tools = match text {
+            Some(text) => known(text, &|| of_text(text))?,
+            None => fields.read("tools", list(MOST_TOOLS, tool))?.unwrap_or_default().into(),
+        };
         let (choice, parallel) = fields.read("tool_choice", tool_choice)?.unwrap_or((ToolChoice::Auto, true));
         match &choice {
             ToolChoice::Named(name) if !tools.iter().any(|tool| tool.name == *name) => {
@@ -35,6 +39,10 @@ impl Tools {
             _ => Ok(Self { tools, choice, parallel }),
         }
     }
+}
+
+fn of_text(text: &str) -> Result<Arc<[Tool]>, Invalid> {
+    list(MOST_TOOLS, tool)(&Path::ROOT.field("tools"), value_of(text)?).map(Arc::from)
 }
 
 fn wrong_choice(message: String) -> Invalid {

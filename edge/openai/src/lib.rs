@@ -5,6 +5,7 @@
 //! status, no socket, no clock and no engine; ids, times and randomness come in
 //! from outside.
 
+pub mod apart;
 pub mod batches;
 pub mod chat;
 pub mod completions;

@@ -6,9 +6,9 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 
+use crate::apart;
 use crate::invalid::{Invalid, shorten};
 
 /// Where a value stands in the request. Only written out when something is wrong with it.
@@ -74,32 +74,6 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// Reads an object and leaves one of its fields as it is written.
-struct Apart<'n> {
-    name: &'n str,
-}
-
-impl<'de> Visitor<'de> for Apart<'_> {
-    type Value = (Map<String, Value>, Option<&'de str>);
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
-        let (mut read, mut apart) = (Map::new(), None);
-        while let Some(name) = fields.next_key::<String>()? {
-            // Of two with the same name, the later one is meant, here as there.
-            if name == self.name {
-                apart = Some(fields.next_value::<&RawValue>()?.get());
-            } else {
-                read.insert(name, fields.next_value()?);
-            }
-        }
-        Ok((read, apart))
-    }
-}
-
 /// The fields of one object that were not read yet.
 pub(crate) struct Fields<'p> {
     path: &'p Path<'p>,
@@ -127,10 +101,8 @@ impl<'p> Fields<'p> {
         name: &str,
     ) -> Result<(Fields<'static>, Option<&'b str>), Invalid> {
         const ROOT: &Path<'static> = &Path::ROOT;
-        let mut reader = serde_json::Deserializer::from_slice(body);
-        let read = reader.deserialize_map(Apart { name }).and_then(|read| reader.end().map(|()| read));
-        match read {
-            Ok((fields, text)) => Ok((Fields { path: ROOT, fields }, text.filter(|text| *text != "null"))),
+        match apart::read(body, name) {
+            Ok((fields, text)) => Ok((Fields { path: ROOT, fields }, text)),
             // What is wrong with it is said there.
             Err(_) => Ok((Self::of_body(body)?, None)),
         }

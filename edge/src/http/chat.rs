@@ -34,7 +34,7 @@ pub async fn create(
     let bytes = body.len();
     let step = arrival.trace.step("translate");
     let (offers, tenant) = (edge.offers.clone(), caller.tenant.clone());
-    let (request, offer) = edge.work.run(bytes, move || offers.read(&tenant, &body)).await??;
+    let (request, offer) = edge.work.run(bytes, move || offers.chat(&tenant, &body)).await??;
     step.end();
     let form = request.stream.map_or(Form::Whole, |_| Form::Stream("text/event-stream; charset=utf-8"));
     let defaults =

@@ -33,15 +33,17 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     let bytes = body.len();
     let step = arrival.trace.step("translate");
-    let MessagesRequest { chat, shows_thinking } = edge.work.run(bytes, move || anthropic::parse(&body)).await??;
+    let (offers, tenant) = (edge.offers.clone(), caller.tenant.clone());
+    let (request, offer) = edge.work.run(bytes, move || offers.message(&tenant, &body)).await??;
+    let MessagesRequest { chat, shows_thinking } = request;
     step.end();
     let form = chat.stream.map_or(Form::Whole, |_| Form::Stream("text/event-stream; charset=utf-8"));
     let reply = |asked: &Asked<'_>| {
         let id = anthropic::message_id(arrival::random());
         anthropic::Reply::new(id, asked.request, shows_thinking, asked.prompt_tokens)
     };
-    let asking =
-        Asking { endpoint: Endpoint::Messages, arrival: &arrival, caller: &caller, permit, bytes, offer: None };
+    let offer = Some(offer);
+    let asking = Asking { endpoint: Endpoint::Messages, arrival: &arrival, caller: &caller, permit, bytes, offer };
     let Begun { answer, routed } = conversation::begin(&edge, asking, chat, reply).await?;
     Ok(headers::name_routed(respond(&edge, answer, form).await?, &routed))
 }
@@ -55,9 +57,10 @@ pub async fn count_tokens(
     Whole(body): Whole,
 ) -> Result<Response, ApiError> {
     let bytes = body.len();
-    let chat = edge.work.run(bytes, move || anthropic::parse_for_counting(&body)).await??;
-    let asking =
-        Asking { endpoint: Endpoint::Messages, arrival: &arrival, caller: &caller, permit, bytes, offer: None };
+    let (offers, tenant) = (edge.offers.clone(), caller.tenant.clone());
+    let (chat, offer) = edge.work.run(bytes, move || offers.counted_message(&tenant, &body)).await??;
+    let offer = Some(offer);
+    let asking = Asking { endpoint: Endpoint::Messages, arrival: &arrival, caller: &caller, permit, bytes, offer };
     let (tokens, routed) = conversation::count(&edge, asking, chat).await?;
     let response = ([(header::CONTENT_TYPE, "application/json")], anthropic::token_count(tokens)).into_response();
     Ok(headers::name_routed(response, &routed))

@@ -1,15 +1,18 @@
 //! What an engine is held to, in its own words: a client's schema is translated before it is sent, so that the engine
 //! keeps to all of it, or it is refused by the keyword that no engine can keep to.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use cloudach_model::{
     reading::{Function, answer_or_calls},
-    schema::{self, Dialect},
+    schema::Dialect,
 };
 use cloudach_openai::{Constraint, Invalid, JsonSchema, chat::Tool};
 use cloudach_proto::v1::{self, constraint::Kind};
 use serde_json::{Map, Value, json};
+
+/// Gives a client's schema in the engine's words.
+pub type Translated<'t> = dyn Fn(&JsonSchema) -> Result<Arc<Value>, Invalid> + 't;
 
 /// Any arguments.
 static OPEN: LazyLock<Map<String, Value>> = LazyLock::new(|| Map::from_iter([("type".to_owned(), "object".into())]));
@@ -18,10 +21,10 @@ static OPEN: LazyLock<Map<String, Value>> = LazyLock::new(|| Map::from_iter([("t
 ///
 /// # Errors
 /// Its schema cannot be enforced.
-pub fn to(constraint: &Constraint, dialect: Dialect) -> Result<v1::Constraint, Invalid> {
+pub fn to(constraint: &Constraint, translated: &Translated<'_>) -> Result<v1::Constraint, Invalid> {
     let kind = match constraint {
         Constraint::JsonObject => Kind::JsonObject(v1::JsonObject {}),
-        Constraint::JsonSchema(asked) => return Ok(to_schema(&translated(asked, dialect)?)),
+        Constraint::JsonSchema(asked) => return Ok(to_schema(&*translated(asked)?)),
         Constraint::Regex(regex) => Kind::Regex(regex.clone()),
         Constraint::Choice(choices) => Kind::Choice(v1::Choices { choices: choices.clone() }),
         Constraint::Grammar(grammar) => Kind::Grammar(grammar.clone()),
@@ -38,10 +41,14 @@ pub fn to_schema(schema: &Value) -> v1::Constraint {
 ///
 /// # Errors
 /// The client's schema cannot be enforced.
-pub fn to_answer_or_calls(constraint: &Constraint, calls: &Value, dialect: Dialect) -> Result<Option<Value>, Invalid> {
+pub fn to_answer_or_calls(
+    constraint: &Constraint,
+    calls: &Value,
+    translated: &Translated<'_>,
+) -> Result<Option<Value>, Invalid> {
     let answer = match constraint {
-        Constraint::JsonObject => json!({ "type": "object" }),
-        Constraint::JsonSchema(asked) => translated(asked, dialect)?,
+        Constraint::JsonObject => Arc::new(json!({ "type": "object" })),
+        Constraint::JsonSchema(asked) => translated(asked)?,
         Constraint::Regex(_) | Constraint::Choice(_) | Constraint::Grammar(_) => return Ok(None),
     };
     Ok(answer_or_calls(&answer, calls))
@@ -62,8 +69,4 @@ pub fn callable(tools: &[Tool], dialect: Dialect) -> Result<Vec<Function<'_>>, I
         }
     };
     tools.iter().map(one).collect()
-}
-
-fn translated(asked: &JsonSchema, dialect: Dialect) -> Result<Value, Invalid> {
-    schema::translate(&asked.schema, dialect).map_err(|error| asked.refused(error))
 }
