@@ -54,7 +54,7 @@ pub struct Asked<'a> {
 pub async fn begin<R: Reply>(
     edge: &Edge,
     asking: Asking<'_>,
-    request: ChatRequest,
+    request: Box<ChatRequest>,
     reply: impl Fn(&Asked<'_>) -> R + Send + Sync,
 ) -> Result<Begun<R>, ApiError> {
     let Asking { endpoint, arrival, caller, permit, bytes, offer } = asking;
@@ -73,7 +73,7 @@ pub async fn begin<R: Reply>(
 ///
 /// # Errors
 /// There is no such model, or it cannot be asked this.
-pub async fn count(edge: &Edge, asking: Asking<'_>, request: ChatRequest) -> Result<(u64, Routed), ApiError> {
+pub async fn count(edge: &Edge, asking: Asking<'_>, request: Box<ChatRequest>) -> Result<(u64, Routed), ApiError> {
     let Asking { arrival, caller, permit, bytes, offer, .. } = asking;
     let routed = edge.catalog.generating(&request.model, &arrival.routing_key(&caller.tenant)).await?;
     permit.check_routed(&routed)?;
@@ -95,21 +95,22 @@ struct Conversation<'a, F> {
     bytes: usize,
     offer: Arc<Offer>,
     /// What is asked of another model as well, once.
-    mirror: Option<(Mirror, ChatRequest)>,
+    mirror: Option<(Mirror, Box<ChatRequest>)>,
     reply: F,
 }
 
 /// The same, ready for one model.
 struct Ready {
     /// Without its conversation, which is in the prompt.
-    request: ChatRequest,
+    request: Box<ChatRequest>,
     prompt: Prompt,
     reading: Reading,
     cost: Cost,
 }
 
 impl<R: Reply, F: Fn(&Asked<'_>) -> R + Send + Sync> Question for Conversation<'_, F> {
-    type Request = ChatRequest;
+    /// In a box, as it goes through many hands.
+    type Request = Box<ChatRequest>;
     type Ready = Ready;
     type Reply = R;
 
@@ -117,7 +118,7 @@ impl<R: Reply, F: Fn(&Asked<'_>) -> R + Send + Sync> Question for Conversation<'
         (self.edge, self.arrival, self.caller)
     }
 
-    async fn prepare(&self, model: &Arc<Model>, request: ChatRequest) -> Result<Ready, ApiError> {
+    async fn prepare(&self, model: &Arc<Model>, request: Box<ChatRequest>) -> Result<Ready, ApiError> {
         let (request, prompt) =
             prompt::chat(self.edge, &self.caller.tenant, model, request, &self.offer, self.bytes).await?;
         fits(prompt.text.len(), request.n)?;

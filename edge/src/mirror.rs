@@ -44,7 +44,7 @@ pub struct Mirror {
 /// What the copy of a chat is made of.
 pub struct Copy {
     pub request_id: Arc<str>,
-    pub request: ChatRequest,
+    pub request: Box<ChatRequest>,
     /// Its tools.
     pub offer: Arc<Offer>,
     /// The size of its body.

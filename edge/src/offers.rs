@@ -95,8 +95,8 @@ impl Offers {
     ///
     /// # Errors
     /// What is wrong with it, in OpenAI's words.
-    pub fn chat(&self, tenant: &str, body: &[u8]) -> Result<(ChatRequest, Arc<Offer>), Invalid> {
-        self.read("chat", tenant, |known| chat::parse_by(body, known), |request| &request.tools)
+    pub fn chat(&self, tenant: &str, body: &[u8]) -> Result<(Box<ChatRequest>, Arc<Offer>), Invalid> {
+        self.read("chat", tenant, |known| chat::parse_by(body, known).map(Box::new), |request| &request.tools)
     }
 
     /// The same for a message.
@@ -184,7 +184,7 @@ mod tests {
         let (first, first_offer) = read("acme", &tools);
         let (again, offer) = read("acme", &tools);
         assert!(Arc::ptr_eq(&first_offer, &offer) && Arc::ptr_eq(&first.tools, &again.tools));
-        assert_eq!(again, chat::parse(&body(&tools, &json!({}))).unwrap());
+        assert_eq!(*again, chat::parse(&body(&tools, &json!({}))).unwrap());
         assert!(!Arc::ptr_eq(&read("globex", &tools).1, &offer), "tenants do not share");
         assert!(!Arc::ptr_eq(&read("acme", &json!([tool("a")])).1, &offer));
         assert_eq!(offers.known.len(), 3);

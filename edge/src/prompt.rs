@@ -50,10 +50,10 @@ pub async fn chat(
     edge: &Edge,
     tenant: &str,
     model: &Model,
-    mut request: ChatRequest,
+    mut request: Box<ChatRequest>,
     offer: &Arc<Offer>,
     bytes: usize,
-) -> Result<(ChatRequest, Prompt), ApiError> {
+) -> Result<(Box<ChatRequest>, Prompt), ApiError> {
     let template = match model.chat_template() {
         Template::Compiled(template) => template.clone(),
         Template::Broken(error) => return Err(ApiError::BrokenTemplate(error.clone())),

@@ -76,10 +76,10 @@ pub async fn chat(
     edge: &Edge,
     tenant: &str,
     model: &Model,
-    request: ChatRequest,
+    request: Box<ChatRequest>,
     offer: &Arc<Offer>,
     prompt_end: &str,
-) -> Result<(Reading, ChatRequest), ApiError> {
+) -> Result<(Reading, Box<ChatRequest>), ApiError> {
     let (formats, dialect, prompt_end) = (model.formats(), model.schema_dialect(), prompt_end.to_owned());
     let translation = match &request.constraint {
         Some(Constraint::JsonSchema(asked)) => edge.schemas.look_up(tenant, dialect, asked),

@@ -44,7 +44,7 @@ pub async fn create(
     };
     let offer = Some(offer);
     let asking = Asking { endpoint: Endpoint::Messages, arrival: &arrival, caller: &caller, permit, bytes, offer };
-    let Begun { answer, routed } = conversation::begin(&edge, asking, chat, reply).await?;
+    let Begun { answer, routed } = conversation::begin(&edge, asking, Box::new(chat), reply).await?;
     Ok(headers::name_routed(respond(&edge, answer, form).await?, &routed))
 }
 
@@ -61,7 +61,7 @@ pub async fn count_tokens(
     let (chat, offer) = edge.work.run(bytes, move || offers.counted_message(&tenant, &body)).await??;
     let offer = Some(offer);
     let asking = Asking { endpoint: Endpoint::Messages, arrival: &arrival, caller: &caller, permit, bytes, offer };
-    let (tokens, routed) = conversation::count(&edge, asking, chat).await?;
+    let (tokens, routed) = conversation::count(&edge, asking, Box::new(chat)).await?;
     let response = ([(header::CONTENT_TYPE, "application/json")], anthropic::token_count(tokens)).into_response();
     Ok(headers::name_routed(response, &routed))
 }

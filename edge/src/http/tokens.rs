@@ -39,7 +39,7 @@ pub async fn tokenize(
         Tokenized::Prompt(text) => text,
         Tokenized::Chat(chat) => {
             let offer = Offer::or_of(None, &edge, &chat.tools, bytes).await?;
-            prompt::chat(&edge, &caller.tenant, &model, *chat, &offer, bytes).await?.1.text
+            prompt::chat(&edge, &caller.tenant, &model, chat, &offer, bytes).await?.1.text
         }
     };
     let asked = TokenizeRequest {

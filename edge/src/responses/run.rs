@@ -114,7 +114,7 @@ pub async fn background(edge: &Edge, asked: Background) -> Result<Arc<Live>, Api
             Asking { endpoint: Endpoint::Responses, arrival: &arrival, caller: &caller, permit, bytes, offer: None };
         let reply = |asked: &Asked<'_>| Reply::log(asked.request.logprobs);
         let begun = tokio::select! {
-            begun = conversation::begin(&edge, asking, request, reply) => begun.map_err(in_its_words),
+            begun = conversation::begin(&edge, asking, Box::new(request), reply) => begun.map_err(in_its_words),
             () = made.cancelled() => return end(&edge, &listed, &made, &Step::Cancel).await,
             () = edge.running.kill.cancelled() => Err(ApiError::NoRouter),
         };

@@ -70,7 +70,8 @@ pub async fn create(
     };
     let asking =
         Asking { endpoint: Endpoint::Responses, arrival: &arrival, caller: &caller, permit, bytes, offer: None };
-    let Begun { answer, routed } = conversation::begin(&edge, asking, request, reply).await.map_err(in_its_words)?;
+    let Begun { answer, routed } =
+        conversation::begin(&edge, asking, Box::new(request), reply).await.map_err(in_its_words)?;
     let picked = answer.picked().map(str::to_owned);
     let response = match (logged, streamed) {
         (Some(record), true) => stream(&edge, run::stream(&edge, place, record, answer).await),

@@ -32,7 +32,7 @@ pub async fn count(
     let (request, _) = asked.begin(ids::response(arrival::random()), arrival.unix, continued, 0, false)?;
     let asking =
         Asking { endpoint: Endpoint::Responses, arrival: &arrival, caller: &caller, permit, bytes, offer: None };
-    let (tokens, _) = conversation::count(&edge, asking, request).await.map_err(in_its_words)?;
+    let (tokens, _) = conversation::count(&edge, asking, Box::new(request)).await.map_err(in_its_words)?;
     let body = serde_json::json!({ "object": "response.input_tokens", "input_tokens": tokens });
     Ok(json(body.to_string().into_bytes()))
 }
