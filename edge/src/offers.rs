@@ -18,7 +18,7 @@ use crate::{
     names::{Name, Names},
 };
 
-/// What the texts of remembered tools may come to together, in bytes. In memory, all forms of them take about thirty times
+/// What the texts of remembered tools may come to together, in bytes. In memory, all forms of them take about twenty times
 /// as much.
 const MOST: u64 = 2 * 1024 * 1024;
 
@@ -61,7 +61,8 @@ impl Offer {
     }
 
     fn new(tools: Arc<[Tool]>, bytes: usize) -> Self {
-        let shown = Arc::new(Offered::new(tools.iter().cloned().map(Value::from).collect()));
+        let values: Vec<_> = tools.iter().cloned().map(Value::from).collect();
+        let shown = Arc::new(Offered::new(&values));
         Self { tools, shown, bytes: bytes as u64 }
     }
 }
@@ -200,7 +201,8 @@ mod tests {
         let nothing = json!({ "tool_choice": "none" });
         for more in [json!({}), among, nothing] {
             let (request, offer) = offers.chat("acme", &body(&tools, &more)).unwrap();
-            assert_eq!(*offer.shown, Offered::new(request.tools.iter().cloned().map(Value::from).collect()), "{more}");
+            let left: Vec<_> = request.tools.iter().cloned().map(Value::from).collect();
+            assert_eq!(*offer.shown, Offered::new(&left), "{more}");
         }
         assert_eq!(offers.known.len(), 1);
     }

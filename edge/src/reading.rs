@@ -90,7 +90,6 @@ pub async fn chat(
     let is_held = matches!(request.constraint, Some(Constraint::JsonSchema(_))) && !is_known
         || matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_))
         || request.tools.iter().any(|tool| tool.strict);
-    let long = is_held || !request.tools.is_empty() && !offer.shown.is_read();
     let shown = offer.shown.clone();
     let read = move || {
         let translated = |asked: &JsonSchema| match &translation {
@@ -100,7 +99,7 @@ pub async fn chat(
         let reading = Reading::of_chat(&request, &shown, formats, dialect, &prompt_end, &translated)?;
         Ok::<_, Invalid>((reading, request))
     };
-    Ok(if long { edge.work.run_long(read).await?? } else { read()? })
+    Ok(if is_held { edge.work.run_long(read).await?? } else { read()? })
 }
 
 impl Reading {

@@ -94,7 +94,7 @@ impl From<Request> for Conversation {
         let goes_on = request.continue_final_message.unwrap_or(false);
         Self {
             messages: request.messages,
-            tools: request.tools.map(|tools| Arc::new(Offered::new(tools))),
+            tools: request.tools.map(|tools| Arc::new(Offered::new(&tools))),
             documents: request.documents,
             kwargs: request.chat_template_kwargs.unwrap_or_default(),
             reasoning_effort: request.reasoning_effort,

@@ -141,10 +141,8 @@ fn odd_requests_are_refused_not_mangled() {
         let conversation = Conversation { messages: messages.as_array().unwrap().clone(), ..Conversation::default() };
         assert_eq!(render("x", &conversation).unwrap_err().to_string(), expected);
     }
-    let conversation = Conversation {
-        tools: Some(Arc::new(Offered::new(vec![json!({"type": "function"})]))),
-        ..Conversation::default()
-    };
+    let conversation =
+        Conversation { tools: Some(Arc::new(Offered::new(&[json!({"type": "function"})]))), ..Conversation::default() };
     assert_eq!(render("x", &conversation).unwrap_err().to_string(), "tools[0]: a tool must have a `function`");
 }
 

@@ -116,10 +116,8 @@ fn tools_keep_only_what_templates_print() {
         {"type": "function", "function": {"parameters": {"type": "object"}, "strict": true, "name": "f", "x": 1}, "y": 2},
         {"type": "function", "function": {"name": "g", "strict": null}},
     ]);
-    let conversation = Conversation {
-        tools: tools.as_array().map(|tools| Arc::new(Offered::new(tools.clone()))),
-        ..Conversation::default()
-    };
+    let conversation =
+        Conversation { tools: tools.as_array().map(|tools| Arc::new(Offered::new(tools))), ..Conversation::default() };
     let expected = concat!(
         r#"[{"type": "function", "function": {"name": "f", "description": null, "parameters": {"type": "object"}, "strict": true}}, "#,
         r#"{"type": "function", "function": {"name": "g", "description": null, "parameters": null}}]"#

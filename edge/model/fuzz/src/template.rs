@@ -39,7 +39,7 @@ fn conversation(u: &mut Unstructured<'_>) -> Result<Conversation> {
     let tool = json!({"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"type": ["string", "null"]}}}}});
     Ok(Conversation {
         messages,
-        tools: (flags & 1 != 0).then(|| Arc::new(Offered::new(vec![tool]))),
+        tools: (flags & 1 != 0).then(|| Arc::new(Offered::new(&[tool]))),
         documents: (flags & 2 != 0).then(|| vec![json!({"title": "t", "text": "é<&>'\""})]),
         kwargs: if flags & 4 != 0 { variables() } else { Map::new() },
         reasoning_effort: (flags & 8 != 0).then(|| "low".to_owned()),

@@ -26,7 +26,7 @@ const TOOLS_IN_SYSTEM: u64 = 4;
 /// texts of its parts as one) and the name. What tools cost is not published; they are counted by the
 /// rule that fits best, which is exact for simple parameters and off by some tokens for others.
 pub fn chat_prompt(encoding: Encoding, messages: &[Value], tools: &[Value]) -> u64 {
-    let tools = (!tools.is_empty()).then(|| Offered::new(tools.to_vec()));
+    let tools = (!tools.is_empty()).then(|| Offered::new(tools));
     chat_prompt_by(&|text| count(encoding, text), messages, tools.as_ref())
 }
 

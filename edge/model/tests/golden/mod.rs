@@ -29,7 +29,7 @@ pub fn request(request: &Value) -> Conversation {
     let flag = |name: &str| request.get(name).and_then(Value::as_bool);
     Conversation {
         messages: list("messages").unwrap(),
-        tools: list("tools").map(|tools| Arc::new(Offered::new(tools))),
+        tools: list("tools").map(|tools| Arc::new(Offered::new(&tools))),
         documents: list("documents"),
         kwargs: request.get("chat_template_kwargs").and_then(Value::as_object).cloned().unwrap_or_else(Map::new),
         reasoning_effort: request.get("reasoning_effort").and_then(Value::as_str).map(str::to_owned),

@@ -9,8 +9,12 @@ use super::super::Function;
 /// How many references a schema may go through to its types.
 const MOST_REFERENCES: usize = 8;
 
+/// How many schemas are looked at for the types of one function's parameters. A few that refer to each other in each of their
+/// branches would be looked at without end; what is not known has any type.
+const MOST_LOOKS: usize = 1000;
+
 /// What reading knows of functions: their names, and the types of their parameters.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Functions(HashMap<String, HashMap<String, Types>>);
 
 /// The types that a value may have, as a set.
@@ -82,35 +86,47 @@ impl Types {
 fn parameters(function: &Function<'_>) -> HashMap<String, Types> {
     let Some(schema) = function.parameters else { return HashMap::new() };
     let Some(Value::Object(properties)) = schema.get("properties") else { return HashMap::new() };
-    properties.iter().map(|(name, property)| (name.clone(), types(property, schema, MOST_REFERENCES))).collect()
+    let mut looks = Looks { root: schema, left: MOST_LOOKS };
+    properties.iter().map(|(name, property)| (name.clone(), looks.types(property, MOST_REFERENCES))).collect()
 }
 
-/// The recursion is as deep as the JSON that was read, which has a bound, times the references.
-fn types(schema: &Value, root: &Map<String, Value>, references: usize) -> Types {
-    let Value::Object(fields) = schema else { return Types::ANY };
-    let found = if let Some(name) = fields.get("type") {
-        match name {
-            Value::String(name) => Types::named(name),
-            Value::Array(names) => Types::any_of(names.iter().filter_map(Value::as_str).map(Types::named)),
-            _ => Types::ANY,
+/// Looks for the types that schemas allow.
+struct Looks<'s> {
+    root: &'s Map<String, Value>,
+    /// How many more there may be.
+    left: usize,
+}
+
+impl Looks<'_> {
+    /// The recursion is as deep as the JSON that was read, which has a bound, times the references.
+    fn types(&mut self, schema: &Value, references: usize) -> Types {
+        let Value::Object(fields) = schema else { return Types::ANY };
+        let Some(left) = self.left.checked_sub(1) else { return Types::ANY };
+        self.left = left;
+        let found = if let Some(name) = fields.get("type") {
+            match name {
+                Value::String(name) => Types::named(name),
+                Value::Array(names) => Types::any_of(names.iter().filter_map(Value::as_str).map(Types::named)),
+                _ => Types::ANY,
+            }
+        } else if let Some(Value::Array(values)) = fields.get("enum") {
+            Types::any_of(values.iter().map(Types::of))
+        } else if let Some(value) = fields.get("const") {
+            Types::of(value)
+        } else if let Some(Value::Array(schemas)) = fields.get("anyOf").or_else(|| fields.get("oneOf")) {
+            Types::any_of(schemas.iter().map(|schema| self.types(schema, references)))
+        } else if let Some(schema) = fields.get("allOf").and_then(|schemas| schemas.get(0)) {
+            self.types(schema, references)
+        } else if let (Some(Value::String(reference)), 1..) = (fields.get("$ref"), references) {
+            local(reference, self.root).map_or(Types::ANY, |schema| self.types(schema, references - 1))
+        } else {
+            Types::ANY
+        };
+        match (found, fields.get("nullable")) {
+            (Types::NONE, _) => Types::ANY,
+            (found, Some(Value::Bool(true))) => found.with(Types::NULL),
+            (found, _) => found,
         }
-    } else if let Some(Value::Array(values)) = fields.get("enum") {
-        Types::any_of(values.iter().map(Types::of))
-    } else if let Some(value) = fields.get("const") {
-        Types::of(value)
-    } else if let Some(Value::Array(schemas)) = fields.get("anyOf").or_else(|| fields.get("oneOf")) {
-        Types::any_of(schemas.iter().map(|schema| types(schema, root, references)))
-    } else if let Some(schema) = fields.get("allOf").and_then(|schemas| schemas.get(0)) {
-        types(schema, root, references)
-    } else if let (Some(Value::String(reference)), 1..) = (fields.get("$ref"), references) {
-        local(reference, root).map_or(Types::ANY, |schema| types(schema, root, references - 1))
-    } else {
-        Types::ANY
-    };
-    match (found, fields.get("nullable")) {
-        (Types::NONE, _) => Types::ANY,
-        (found, Some(Value::Bool(true))) => found.with(Types::NULL),
-        (found, _) => found,
     }
 }
 
@@ -119,4 +135,23 @@ fn local<'a>(reference: &str, root: &'a Map<String, Value>) -> Option<&'a Value>
     let mut steps = reference.strip_prefix("#/")?.split('/').map(|step| step.replace("~1", "/").replace("~0", "~"));
     let first = root.get(&steps.next()?)?;
     steps.try_fold(first, |value, step| value.get(&step))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn schemas_that_refer_to_each_other_in_all_branches_come_to_an_end() {
+        let branches = vec![json!({ "$ref": "#/$defs/a" }); 100];
+        let schema = json!({
+            "properties": { "looping": { "anyOf": branches }, "plain": { "type": "string" } },
+            "$defs": { "a": { "anyOf": branches } },
+        });
+        let functions = Functions::new(&[Function { name: "f", parameters: schema.as_object() }]);
+        assert_eq!(functions.types("f", "looping"), Types::ANY);
+        assert_eq!(functions.types("f", "plain"), Types::ANY, "nothing is left to look with");
+    }
 }
