@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::ApiError;
 
-/// Work on more bytes than this is long: counting so much text takes about a millisecond, other work less.
+/// Work on more bytes than this is long: counting so much text takes a tenth to a half of a millisecond, and so does other work.
 const LONG: usize = 16 * 1024;
 
 const BROKEN: ApiError = ApiError::Internal("a computation failed");
