@@ -238,7 +238,7 @@ mod tests {
             large["function"]["description"] = "x".repeat(LONGEST - 1000).into();
             offers.chat("acme", &body(&json!([large]), &json!({}))).unwrap();
         }
-        assert!(offers.known.weight() <= MOST);
+        assert!(offers.known.weight() <= MOST && offers.known.len() > 1);
         let mut larger = tool("larger");
         larger["function"]["description"] = "x".repeat(LONGEST).into();
         let body = body(&json!([larger]), &json!({}));
