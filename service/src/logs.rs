@@ -1,6 +1,7 @@
 //! Structured logs on standard error: pretty on a terminal, one JSON object per line elsewhere. How much is told can be changed
 //! while the process runs, for a while.
 
+mod json;
 mod lines;
 
 use std::{
@@ -22,6 +23,7 @@ use tracing_subscriber::{
     fmt::{self, writer::BoxMakeWriter},
 };
 
+use json::Json;
 use lines::Lines;
 
 /// The level when `CLOUDACH_LOG` is not set.
@@ -125,7 +127,7 @@ fn subscribe(filter: EnvFilter, writer: BoxMakeWriter) -> Subscribed {
         let handle = logs.reload_handle();
         (Box::new(move |filter| drop(handle.reload(filter))), logs.try_init().is_ok())
     } else {
-        let logs = logs.json().flatten_event(true).with_filter_reloading();
+        let logs = logs.json().flatten_event(true).map_event_format(|usual| Json { usual }).with_filter_reloading();
         let handle = logs.reload_handle();
         (Box::new(move |filter| drop(handle.reload(filter))), logs.try_init().is_ok())
     }
@@ -142,7 +144,10 @@ fn subscribe(filter: EnvFilter, writer: BoxMakeWriter) -> Subscribed {
     let (filter, handle) = reload::Layer::new(filter);
     let logs = match stderr().is_terminal() {
         true => fmt::layer().with_writer(writer).with_target(false).boxed(),
-        false => fmt::layer().with_writer(writer).json().flatten_event(true).boxed(),
+        false => {
+            let json = fmt::layer().with_writer(writer).json().flatten_event(true);
+            json.map_event_format(|usual| Json { usual }).boxed()
+        }
     };
     let console = console_subscriber::ConsoleLayer::builder().with_default_env().spawn();
     let started = tracing_subscriber::registry().with(console).with(logs.with_filter(filter)).try_init();
