@@ -30,11 +30,17 @@ impl Edge {
     /// What the engine keeps this caller's prompts apart from others' by; the client may have asked to keep some apart from
     /// its own.
     pub fn cache_salt(&self, caller: &Caller, asked: Option<&str>) -> Option<String> {
-        match self.config.isolation.prefix_cache {
-            true => Some(digest("cache", &caller.tenant, asked.unwrap_or_default())),
-            false => asked.map(str::to_owned),
+        match (self.config.isolation.prefix_cache, asked) {
+            (true, None) => Some(caller.cache_salt.to_string()),
+            (true, Some(asked)) => Some(cache_salt(&caller.tenant, asked)),
+            (false, asked) => asked.map(str::to_owned),
         }
     }
+}
+
+/// What a tenant's prompts are kept apart by; `asked`: what the client would keep some apart from its own by.
+pub fn cache_salt(tenant: &str, asked: &str) -> String {
+    digest("cache", tenant, asked)
 }
 
 /// A name that no other tenant can have, whatever it calls its own. All edges make the same of it, so it takes no secret:

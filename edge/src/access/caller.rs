@@ -21,7 +21,7 @@ use super::{
     priority::Priority,
 };
 use crate::{
-    Edge,
+    Edge, context,
     error::ApiError,
     http::{
         headers::header_value,
@@ -39,6 +39,8 @@ pub struct Caller {
     pub key: String,
     /// The organisation or project. Empty: none.
     pub tenant: Arc<str>,
+    /// What engines keep its tenant's prompts apart from others' by.
+    pub cache_salt: Arc<str>,
     /// The tenant as headers and texts name it.
     pub organization: HeaderValue,
     /// The project as headers name it.
@@ -79,6 +81,7 @@ impl Caller {
             scope: key_scope(&key_id).into(),
             key_id,
             key,
+            cache_salt: context::cache_salt(&tenant, "").into(),
             organization: label(&tenant),
             project: HeaderValue::from_static("default"),
             tenant: tenant.into(),

@@ -1,6 +1,6 @@
 //! The keys that the configuration names, held as hashes: the edge never knows a key, only recognises it.
 
-use std::{collections::HashMap, fmt::Write, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -103,10 +103,10 @@ impl TryFrom<String> for KeyHash {
 
 /// Bytes as people write them.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
+    let mut hex = String::with_capacity(2 * bytes.len());
+    hex.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]));
+    hex
 }
 
 /// The limits of keys that have none of their own, beside what is configured: high enough that nobody meets them unawares.

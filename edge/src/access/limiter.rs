@@ -6,7 +6,6 @@ mod renewal;
 mod settlement;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,6 +14,7 @@ use std::{
 };
 
 use cloudach_service::stop::Running;
+use foldhash::HashMap;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use tokio::sync::mpsc;

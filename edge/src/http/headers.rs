@@ -67,7 +67,7 @@ pub fn add(response: &mut Response, request_id: &str, time: Duration, account: &
     }
     if reach >= Reach::Models {
         headers.insert(VERSION, API_VERSION);
-        headers.insert(PROCESSING, HeaderValue::from(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
+        headers.insert(PROCESSING, number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
     }
     let Some(caller) = account.caller() else { return };
     if reach >= Reach::Account {
@@ -132,6 +132,11 @@ pub fn header_value(text: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(fit).ok().filter(|value| !value.is_empty())
 }
 
+/// The same as `HeaderValue::from`, which makes two pieces of memory of it.
+fn number(number: u64) -> HeaderValue {
+    HeaderValue::from_str(itoa::Buffer::new().format(number)).unwrap_or(HeaderValue::from_static("0"))
+}
+
 fn add_limits(headers: &mut HeaderMap, standing: &Standing) {
     const REQUESTS: [HeaderName; 3] = [
         HeaderName::from_static("x-ratelimit-limit-requests"),
@@ -145,8 +150,8 @@ fn add_limits(headers: &mut HeaderMap, standing: &Standing) {
     ];
     let mut add = |[limit, remaining, reset]: [HeaderName; 3], level: Option<&Level>| {
         let Some(level) = level else { return };
-        headers.insert(limit, HeaderValue::from(level.limit));
-        headers.insert(remaining, HeaderValue::from(level.remaining));
+        headers.insert(limit, number(level.limit));
+        headers.insert(remaining, number(level.remaining));
         if let Ok(duration) = HeaderValue::from_str(&GoDuration(level.reset).to_string()) {
             headers.insert(reset, duration);
         }

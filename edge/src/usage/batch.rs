@@ -38,23 +38,40 @@ impl Batch {
     pub fn of(segment: String, from: u64, lines: &[u8]) -> Self {
         let to = from + lines.len() as u64;
         let mut batch = Self { segment, from, to, records: Vec::new(), sums: BTreeMap::new(), unreadable: 0 };
-        for line in String::from_utf8_lossy(lines).lines() {
+        // Of a disk that has lost something, what is left.
+        let text = String::from_utf8_lossy(lines);
+        // What follows each other is mostly of one cell: it is looked for, and its names are copied, where another one comes.
+        let mut run: Option<Run> = None;
+        for line in text.lines() {
             let Some(entry) = Entry::of_line(line) else {
                 batch.unreadable += 1;
                 continue;
             };
-            let (ended, sums) = (entry.ended, Sums::of(&entry));
-            let (cell, request_id) = Cell::of(entry);
-            for period in Period::of(ended) {
-                let cells = batch.sums.entry(period).or_default();
-                // Most are of a cell that is there.
-                match cells.get_mut(&cell) {
-                    Some(all) => *all += sums,
-                    None => drop(cells.insert(cell.clone(), sums)),
+            let (periods, sums) = (Period::of(entry.ended), Sums::of(&entry));
+            match &mut run {
+                Some(run) if run.periods == periods && run.cell.holds(&entry) => run.sums += sums,
+                other => {
+                    let next = Run { periods, cell: Cell::of(&entry), sums };
+                    other.replace(next).into_iter().for_each(|run| batch.add(run));
                 }
             }
+            let (ended, request_id) = (entry.ended, entry.request_id.into_owned());
             batch.records.push(Kept { ended, request_id, text: line.to_owned() });
         }
+        run.into_iter().for_each(|run| batch.add(run));
         batch
     }
+
+    fn add(&mut self, run: Run) {
+        for period in run.periods {
+            *self.sums.entry(period).or_default().entry(run.cell.clone()).or_default() += run.sums;
+        }
+    }
+}
+
+/// Records of one cell that follow each other.
+struct Run {
+    periods: [Period; 2],
+    cell: Cell,
+    sums: Sums,
 }

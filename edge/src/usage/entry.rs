@@ -1,25 +1,37 @@
 //! A usage record as it is kept: one line of JSON.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::{Endpoint, Outcome};
 
-/// What one request has used. Old ones are read by newer versions: a field that is added has a default.
+/// Bytes of a line, about.
+const LINE: usize = 512;
+
+/// What one request has used; its names are lent by who writes it, and by the line that it is read from. Old ones are read by
+/// newer versions: a field that is added has a default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct Entry<'a> {
     /// Unique.
-    pub request_id: String,
+    #[serde(borrow)]
+    pub request_id: Cow<'a, str>,
     /// Milliseconds since 1970, by the edge's clock.
     pub ended: u64,
     pub endpoint: Endpoint,
     /// Empty: none.
-    pub tenant: String,
-    pub key_id: String,
+    #[serde(borrow)]
+    pub tenant: Cow<'a, str>,
+    #[serde(borrow)]
+    pub key_id: Cow<'a, str>,
     /// The key's name.
-    pub key: String,
-    pub model: String,
+    #[serde(borrow)]
+    pub key: Cow<'a, str>,
+    #[serde(borrow)]
+    pub model: Cow<'a, str>,
     /// Empty: none has run it.
-    pub replica: String,
+    #[serde(borrow)]
+    pub replica: Cow<'a, str>,
     pub outcome: Outcome,
     /// As the client was told, or would have been.
     pub prompt_tokens: u64,
@@ -41,16 +53,17 @@ pub struct Entry {
     pub duration_ms: u64,
 }
 
-impl Entry {
+impl<'a> Entry<'a> {
     /// The line, with its end.
-    pub fn line(&self) -> String {
-        let mut line = serde_json::to_string(self).expect("names and numbers are JSON");
-        line.push('\n');
+    pub fn line(&self) -> Vec<u8> {
+        let mut line = Vec::with_capacity(LINE);
+        serde_json::to_writer(&mut line, self).expect("names and numbers are JSON");
+        line.push(b'\n');
         line
     }
 
     /// Reads a line. None: it is none.
-    pub fn of_line(line: &str) -> Option<Self> {
+    pub fn of_line(line: &'a str) -> Option<Self> {
         serde_json::from_str(line).ok()
     }
 }

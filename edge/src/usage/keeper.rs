@@ -58,7 +58,8 @@ pub struct Keeper(Arc<Parts>);
 
 #[derive(Debug)]
 struct Parts {
-    queue: mpsc::Sender<Entry>,
+    /// Their lines.
+    queue: mpsc::Sender<Vec<u8>>,
     spool: Arc<Spool>,
     written: Notify,
     /// Requests whose records are still to come.
@@ -77,14 +78,14 @@ pub struct Expected {
 
 impl Expected {
     /// Here it is.
-    pub fn keep(self, entry: Entry) {
+    pub fn keep(self, entry: &Entry<'_>) {
         let parts = &self.keeper.0;
-        let (Err(mpsc::error::TrySendError::Full(entry)) | Err(mpsc::error::TrySendError::Closed(entry))) =
-            parts.queue.try_send(entry)
+        let (Err(mpsc::error::TrySendError::Full(line)) | Err(mpsc::error::TrySendError::Closed(line))) =
+            parts.queue.try_send(entry.line())
         else {
             return;
         };
-        parts.append(entry.line().as_bytes(), 1);
+        parts.append(&line, 1);
     }
 }
 
@@ -148,7 +149,7 @@ impl Parts {
 /// Writes down what comes until the process ends and the last request has told what it used.
 async fn write_all(
     parts: Arc<Parts>,
-    mut queue: mpsc::Receiver<Entry>,
+    mut queue: mpsc::Receiver<Vec<u8>>,
     kill: CancellationToken,
     all_written: CancellationToken,
 ) {
@@ -159,20 +160,18 @@ async fn write_all(
         let _ = timeout(LAST, parts.open.wait()).await;
     };
     tokio::pin!(last_came);
-    let mut entries = Vec::with_capacity(MOST_AT_ONCE);
+    let mut lines = Vec::with_capacity(MOST_AT_ONCE);
     let mut is_closed = false;
     loop {
         tokio::select! {
-            count = queue.recv_many(&mut entries, MOST_AT_ONCE) => {
+            count = queue.recv_many(&mut lines, MOST_AT_ONCE) => {
                 if count == 0 {
                     break;
                 }
-                let (writing, entries) = (parts.clone(), std::mem::take(&mut entries));
+                let (writing, together) = (parts.clone(), lines.concat());
+                lines.clear();
                 // The disk may be slow.
-                let write = move || {
-                    let lines: String = entries.iter().map(Entry::line).collect();
-                    writing.append(lines.as_bytes(), entries.len() as u64);
-                };
+                let write = move || writing.append(&together, count as u64);
                 if tokio::task::spawn_blocking(write).await.is_err() {
                     break;
                 }

@@ -1,6 +1,6 @@
 //! The one record of a request: settled, counted, logged and handed on to be kept when the request is over.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use cloudach_openai::{FinishReason, Usage};
 use cloudach_service::trace::Trace;
@@ -61,22 +61,22 @@ impl Record {
         trace::ended(self);
         metrics.ended(self);
         if let Some(expected) = expected {
-            expected.keep(self.entry());
+            expected.keep(&self.entry());
         }
     }
 
-    fn entry(&mut self) -> Entry {
+    fn entry(&self) -> Entry<'_> {
         let (shown, engine) = (self.shown, self.engine);
         let Caller { tenant, key, key_id, .. } = &*self.caller;
         Entry {
-            request_id: self.request_id.to_string(),
+            request_id: Cow::Borrowed(&self.request_id),
             ended: u64::try_from(now().ms).unwrap_or_default(),
             endpoint: self.endpoint,
-            tenant: tenant.to_string(),
-            key_id: key_id.clone(),
-            key: key.clone(),
-            model: self.model.id.clone(),
-            replica: std::mem::take(&mut self.replica),
+            tenant: Cow::Borrowed(tenant),
+            key_id: Cow::Borrowed(key_id),
+            key: Cow::Borrowed(key),
+            model: Cow::Borrowed(&self.model.id),
+            replica: Cow::Borrowed(&self.replica),
             outcome: self.outcome,
             prompt_tokens: shown.prompt_tokens,
             cached_tokens: shown.cached_tokens,

@@ -69,10 +69,21 @@ impl Period {
 }
 
 impl Cell {
-    /// Where a record belongs, and the request's id.
-    pub fn of(entry: Entry) -> (Self, String) {
-        let Entry { request_id, tenant, key_id, key, model, endpoint, .. } = entry;
-        (Self { tenant, key_id, key, model, endpoint }, request_id)
+    /// Where a record belongs.
+    pub fn of(entry: &Entry<'_>) -> Self {
+        let Entry { tenant, key_id, key, model, endpoint, .. } = entry;
+        let [tenant, key_id, key, model] = [tenant, key_id, key, model].map(|name| name.to_string());
+        Self { tenant, key_id, key, model, endpoint: *endpoint }
+    }
+
+    /// Whether a record belongs here.
+    pub fn holds(&self, entry: &Entry<'_>) -> bool {
+        let Self { tenant, key_id, key, model, endpoint } = self;
+        *endpoint == entry.endpoint
+            && *key_id == entry.key_id
+            && *model == entry.model
+            && *tenant == entry.tenant
+            && *key == entry.key
     }
 
     /// As stores name it.
@@ -90,7 +101,7 @@ impl Cell {
 
 impl Sums {
     /// One request.
-    pub fn of(entry: &Entry) -> Self {
+    pub fn of(entry: &Entry<'_>) -> Self {
         Self {
             requests: 1,
             failed: u64::from(entry.outcome == Outcome::Failed),

@@ -77,16 +77,16 @@ fn store_config(socket: &Path) -> StoreConfig {
     serde_json::from_value(config).unwrap()
 }
 
-fn entry(number: u64) -> Entry {
+fn entry(number: u64) -> Entry<'static> {
     Entry {
-        request_id: format!("req_{number}"),
+        request_id: format!("req_{number}").into(),
         ended: u64::try_from(now().ms).unwrap(),
         endpoint: Endpoint::ChatCompletions,
-        tenant: "acme".to_owned(),
-        key_id: format!("key_{}", number % 3),
-        key: "k".to_owned(),
-        model: "m".to_owned(),
-        replica: "r".to_owned(),
+        tenant: "acme".into(),
+        key_id: format!("key_{}", number % 3).into(),
+        key: "k".into(),
+        model: "m".into(),
+        replica: "r".into(),
         outcome: if number.is_multiple_of(2) { Outcome::Served } else { Outcome::Abandoned },
         prompt_tokens: 10,
         cached_tokens: 4,
@@ -102,24 +102,25 @@ fn entry(number: u64) -> Entry {
     }
 }
 
-fn batch(segment: &str, from: u64, entries: &[Entry]) -> Arc<Batch> {
-    let lines: String = entries.iter().map(Entry::line).collect();
-    Arc::new(Batch::of(segment.to_owned(), from, lines.as_bytes()))
+fn batch(segment: &str, from: u64, entries: &[Entry<'_>]) -> Arc<Batch> {
+    let lines: Vec<u8> = entries.iter().flat_map(Entry::line).collect();
+    Arc::new(Batch::of(segment.to_owned(), from, &lines))
 }
 
 /// Every record that the store has, in its order.
-async fn records(store: &Store) -> Vec<Entry> {
+async fn records(store: &Store) -> Vec<Entry<'static>> {
     let (mut all, mut after) = (Vec::new(), String::new());
     loop {
         let page = store.usage_records(&after, 1000).await.unwrap();
         let Some((last, _)) = page.last() else { return all };
         after.clone_from(last);
-        all.extend(page.iter().map(|(_, text)| Entry::of_line(text).unwrap()));
+        // For the rest of a test.
+        all.extend(page.into_iter().map(|(_, text)| Entry::of_line(text.leak()).unwrap()));
     }
 }
 
 /// The sums of the days on which these ended.
-async fn day_sums(store: &Store, entries: &[Entry]) -> BTreeMap<(Period, Cell), Sums> {
+async fn day_sums(store: &Store, entries: &[Entry<'_>]) -> BTreeMap<(Period, Cell), Sums> {
     let days: BTreeSet<Period> = entries.iter().map(|entry| Period::of(entry.ended)[1]).collect();
     let mut all = BTreeMap::new();
     for day in days {
@@ -128,10 +129,10 @@ async fn day_sums(store: &Store, entries: &[Entry]) -> BTreeMap<(Period, Cell), 
     all
 }
 
-fn added(entries: &[Entry], which: usize) -> BTreeMap<(Period, Cell), Sums> {
+fn added(entries: &[Entry<'_>], which: usize) -> BTreeMap<(Period, Cell), Sums> {
     let mut all: BTreeMap<(Period, Cell), Sums> = BTreeMap::new();
     for entry in entries {
-        *all.entry((Period::of(entry.ended)[which], Cell::of(entry.clone()).0)).or_default() += Sums::of(entry);
+        *all.entry((Period::of(entry.ended)[which], Cell::of(entry))).or_default() += Sums::of(entry);
     }
     all
 }
@@ -139,7 +140,7 @@ fn added(entries: &[Entry], which: usize) -> BTreeMap<(Period, Cell), Sums> {
 /// The store has each of so many records once, and its sums are of these.
 async fn assert_each_once(store: &Store, count: u64) {
     let kept = records(store).await;
-    let ids: BTreeSet<&str> = kept.iter().map(|entry| entry.request_id.as_str()).collect();
+    let ids: BTreeSet<&str> = kept.iter().map(|entry| &*entry.request_id).collect();
     assert_eq!((kept.len() as u64, ids.len() as u64), (count, count), "records, and different ones");
     assert_eq!(day_sums(store, &kept).await, added(&kept, 1));
 }
@@ -166,7 +167,7 @@ async fn end(running: Running) {
 fn a_batch_is_added_once() {
     with_each(|store| async move {
         let config = UsageConfig::default();
-        let entries: Vec<Entry> = (0..5).map(entry).collect();
+        let entries: Vec<Entry<'_>> = (0..5).map(entry).collect();
         let first = batch("a", 0, &entries[..3]);
         let given = Given { segment: "a".to_owned(), to: first.to, records: 3, unreadable: 0 };
         assert_eq!(store.append_usage(&first, &config).await.unwrap(), given);
@@ -194,7 +195,7 @@ fn records_are_bounded_and_sums_are_not_touched_by_that() {
         let config = UsageConfig { records: 100, ..UsageConfig::default() };
         let mut from = 0;
         for round in 0..10 {
-            let entries: Vec<Entry> = (round * 100..round * 100 + 100).map(entry).collect();
+            let entries: Vec<Entry<'_>> = (round * 100..round * 100 + 100).map(entry).collect();
             let batch = batch("a", from, &entries);
             from = store.append_usage(&batch, &config).await.unwrap().to;
         }
@@ -242,10 +243,10 @@ fn an_orderly_end_keeps_everything() {
             // A request that is killed tells what it used after that.
             let late = keeper.expect();
             for number in 1..2000 {
-                keeper.expect().keep(entry(round * 2000 + number));
+                keeper.expect().keep(&entry(round * 2000 + number));
             }
             running.kill.cancel();
-            late.keep(entry(round * 2000));
+            late.keep(&entry(round * 2000));
             end(running).await;
             assert_eq!((usage.waiting.get(), usage.lost.get()), (0, 0));
             assert_each_once(&store, (round + 1) * 2000).await;
@@ -262,10 +263,10 @@ fn a_full_spool_is_told() {
         let store = open(&config, &running).await;
         let (usage, spool) = (UsageMetrics::default(), UsageConfig { spool_bytes: 2000, ..UsageConfig::default() });
         let keeper = Keeper::start(&spool, &config, store, usage.clone(), &running).unwrap();
-        keeper.expect().keep(entry(0));
+        keeper.expect().keep(&entry(0));
         until("the store is known to be away", async || usage.away.get() == 1).await;
         for number in 0..10 {
-            keeper.expect().keep(entry(number));
+            keeper.expect().keep(&entry(number));
             until("it is written or lost", async || usage.waiting.get() > 0).await;
         }
         until("some are lost", async || usage.lost.get() > 0).await;
@@ -293,7 +294,7 @@ fn no_usage_is_lost_or_doubled_when_the_server_is_killed() {
             load.spawn(async move {
                 while !over.load(Ordering::Relaxed) {
                     for _ in 0..5 {
-                        keeper.expect().keep(entry(number.fetch_add(1, Ordering::Relaxed)));
+                        keeper.expect().keep(&entry(number.fetch_add(1, Ordering::Relaxed)));
                     }
                     sleep(Duration::from_millis(5)).await;
                 }
@@ -331,7 +332,7 @@ fn child_that_keeps_until_it_is_killed() {
         let keeper = Keeper::start(&spool, &config, store, UsageMetrics::default(), &running).unwrap();
         for number in 0..3000 {
             for record in 0..10 {
-                keeper.expect().keep(entry(number * 10 + record));
+                keeper.expect().keep(&entry(number * 10 + record));
             }
             sleep(Duration::from_millis(1)).await;
         }
@@ -394,7 +395,7 @@ fn an_edge_that_is_killed_while_it_delivers_doubles_nothing() {
         child.kill().unwrap();
         child.wait().unwrap();
         let written: BTreeSet<String> =
-            spooled(&spool).iter().map(|line| Entry::of_line(line).unwrap().request_id).collect();
+            spooled(&spool).iter().map(|line| Entry::of_line(line).unwrap().request_id.into_owned()).collect();
         assert!(!written.is_empty());
         let (usage, here) =
             (UsageMetrics::default(), UsageConfig { spool: Some(spool.path().to_owned()), ..UsageConfig::default() });
@@ -402,7 +403,7 @@ fn an_edge_that_is_killed_while_it_delivers_doubles_nothing() {
         until("everything is delivered", async || usage.waiting.get() == 0).await;
         let kept = records(&store).await;
         assert_each_once(&store, kept.len() as u64).await;
-        let ids: BTreeSet<String> = kept.into_iter().map(|entry| entry.request_id).collect();
+        let ids: BTreeSet<String> = kept.into_iter().map(|entry| entry.request_id.into_owned()).collect();
         assert!(written.is_subset(&ids), "what was written down is kept");
         end(running).await;
     });

@@ -1,9 +1,10 @@
 //! The serving end of a session, without I/O: frames go in, requests to start and to stop come out; events go in,
 //! frames come out.
 
-use std::{collections::HashMap, mem};
+use std::mem;
 
 use bytes::BytesMut;
+use foldhash::HashMap;
 use prost::Message;
 
 use super::{MESSAGE_BYTES, OPEN_REQUESTS, REQUEST_BYTES};
@@ -247,7 +248,7 @@ impl Callee {
 
     /// Leaves at most a start, one delta and an ending per request. Runs when the other end does not read.
     fn merge_pending(&mut self) {
-        let mut last_of: HashMap<u64, usize> = HashMap::new();
+        let mut last_of: HashMap<u64, usize> = HashMap::default();
         let mut merged: Vec<DownEvent> = Vec::new();
         for mut down in mem::take(&mut self.pending) {
             if let Some(&index) = last_of.get(&down.id)

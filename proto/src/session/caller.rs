@@ -1,12 +1,10 @@
 //! The asking end of a session, without I/O: requests and cancels go in, frames come out; frames go in, events come
 //! out.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    mem,
-};
+use std::{collections::VecDeque, mem};
 
 use bytes::Bytes;
+use foldhash::HashMap;
 use prost::Message;
 
 use super::{MESSAGE_BYTES, OPEN_REQUESTS, PIECE_BYTES, REQUEST_BYTES};
@@ -41,14 +39,15 @@ pub struct Caller<T> {
 
 #[derive(Debug)]
 enum Outgoing {
-    Whole(u64, Box<GenerateRequest>),
+    /// And how many bytes it takes.
+    Whole(u64, Box<GenerateRequest>, usize),
     Pieces(u64, Bytes),
     Cancel(u64),
 }
 
 impl<T> Default for Caller<T> {
     fn default() -> Self {
-        Self { last_id: 0, open: HashMap::new(), outgoing: VecDeque::new(), draining: false, broken: false }
+        Self { last_id: 0, open: HashMap::default(), outgoing: VecDeque::new(), draining: false, broken: false }
     }
 }
 
@@ -63,7 +62,7 @@ impl<T> Caller<T> {
         self.last_id += 1;
         let id = self.last_id;
         self.outgoing.push_back(if size <= PIECE_BYTES {
-            Outgoing::Whole(id, Box::new(request))
+            Outgoing::Whole(id, Box::new(request), size)
         } else {
             Outgoing::Pieces(id, request.encode_to_vec().into())
         });
@@ -92,7 +91,7 @@ impl<T> Caller<T> {
         let mut never_sent = false;
         let mut partly_sent = false;
         self.outgoing.retain(|waiting| match waiting {
-            Outgoing::Whole(waiting, _) if *waiting == id => {
+            Outgoing::Whole(waiting, ..) if *waiting == id => {
                 never_sent = true;
                 false
             }
@@ -118,8 +117,8 @@ impl<T> Caller<T> {
             }
             let Some(next) = self.outgoing.pop_front() else { break };
             let (id, frame) = match next {
-                Outgoing::Whole(id, request) => {
-                    bytes += request.encoded_len();
+                Outgoing::Whole(id, request, size) => {
+                    bytes += size;
                     (id, Frame::Open(*request))
                 }
                 Outgoing::Pieces(id, mut rest) => {

@@ -1,7 +1,8 @@
 //! The serving half: runs the requests of one session and sends their events, batched.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use foldhash::HashMap;
 use futures_util::{
     FutureExt, StreamExt,
     stream::{self, AbortHandle, Abortable, BoxStream, SelectAll},

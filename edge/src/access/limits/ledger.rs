@@ -5,10 +5,9 @@
 //! What is held for a request is a lease: whoever holds it settles it at the end. Where nobody does, because the edge
 //! died, it lapses, and what it held is given back.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
+
+use foldhash::HashMap;
 
 use super::{
     scope::Scope,
@@ -42,11 +41,16 @@ pub struct Settlement {
     pub late: bool,
 }
 
+/// The tallies of each tenant.
+type Tenants = HashMap<String, Tallies>;
+
+/// Those of one tenant, by scope.
+type Tallies = HashMap<String, Tally>;
+
 /// The tallies and the leases.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// By tenant and scope.
-    tallies: HashMap<String, HashMap<String, Tally>>,
+    tallies: Tenants,
     leases: HashMap<Arc<str>, Lease>,
     ends: BTreeSet<(i64, Arc<str>)>,
     /// How long settled leases are remembered, in milliseconds. 0: nobody settles one twice, as within a process.
@@ -70,26 +74,30 @@ impl Ledger {
     /// Counts a request and holds what it needs under the name `lease`.
     pub fn reserve(&mut self, now: Now, lease: &Arc<str>, ask: &Ask) -> Decision {
         self.give_back_lapsed(now);
-        if let Some(exceeded) = self.first(ask, |tally, scope| tally.check_request(scope, now, ask.amounts.cost).err())
-        {
-            return Decision { standing: self.standing(now, ask), exceeded: Some(exceeded) };
-        }
-        self.each(ask, |tally, scope| tally.count(scope, now));
-        let exceeded = self.first(ask, |tally, scope| tally.check_tokens(scope, now, ask.amounts.tokens).err());
+        let tallies = tallies(&mut self.tallies, ask);
+        let mut exceeded = first(tallies, ask, |tally, scope| tally.check_request(scope, now, ask.amounts.cost).err());
         if exceeded.is_none() {
-            self.each(ask, |tally, scope| tally.hold(scope, now, ask.amounts));
+            each(tallies, ask, |tally, scope| tally.count(scope, now));
+            exceeded = first(tallies, ask, |tally, scope| tally.check_tokens(scope, now, ask.amounts.tokens).err());
+            if exceeded.is_none() {
+                each(tallies, ask, |tally, scope| tally.hold(scope, now, ask.amounts));
+            }
+        }
+        let standing = standing(tallies, now, ask);
+        if exceeded.is_none() {
             self.put_lease(lease, Lease { ends: now.ms + LEASE_MS, held: Some(ask.clone()) });
         }
-        Decision { standing: self.standing(now, ask), exceeded }
+        Decision { standing, exceeded }
     }
 
     /// Counts a request that was refused for what it is: it stays counted, as at OpenAI.
     pub fn count(&mut self, now: Now, ask: &Ask) -> Decision {
-        let exceeded = self.first(ask, |tally, scope| tally.check_count(scope, now).err());
+        let tallies = tallies(&mut self.tallies, ask);
+        let exceeded = first(tallies, ask, |tally, scope| tally.check_count(scope, now).err());
         if exceeded.is_none() {
-            self.each(ask, |tally, scope| tally.count(scope, now));
+            each(tallies, ask, |tally, scope| tally.count(scope, now));
         }
-        Decision { standing: self.standing(now, ask), exceeded }
+        Decision { standing: standing(tallies, now, ask), exceeded }
     }
 
     /// The request is over. Settling a lease twice charges once, for as long as it is remembered. True: a soft bound of a
@@ -102,7 +110,7 @@ impl Ledger {
             None => false,
         };
         let mut passed = false;
-        self.each(ask, |tally, scope| {
+        each(tallies(&mut self.tallies, ask), ask, |tally, scope| {
             if held {
                 tally.release(scope, now, ask.amounts);
             }
@@ -144,7 +152,7 @@ impl Ledger {
     pub fn settled(&self, now: Now) -> Vec<(String, String, Tally)> {
         let mut settled = self.tallies.clone();
         for ask in self.leases.values().filter_map(|lease| lease.held.as_ref()) {
-            each(&mut settled, ask, |tally, scope| tally.release(scope, now, ask.amounts));
+            each(tallies(&mut settled, ask), ask, |tally, scope| tally.release(scope, now, ask.amounts));
         }
         let tenants = settled.into_iter();
         tenants
@@ -159,14 +167,19 @@ impl Ledger {
 
     /// Leaves no more in a scope than is known of it.
     pub fn lower_to(&mut self, now: Now, tenant: &str, scope: &Scope, known: &Tally) {
-        tally(&mut self.tallies, tenant, &scope.name).lower_to(known, scope, now);
+        let tallies = of_tenant(&mut self.tallies, tenant);
+        put(tallies, &scope.name);
+        if let Some(tally) = tallies.get_mut(&*scope.name) {
+            tally.lower_to(known, scope, now);
+        }
     }
 
     /// What a store tells of each scope.
     #[cfg(test)]
     pub fn tell(&mut self, now: Now, ask: &Ask) -> Vec<super::Told> {
-        let tell = |scope: &Scope| tally(&mut self.tallies, &ask.tenant, &scope.name).tell(scope, now);
-        ask.scopes.iter().map(tell).collect()
+        let mut told = Vec::new();
+        each(tallies(&mut self.tallies, ask), ask, |tally, scope| told.push(tally.tell(scope, now)));
+        told
     }
 
     fn give_back_lapsed(&mut self, now: Now) {
@@ -174,7 +187,7 @@ impl Ledger {
             let Some((ends, name)) = self.ends.first().filter(|(ends, _)| *ends <= now.ms).cloned() else { return };
             self.ends.remove(&(ends, name.clone()));
             if let Some(Lease { held: Some(ask), .. }) = self.leases.remove(&name) {
-                self.each(&ask, |tally, scope| tally.release(scope, now, ask.amounts));
+                each(tallies(&mut self.tallies, &ask), &ask, |tally, scope| tally.release(scope, now, ask.amounts));
             }
         }
     }
@@ -190,33 +203,44 @@ impl Ledger {
             self.ends.remove(&(lease.ends, name.clone()));
         }
     }
+}
 
-    fn standing(&mut self, now: Now, ask: &Ask) -> Standing {
-        let mut standing = Standing::default();
-        self.each(ask, |tally, scope| standing = standing.tightest(tally.standing(scope, now)));
-        standing
-    }
+fn standing(tallies: &mut Tallies, now: Now, ask: &Ask) -> Standing {
+    let mut standing = Standing::default();
+    each(tallies, ask, |tally, scope| standing = standing.tightest(tally.standing(scope, now)));
+    standing
+}
 
-    /// What `check` finds first among the scopes.
-    fn first<T>(&mut self, ask: &Ask, mut check: impl FnMut(&mut Tally, &Scope) -> Option<T>) -> Option<T> {
-        ask.scopes.iter().find_map(|scope| check(tally(&mut self.tallies, &ask.tenant, &scope.name), scope))
-    }
+/// What `check` finds first among the scopes.
+fn first<T>(tallies: &mut Tallies, ask: &Ask, mut check: impl FnMut(&mut Tally, &Scope) -> Option<T>) -> Option<T> {
+    ask.scopes.iter().find_map(|scope| check(tallies.get_mut(&*scope.name)?, scope))
+}
 
-    fn each(&mut self, ask: &Ask, with: impl FnMut(&mut Tally, &Scope)) {
-        each(&mut self.tallies, ask, with);
+fn each(tallies: &mut Tallies, ask: &Ask, mut with: impl FnMut(&mut Tally, &Scope)) {
+    for scope in &*ask.scopes {
+        if let Some(tally) = tallies.get_mut(&*scope.name) {
+            with(tally, scope);
+        }
     }
 }
 
-fn each(tallies: &mut HashMap<String, HashMap<String, Tally>>, ask: &Ask, mut with: impl FnMut(&mut Tally, &Scope)) {
-    for scope in &*ask.scopes {
-        with(tally(tallies, &ask.tenant, &scope.name), scope);
-    }
+/// The tenant's tallies, among them one for each scope of the request.
+fn tallies<'a>(tenants: &'a mut Tenants, ask: &Ask) -> &'a mut Tallies {
+    let tallies = of_tenant(tenants, &ask.tenant);
+    ask.scopes.iter().for_each(|scope| put(tallies, &scope.name));
+    tallies
 }
 
 /// Names are copied only for what is not there yet.
-fn tally<'a>(tallies: &'a mut HashMap<String, HashMap<String, Tally>>, tenant: &str, scope: &str) -> &'a mut Tally {
-    if !tallies.get(tenant).is_some_and(|scopes| scopes.contains_key(scope)) {
-        tallies.entry(tenant.to_owned()).or_default().insert(scope.to_owned(), Tally::default());
+fn of_tenant<'a>(tenants: &'a mut Tenants, tenant: &str) -> &'a mut Tallies {
+    if !tenants.contains_key(tenant) {
+        tenants.insert(tenant.to_owned(), Tallies::default());
     }
-    tallies.get_mut(tenant).and_then(|scopes| scopes.get_mut(scope)).expect("it was put there")
+    tenants.get_mut(tenant).expect("it was put there")
+}
+
+fn put(tallies: &mut Tallies, scope: &str) {
+    if !tallies.contains_key(scope) {
+        tallies.insert(scope.to_owned(), Tally::default());
+    }
 }
