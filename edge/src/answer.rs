@@ -220,7 +220,9 @@ impl<R: Reply> Answer<R> {
     /// # Errors
     /// The engine's reason.
     pub async fn whole(mut self) -> Result<Vec<u8>, ApiError> {
-        let mut out = Vec::new();
+        // A short answer: its frame, and some words.
+        const ROOM: usize = 1024;
+        let mut out = Vec::with_capacity(ROOM);
         while self.advance(&mut out).await? == Progress::More {}
         Ok(out)
     }

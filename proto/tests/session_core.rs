@@ -258,7 +258,7 @@ proptest! {
         let mut callee = Callee::default();
         for (id, kind, last) in frames {
             let frame = match kind {
-                0 => Some(Frame::Open(GenerateRequest::default())),
+                0 => Some(Frame::Open(Box::default())),
                 1 => Some(Frame::Piece(cloudach_proto::v1::Piece { data: vec![7; 9].into(), last })),
                 2 => Some(Frame::Cancel(cloudach_proto::v1::Cancel {})),
                 _ => None,
@@ -289,7 +289,7 @@ proptest! {
 #[test]
 fn an_id_is_never_used_twice() {
     let mut callee = Callee::default();
-    let open = |id| SessionUp { frames: vec![UpFrame { id, frame: Some(Frame::Open(GenerateRequest::default())) }] };
+    let open = |id| SessionUp { frames: vec![UpFrame { id, frame: Some(Frame::Open(Box::default())) }] };
     callee.receive(open(2)).unwrap();
     callee.push(2, Finished::default().into()).unwrap();
     for reused in [2, 1, 0] {
@@ -312,7 +312,7 @@ fn a_long_prompt_delays_a_short_one_by_at_most_one_message() {
 fn a_peer_that_does_not_read_costs_bounded_memory_and_loses_nothing() {
     let mut callee = Callee::default();
     for id in 1..=10 {
-        let open = UpFrame { id, frame: Some(Frame::Open(GenerateRequest::default())) };
+        let open = UpFrame { id, frame: Some(Frame::Open(Box::default())) };
         callee.receive(SessionUp { frames: vec![open] }).unwrap();
     }
     for token in 0..100_000u64 {
@@ -336,7 +336,7 @@ fn a_peer_that_does_not_read_costs_bounded_memory_and_loses_nothing() {
 #[test]
 fn a_peer_that_never_reads_is_broken_off() {
     let mut callee = Callee::default();
-    let open = UpFrame { id: 1, frame: Some(Frame::Open(GenerateRequest::default())) };
+    let open = UpFrame { id: 1, frame: Some(Frame::Open(Box::default())) };
     callee.receive(SessionUp { frames: vec![open] }).unwrap();
     let page = "x".repeat(1024 * 1024);
     let broken = (0..1000).find_map(|_| callee.push(1, delta(&page)).err());
@@ -346,7 +346,7 @@ fn a_peer_that_never_reads_is_broken_off() {
 #[test]
 fn too_many_echoed_prompts_fail_their_own_request_and_no_other() {
     let mut callee = Callee::default();
-    let open = |id| UpFrame { id, frame: Some(Frame::Open(GenerateRequest::default())) };
+    let open = |id| UpFrame { id, frame: Some(Frame::Open(Box::default())) };
     callee.receive(SessionUp { frames: (1..=100).map(open).collect() }).unwrap();
     let prompt = EchoedPrompt { text: "x".repeat(8 << 20), ..EchoedPrompt::default() };
     let echo = || GenerateEvent::from(Started { prompt: Some(prompt.clone()), ..Started::default() });
@@ -389,7 +389,7 @@ fn too_many_echoed_prompts_fail_their_own_request_and_no_other() {
 #[test]
 fn a_draining_end_finishes_what_runs_and_what_was_on_its_way() {
     let mut callee = Callee::default();
-    let open = |id| SessionUp { frames: vec![UpFrame { id, frame: Some(Frame::Open(GenerateRequest::default())) }] };
+    let open = |id| SessionUp { frames: vec![UpFrame { id, frame: Some(Frame::Open(Box::default())) }] };
     callee.receive(open(1)).unwrap();
     callee.drain();
     let told = callee.transmit().unwrap();

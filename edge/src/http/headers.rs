@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::{
-    http::{HeaderMap, HeaderName, HeaderValue},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     response::Response,
 };
 use cloudach_service::trace::Trace;
@@ -53,6 +53,15 @@ pub enum Reach {
     Account,
     /// What generates and embeds: `openai-project`, and `x-ratelimit-*` once limits were looked at.
     Engine,
+}
+
+/// A body of JSON, with room for the headers that follow.
+pub fn json(body: Vec<u8>) -> Response {
+    let mut response = Response::new(body.into());
+    let mut headers = HeaderMap::with_capacity(MOST);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    *response.headers_mut() = headers;
+    response
 }
 
 /// Adds the headers of an answer that took `time`.

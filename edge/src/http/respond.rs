@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{
-    http::header,
-    response::{IntoResponse, Response},
-};
+use axum::response::Response;
 
 use super::headers;
 use crate::{Edge, answer::Answer, error::ApiError, reply::Reply, sse};
@@ -36,7 +33,7 @@ pub async fn respond(edge: &Edge, answer: Answer<impl Reply>, form: Form) -> Res
     let picked = answer.picked().map(str::to_owned);
     let response = match form {
         Form::Stream(content_type) => sse::respond(answer, content_type, edge.config.stream.keep_alive),
-        Form::Whole => ([(header::CONTENT_TYPE, "application/json")], answer.whole().await?).into_response(),
+        Form::Whole => headers::json(answer.whole().await?),
     };
     Ok(headers::name_picked(response, picked.as_deref()))
 }

@@ -1,12 +1,17 @@
 //! Requests: how many, how they ended, how long they took and what they used.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use cloudach_service::{
     label, label_set,
     metrics::{Exposition, FIRST_TOKEN_SECONDS, Question, REQUEST_SECONDS, TOKEN_SECONDS, WAIT_SECONDS, label::Model},
     named,
 };
+use foldhash::HashMap;
+use parking_lot::RwLock;
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Unit,
@@ -101,6 +106,22 @@ pub struct RequestMetrics {
     per_token: Seconds<ModelLabel>,
     queued: Seconds<ModelLabel>,
     duration: Seconds<EndLabels>,
+    /// Those of each model whose requests have ended, looked up once for each of them: by all of its labels, each of ten families
+    /// would be asked for its own at the end of each request.
+    by_model: Arc<RwLock<HashMap<String, Arc<OfModel>>>>,
+}
+
+/// A model's own, those that have something to tell.
+#[derive(Debug)]
+struct OfModel {
+    ends: [[OnceLock<Counter>; Outcome::VARIANTS.len()]; Endpoint::VARIANTS.len()],
+    duration: [OnceLock<Histogram>; Outcome::VARIANTS.len()],
+    prompt_tokens: Counter,
+    cached_tokens: Counter,
+    completion_tokens: Counter,
+    first_token: OnceLock<Histogram>,
+    per_token: OnceLock<Histogram>,
+    queued: OnceLock<Histogram>,
 }
 
 impl RequestMetrics {
@@ -116,6 +137,7 @@ impl RequestMetrics {
             per_token: Family::new_with_constructor(|| Histogram::new(TOKEN_SECONDS)),
             queued: Family::new_with_constructor(|| Histogram::new(WAIT_SECONDS)),
             duration: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS)),
+            by_model: Arc::default(),
         };
         page.add("requests", "Requests of a model that ended, by outcome", &metrics.requests)
             .add("request_failures", "Those of them that failed, by what their client was told", &metrics.failures)
@@ -145,35 +167,57 @@ impl RequestMetrics {
     }
 
     pub(super) fn ended(&self, record: &Record) {
-        // The name goes from one to the next: it is not copied for each.
-        let model = Model(record.model.id.clone());
-        let labels = RequestLabels { endpoint: record.endpoint, model, outcome: record.outcome };
-        self.requests.get_or_create(&labels).inc();
-        let mut model = labels.model;
-        if record.outcome == Outcome::Failed {
-            let labels = FailureLabels { model, status: Status(record.status) };
+        let (endpoint, outcome) = (record.endpoint, record.outcome);
+        let label = || ModelLabel { model: Model(record.model.id.clone()) };
+        let of_model = self.of_model(&record.model.id);
+        let ends = of_model.ends[endpoint as usize][outcome as usize].get_or_init(|| {
+            self.requests.get_or_create_owned(&RequestLabels { endpoint, model: label().model, outcome })
+        });
+        ends.inc();
+        if outcome == Outcome::Failed {
+            let labels = FailureLabels { model: label().model, status: Status(record.status) };
             self.failures.get_or_create(&labels).inc();
-            model = labels.model;
         }
-        let end = EndLabels { model, outcome: record.outcome };
-        self.duration.get_or_create(&end).observe(record.duration.as_secs_f64());
-        let label = ModelLabel { model: end.model };
-        self.prompt_tokens.get_or_create(&label).inc_by(record.shown.prompt_tokens);
-        self.cached_tokens.get_or_create(&label).inc_by(record.shown.cached_tokens);
-        self.completion_tokens.get_or_create(&label).inc_by(record.shown.completion_tokens);
-        let times = [(&self.first_token, record.first_token), (&self.queued, record.queued)];
-        for (seconds, time) in times {
-            if let Some(time) = time {
-                seconds.get_or_create(&label).observe(time.as_secs_f64());
-            }
+        let duration = of_model.duration[outcome as usize]
+            .get_or_init(|| self.duration.get_or_create_owned(&EndLabels { model: label().model, outcome }));
+        duration.observe(record.duration.as_secs_f64());
+        of_model.prompt_tokens.inc_by(record.shown.prompt_tokens);
+        of_model.cached_tokens.inc_by(record.shown.cached_tokens);
+        of_model.completion_tokens.inc_by(record.shown.completion_tokens);
+        let observe = |seconds: &OnceLock<Histogram>, family: &Seconds<ModelLabel>, time| {
+            seconds.get_or_init(|| family.get_or_create_owned(&label())).observe(time);
+        };
+        if let Some(time) = record.first_token {
+            observe(&of_model.first_token, &self.first_token, time.as_secs_f64());
         }
-        if record.outcome == Outcome::Served
+        if let Some(time) = record.queued {
+            observe(&of_model.queued, &self.queued, time.as_secs_f64());
+        }
+        if outcome == Outcome::Served
             && let Some(first) = record.first_token
             && let Some(time) =
                 per_token(record.duration, first, record.engine.completion_tokens, record.finish_reasons.len())
         {
-            self.per_token.get_or_create(&label).observe(time);
+            observe(&of_model.per_token, &self.per_token, time);
         }
+    }
+
+    fn of_model(&self, id: &str) -> Arc<OfModel> {
+        if let Some(found) = self.by_model.read().get(id) {
+            return found.clone();
+        }
+        let label = ModelLabel { model: Model(id.to_owned()) };
+        let new = OfModel {
+            ends: Default::default(),
+            duration: Default::default(),
+            prompt_tokens: self.prompt_tokens.get_or_create_owned(&label),
+            cached_tokens: self.cached_tokens.get_or_create_owned(&label),
+            completion_tokens: self.completion_tokens.get_or_create_owned(&label),
+            first_token: OnceLock::new(),
+            per_token: OnceLock::new(),
+            queued: OnceLock::new(),
+        };
+        self.by_model.write().entry(id.to_owned()).or_insert_with(|| Arc::new(new)).clone()
     }
 
     pub(super) fn refused(&self, refusal: &Refusal) {

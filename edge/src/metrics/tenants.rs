@@ -2,11 +2,12 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
 use axum::http::StatusCode;
 use cloudach_service::{label, label_set, metrics::Exposition, named};
+use foldhash::HashMap;
 use parking_lot::RwLock;
 use prometheus_client::metrics::{counter::Counter, family::Family};
 use strum::{IntoStaticStr, VariantArray};
@@ -46,8 +47,22 @@ pub struct TenantMetrics {
     names: Arc<Names>,
     requests: Family<OutcomeLabels, Counter>,
     tokens: Family<TokensLabels, Counter>,
-    cost: Family<TenantLabel, Counter<f64, AtomicU64>>,
+    cost: Family<TenantLabel, Dollars>,
     limited: Family<TenantLabel, Counter>,
+    /// Those of each name, looked up once for each.
+    by_name: Arc<RwLock<HashMap<String, Arc<OfName>>>>,
+}
+
+type Dollars = Counter<f64, AtomicU64>;
+
+/// What is counted under one name.
+#[derive(Debug)]
+struct OfName {
+    requests: [OnceLock<Counter>; Outcome::VARIANTS.len()],
+    prompt_tokens: Counter,
+    cached_tokens: Counter,
+    completion_tokens: Counter,
+    cost: Dollars,
 }
 
 /// The tenants that have names of their own: the first that came.
@@ -58,15 +73,15 @@ struct Names {
 }
 
 impl Names {
-    fn of(&self, tenant: &str) -> Tenant {
+    fn of<'a>(&self, tenant: &'a str) -> &'a str {
         if tenant.is_empty() {
-            return Tenant(NONE.to_owned());
+            return NONE;
         }
         let has_name = self.taken.read().contains(tenant) || {
             let mut taken = self.taken.write();
             taken.contains(tenant) || taken.len() < self.most && taken.insert(tenant.to_owned())
         };
-        Tenant(if has_name { tenant } else { OTHER }.to_owned())
+        if has_name { tenant } else { OTHER }
     }
 }
 
@@ -79,6 +94,7 @@ impl TenantMetrics {
             tokens: Family::default(),
             cost: Family::default(),
             limited: Family::default(),
+            by_name: Arc::default(),
         };
         page.add("tenant_requests", "Requests of a tenant that ended, by outcome", &metrics.requests)
             .add("tenant_tokens", "Tokens of a tenant as it is told them", &metrics.tokens)
@@ -92,27 +108,37 @@ impl TenantMetrics {
     }
 
     pub(super) fn ended(&self, record: &Record) {
-        // The name goes from one to the next: it is not copied for each.
-        let labels = OutcomeLabels { tenant: self.names.of(&record.caller.tenant), outcome: record.outcome };
-        self.requests.get_or_create(&labels).inc();
-        let shown = &record.shown;
-        let tokens = [
-            (Tokens::Prompt, shown.prompt_tokens),
-            (Tokens::Cached, shown.cached_tokens),
-            (Tokens::Completion, shown.completion_tokens),
-        ];
-        let mut labels = TokensLabels { tenant: labels.tenant, kind: Tokens::Prompt };
-        for (kind, tokens) in tokens {
-            labels.kind = kind;
-            self.tokens.get_or_create(&labels).inc_by(tokens);
+        let (name, outcome) = (self.names.of(&record.caller.tenant), record.outcome);
+        let of_name = self.of_name(name);
+        let requests = of_name.requests[outcome as usize].get_or_init(|| {
+            self.requests.get_or_create_owned(&OutcomeLabels { tenant: Tenant(name.to_owned()), outcome })
+        });
+        requests.inc();
+        of_name.prompt_tokens.inc_by(record.shown.prompt_tokens);
+        of_name.cached_tokens.inc_by(record.shown.cached_tokens);
+        of_name.completion_tokens.inc_by(record.shown.completion_tokens);
+        of_name.cost.inc_by(f64::from(Usd::from_billionths(record.cost)));
+    }
+
+    fn of_name(&self, name: &str) -> Arc<OfName> {
+        if let Some(found) = self.by_name.read().get(name) {
+            return found.clone();
         }
-        let label = TenantLabel { tenant: labels.tenant };
-        self.cost.get_or_create(&label).inc_by(f64::from(Usd::from_billionths(record.cost)));
+        let tenant = || Tenant(name.to_owned());
+        let tokens = |kind| self.tokens.get_or_create_owned(&TokensLabels { tenant: tenant(), kind });
+        let new = OfName {
+            requests: Default::default(),
+            prompt_tokens: tokens(Tokens::Prompt),
+            cached_tokens: tokens(Tokens::Cached),
+            completion_tokens: tokens(Tokens::Completion),
+            cost: self.cost.get_or_create_owned(&TenantLabel { tenant: tenant() }),
+        };
+        self.by_name.write().entry(name.to_owned()).or_insert_with(|| Arc::new(new)).clone()
     }
 
     pub(super) fn refused(&self, tenant: &str, status: StatusCode) {
         if status == StatusCode::TOO_MANY_REQUESTS {
-            self.limited.get_or_create(&TenantLabel { tenant: self.names.of(tenant) }).inc();
+            self.limited.get_or_create(&TenantLabel { tenant: Tenant(self.names.of(tenant).to_owned()) }).inc();
         }
     }
 }
@@ -124,8 +150,8 @@ mod tests {
     #[test]
     fn names_are_bounded() {
         let names = Names { most: 2, taken: RwLock::default() };
-        let told = ["acme", "globex", "", "initech", "acme", "hooli"].map(|tenant| names.of(tenant).0);
+        let told = ["acme", "globex", "", "initech", "acme", "hooli"].map(|tenant| names.of(tenant));
         assert_eq!(told, ["acme", "globex", "none", "other", "acme", "other"]);
-        assert_eq!(Names { most: 0, taken: RwLock::default() }.of("acme").0, "other");
+        assert_eq!(Names { most: 0, taken: RwLock::default() }.of("acme"), "other");
     }
 }

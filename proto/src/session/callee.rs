@@ -89,7 +89,7 @@ impl Callee {
                 }
                 Some(Frame::Piece(piece)) => {
                     if let Some(request) = self.assemble(up.id, &piece)? {
-                        actions.extend(self.start(up.id, request)?);
+                        actions.extend(self.start(up.id, Box::new(request))?);
                     }
                 }
                 Some(Frame::Cancel(_)) => {
@@ -190,14 +190,14 @@ impl Callee {
         Ok(())
     }
 
-    fn start(&mut self, id: u64, request: GenerateRequest) -> Result<Option<Action>, ProtocolError> {
+    fn start(&mut self, id: u64, request: Box<GenerateRequest>) -> Result<Option<Action>, ProtocolError> {
         if self.open.len() >= OPEN_REQUESTS {
             let refusal = Failed::retryable(ErrorCode::Overloaded, "too many requests are open on this session");
             self.queue(id, refusal.into())?;
             return Ok(None);
         }
         self.open.insert(id, false);
-        Ok(Some(Action::Start(id, Box::new(request))))
+        Ok(Some(Action::Start(id, request)))
     }
 
     fn assemble(&mut self, id: u64, piece: &Piece) -> Result<Option<GenerateRequest>, ProtocolError> {

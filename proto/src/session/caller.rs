@@ -119,7 +119,7 @@ impl<T> Caller<T> {
             let (id, frame) = match next {
                 Outgoing::Whole(id, request, size) => {
                     bytes += size;
-                    (id, Frame::Open(*request))
+                    (id, Frame::Open(request))
                 }
                 Outgoing::Pieces(id, mut rest) => {
                     let data = rest.split_to(PIECE_BYTES.min(rest.len()));

@@ -26,6 +26,14 @@ pub(super) enum Input<'a> {
 }
 
 impl<'a> Input<'a> {
+    /// About how many bytes of JSON it is, by lines that are broken sometimes and ids of five or six digits.
+    pub(super) fn bytes(self) -> usize {
+        match self {
+            Self::Text { text, .. } => text.len() + text.len() / 16,
+            Self::Ids(ids) => ids.len() * 7,
+        }
+    }
+
     /// The prompt of a generation.
     pub(super) fn of(prompt: Option<&'a Prompt>) -> Result<Self, Failed> {
         Self::named("prompt", prompt)

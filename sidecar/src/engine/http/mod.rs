@@ -139,7 +139,9 @@ impl Client {
     fn keep(&self, socket: Socket) {
         let mut idle = self.idle.lock();
         let since = Instant::now();
-        idle.retain(|kept| since.duration_since(kept.since) < IDLE_FOR);
+        // The oldest are in front.
+        let old = idle.iter().take_while(|kept| since.duration_since(kept.since) >= IDLE_FOR).count();
+        idle.drain(..old);
         if idle.len() < self.max_idle {
             idle.push(Idle { socket, since });
         }
@@ -233,6 +235,7 @@ impl Response {
         if !self.unread.is_empty() && !self.body.is_over() {
             let unread = std::mem::take(&mut self.unread);
             let mut bytes = &unread[..];
+            data.reserve(bytes.len());
             self.body.read(&mut bytes, &mut data)?;
             self.unread = bytes.to_vec();
         }

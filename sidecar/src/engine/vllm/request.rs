@@ -68,6 +68,9 @@ enum StructuredOutputs<'a> {
     Grammar(&'a str),
 }
 
+/// Room for all of a body but the prompt, in bytes: more than most take.
+const FIXED: usize = 1024;
+
 /// The body of the request.
 pub(super) fn completion(request: &GenerateRequest, model: &ModelInfo) -> Result<Vec<u8>, Failed> {
     let none = Sampling::default();
@@ -105,7 +108,10 @@ pub(super) fn completion(request: &GenerateRequest, model: &ModelInfo) -> Result
         echo: asks_for_prompt(request),
         structured_outputs: request.constraint.as_ref().map(structured_outputs).transpose()?.flatten(),
     };
-    serde_json::to_vec(&completion).map_err(|error| invalid("", format!("the request cannot be written: {error}")))
+    let mut body = Vec::with_capacity(FIXED + prompt.bytes());
+    serde_json::to_writer(&mut body, &completion)
+        .map_err(|error| invalid("", format!("the request cannot be written: {error}")))?;
+    Ok(body)
 }
 
 /// Whether vLLM is to leave stop texts in. It holds back as many characters as the longest of them has, whether they
