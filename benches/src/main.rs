@@ -18,6 +18,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
 use crate::{
+    against::Other,
     figure::Figures,
     rig::{Layout, Place, Rig},
     scenario::{Measures, Scenario},
@@ -45,6 +46,10 @@ struct Arguments {
     /// The folder of another build of the gateway's programs, which is measured beside this one, in turns.
     #[arg(long, conflicts_with = "json")]
     against: Option<PathBuf>,
+    /// Measures HAProxy, where it is installed, beside the gateway: between the same load and the same engine, with one thread on
+    /// the gateway's core. What machines differ by is not in the ratios. `latency`, `unary`, `streams` and `flood` only.
+    #[arg(long, conflicts_with_all = ["against", "json"])]
+    beside_haproxy: bool,
     /// Writes all that was measured to this file, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -63,9 +68,13 @@ fn main() -> Result<()> {
     let mut figures = Figures::default();
     let time = Duration::from_secs(arguments.seconds.into());
     let measures = Measures { time, idle: arguments.idle as usize, size: arguments.size.unwrap_or_default() };
-    if let Some(other) = arguments.against {
-        ensure!(alone.is_empty(), "{alone:?} cannot be measured beside another build");
-        let compared = against::measure(&place, other, &together, &measures, arguments.rounds);
+    let other = match arguments.beside_haproxy {
+        true => Some(Other::Haproxy),
+        false => arguments.against.map(Other::Build),
+    };
+    if let Some(other) = other {
+        ensure!(alone.is_empty(), "{alone:?} cannot be measured beside another one");
+        let compared = against::measure(&place, &other, &together, &measures, arguments.rounds);
         report::compared(&machine, &runtime.block_on(compared)?);
         return Ok(());
     }

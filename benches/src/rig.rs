@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::sleep;
@@ -101,8 +101,9 @@ pub struct Place {
 pub struct Rig {
     engine_addresses: Vec<SocketAddr>,
     pub edge_addresses: Vec<SocketAddr>,
-    /// The edges, the router, the sidecars.
+    /// The edges, the router, the sidecars. Or HAProxy.
     pub gateway: Vec<Process>,
+    is_haproxy: bool,
     /// From the start of the gateway's processes to their first answer.
     pub first_answer: Duration,
     _engines: Vec<Process>,
@@ -158,6 +159,7 @@ impl Rig {
             engine_addresses,
             edge_addresses,
             gateway,
+            is_haproxy: false,
             first_answer,
             _engines: engines,
             played,
@@ -175,6 +177,52 @@ impl Rig {
         }
         rig.first_answer = began.elapsed();
         Ok(rig)
+    }
+
+    /// HAProxy in the gateway's place, in front of one engine.
+    pub async fn haproxy(place: &Place) -> Result<Self> {
+        let folder = TempDir::with_prefix("cloudach-bench-")?;
+        let [address, engine_address, router_admin] =
+            free_addresses(3)?.try_into().map_err(|_| anyhow!("no address is free"))?;
+        machine::pin(place.cores.1)?;
+        let mut command = Command::new(place.engine.join("fake-engine"));
+        command.args(["--listen", &engine_address.to_string(), "--model", &model(0), "--max-model-len", "10000000"]);
+        let engine = Process::start("engine", 0, &mut command, folder.path())?;
+        machine::pin(place.cores.0)?;
+        let path = folder.path().join("haproxy.cfg");
+        let config = format!(
+            "global\n nbthread 1\n maxconn 4000\ndefaults\n mode http\n timeout connect 5s\n timeout client 1h\n \
+             timeout server 1h\n http-reuse always\nlisten all\n bind {address}\n server engine {engine_address}\n"
+        );
+        fs::write(&path, config)?;
+        let mut command = Command::new("haproxy");
+        let haproxy = Process::start("haproxy", 0, command.arg("-db").arg("-f").arg(&path), folder.path())?;
+        machine::pin(place.cores.1)?;
+        let rig = Self {
+            engine_addresses: vec![engine_address],
+            edge_addresses: vec![address],
+            gateway: vec![haproxy],
+            is_haproxy: true,
+            first_answer: Duration::ZERO,
+            _engines: vec![engine],
+            played: None,
+            router_admin,
+            next: AtomicUsize::new(0),
+            folder,
+        };
+        let began = Instant::now();
+        while let Err(error) = rig.first().await {
+            if began.elapsed() > START {
+                bail!("HAProxy answers nothing after {START:?}: {error:#}; logs: {}", rig.keep().display());
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok(rig)
+    }
+
+    /// A short request to whom is asked. HAProxy passes on what the engine understands.
+    pub fn request(&self, target: Target, text: &str, stream: bool) -> Request {
+        if self.is_haproxy { Target::Engine.request(text, stream) } else { target.request(text, stream) }
     }
 
     /// A new connection to whom is asked: to each of several in turn.
@@ -218,13 +266,17 @@ impl Rig {
 
     /// Ends the gateway in order.
     pub fn stop(self) -> Result<()> {
+        // HAProxy says of any signal that it was one.
+        if self.is_haproxy {
+            return Ok(());
+        }
         self.gateway.into_iter().try_for_each(Process::stop)
     }
 
     /// A first answer of the edge whose turn it is; where there is none, its turn comes again.
     async fn first(&self) -> Result<()> {
         let turn = self.next.load(Ordering::Relaxed);
-        let request = Target::Gateway.request("hello [[tokens=1]]", false);
+        let request = self.request(Target::Gateway, "hello [[tokens=1]]", false);
         let asked = async { self.connect(Target::Gateway).await?.ask(&request).await?.ok() };
         asked.await.inspect_err(|_| self.next.store(turn, Ordering::Relaxed)).map(|_| ())
     }

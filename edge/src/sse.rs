@@ -19,6 +19,9 @@ use crate::{
     reply::Reply,
 };
 
+/// Room that is made for what comes next, in bytes: for one token, padded as at OpenAI, or some without.
+const EVENTS: usize = 512;
+
 /// The response that streams `answer`.
 pub fn respond<R: Reply>(mut answer: Answer<R>, content_type: &'static str, keep_alive: Duration) -> Response {
     let ending = Ending::default();
@@ -36,6 +39,7 @@ pub fn respond<R: Reply>(mut answer: Answer<R>, content_type: &'static str, keep
                     continue;
                 }
             }
+            out.reserve(EVENTS);
             let progress = answer.advance(&mut out).await;
             if let Err(error) = &progress {
                 answer.note_failure(error, "stream failed");
@@ -45,8 +49,9 @@ pub fn respond<R: Reply>(mut answer: Answer<R>, content_type: &'static str, keep
                 end.is_good();
             }
             // What made no bytes, as a word that the request still waits, is no sign of life to a client.
-            if !out.is_empty() {
-                yield Ok(Bytes::from(std::mem::take(&mut out)));
+            let bytes = std::mem::take(&mut out);
+            if !bytes.is_empty() {
+                yield Ok(Bytes::from(bytes));
                 quiet.as_mut().reset(Instant::now() + keep_alive);
             }
             if !matches!(progress, Ok(Progress::More)) {

@@ -16,7 +16,7 @@ const WARM: usize = 100;
 pub async fn measure(rig: &Rig, figures: &mut Figures) -> Result<()> {
     let mut medians = Vec::new();
     for (target, name) in BOTH {
-        let request = target.request("What is the capital of France? [[tokens=1]]", false);
+        let request = rig.request(target, "What is the capital of France? [[tokens=1]]", false);
         let mut connection = rig.connect(target).await?;
         let mut times = Histogram::<u64>::new(3)?;
         for number in 0..WARM + REQUESTS {

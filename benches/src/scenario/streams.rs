@@ -31,7 +31,7 @@ pub async fn measure(rig: &Rig, measures: &Measures, offer: Offer, figures: &mut
         let tokens = u32::try_from(measures.time.as_secs())? * offer.per_second;
         let pace = Duration::from_secs(1) / offer.per_second;
         let text = format!("Tell me a story. [[tokens={tokens}]][[eos=false]][[delay={}us]]", pace.as_micros());
-        let request = target.request(&text, true);
+        let request = rig.request(target, &text, true);
         let mut clients = JoinSet::new();
         let mut connections = Vec::new();
         // Before the first stream begins: whoever reads streams already is slow to connect.

@@ -13,7 +13,7 @@ use crate::{
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 pub async fn measure(rig: &Rig, measures: &Measures, figures: &mut Figures) -> Result<()> {
     for (target, name) in BOTH {
-        let request = target.request("What is the capital of France? [[tokens=1]]", false);
+        let request = rig.request(target, "What is the capital of France? [[tokens=1]]", false);
         let question = short::Question { request, is_streamed: false };
         let (meter, begun) = (Meter::start(rig)?, Instant::now());
         let answers = short::ask(rig, target, &[question], measures.time).await? as f64;

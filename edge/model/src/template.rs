@@ -40,6 +40,9 @@ use crate::offered::Offered;
 
 const NAME: &str = "chat_template";
 
+/// Room for a short prompt, in bytes, which is made at once.
+const SHORT: usize = 1024;
+
 /// A model's template as its tokenizer's configuration gives it.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
@@ -129,7 +132,7 @@ impl ChatTemplate {
 
     fn run(&self, variables: Value) -> Result<String, RenderError> {
         let template = self.environment.get_template(NAME).map_err(render_error)?;
-        let mut output = BoundedOutput(Vec::new());
+        let mut output = BoundedOutput(Vec::with_capacity(SHORT));
         template.render_captured_to(variables, &mut output).map_err(render_error)?;
         // The engine writes nothing but text.
         String::from_utf8(output.0).map_err(|error| RenderError::Failed { line: None, message: error.to_string() })

@@ -19,6 +19,7 @@ use super::{
     errors,
     logprobs::{self, Logprobs},
     request,
+    shape::Shape,
 };
 
 /// Reads the chunks of one generation.
@@ -37,6 +38,16 @@ pub(in crate::engine) struct Reader {
     unseen: Unseen,
     /// Counted here, for a stream that ends without usage.
     completion_tokens: u32,
+    shape: Learnt,
+}
+
+/// What the chunks of this stream have in common.
+#[derive(Debug)]
+enum Learnt {
+    NotYet,
+    Shape(Shape),
+    /// They differ.
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -56,7 +67,7 @@ struct Chunk<'a> {
     error: Option<errors::Body<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Choice<'a> {
     #[serde(borrow, default)]
     text: Cow<'a, str>,
@@ -108,6 +119,7 @@ impl Reader {
             finish: None,
             unseen: Unseen::default(),
             completion_tokens: 0,
+            shape: Learnt::NotYet,
         }
     }
 
@@ -116,12 +128,20 @@ impl Reader {
         if data == b"[DONE]" {
             return Ok(Reading { end: Some(self.ended()?), ..Reading::default() });
         }
+        let mut reading = Reading::default();
+        if let Learnt::Shape(shape) = &self.shape
+            && let Some((text, ids)) = shape.read(data)
+        {
+            let choice = Choice { text: text.into(), token_ids: Some(ids), ..Choice::default() };
+            self.read_choice(choice, &mut reading)?;
+            return Ok(reading);
+        }
         let chunk: Chunk<'_> =
             serde_json::from_slice(data).map_err(|error| lost(format!("it sent a chunk that is none: {error}")))?;
         if let Some(error) = chunk.error {
             return Err(errors::in_stream(&error, self.constraint));
         }
-        let mut reading = Reading::default();
+        self.learn(data, &chunk);
         for choice in chunk.choices {
             self.read_choice(choice, &mut reading)?;
         }
@@ -131,6 +151,32 @@ impl Reader {
             reading.end = Some(self.finish(&usage)?);
         }
         Ok(reading)
+    }
+
+    /// Learns the shape of a chunk that is but a token's, from the first of them.
+    fn learn(&mut self, data: &[u8], chunk: &Chunk<'_>) {
+        let [
+            Choice {
+                text,
+                token_ids: Some(ids),
+                prompt_token_ids: None,
+                logprobs: None,
+                finish_reason: None,
+                stop_reason: None,
+            },
+        ] = &*chunk.choices
+        else {
+            return;
+        };
+        // One with escapes says nothing of the others.
+        if chunk.usage.is_some() || matches!(text, Cow::Owned(_)) {
+            return;
+        }
+        self.shape = match self.shape {
+            Learnt::NotYet => Shape::of(data, text, ids).map_or(Learnt::Nothing, Learnt::Shape),
+            // It would have been read by it.
+            Learnt::Shape(_) | Learnt::Nothing => Learnt::Nothing,
+        };
     }
 
     /// The stream ended without saying what was used.
@@ -280,6 +326,39 @@ mod tests {
             }
         });
         assert_eq!(counted.count_total, 100 * 5);
+    }
+
+    /// Chunks that are like the one before are read by what they have in common, to the same end.
+    #[test]
+    fn chunks_that_are_alike_say_the_same() {
+        let token = |text: &str, id: u32| {
+            format!(
+                r#"{{"id":"b","choices":[{{"index":0,"text":"{text}","logprobs":null,"finish_reason":null,"stop_reason":null,"prompt_token_ids":null,"token_ids":[{id}]}}],"usage":null}}"#
+            )
+        };
+        let [one, two, three, four] = [token(" a", 1), token("\\n", 2), token(" c", 3), token("", 4)];
+        let events = [FIRST, &one, &two, &three, &four, LAST, USAGE];
+        let (deltas, end) = read(None, &events);
+        let told = [("The", 504), (" a", 1), ("\n", 2), (" c", 3), ("", 4)].map(|(text, id)| delta(text, &[id]));
+        assert_eq!(deltas[..5], told);
+        assert_eq!((deltas.len(), end.unwrap().usage.unwrap().completion_tokens), (6, 3));
+
+        let mut reader = Reader::new(&GenerateRequest::default(), &ModelInfo::default());
+        reader.read(one.as_bytes()).unwrap();
+        let counted = allocation_counter::measure(|| {
+            for _ in 0..100 {
+                assert!(reader.read(three.as_bytes()).unwrap().delta.is_some());
+            }
+        });
+        assert_eq!(counted.count_total, 100 * 2, "its text and its ids");
+
+        // Where each differs, the attempt is given up.
+        for number in 0..3 {
+            let event = three.replace("\"b\"", &format!("\"b{number}\""));
+            assert_eq!(reader.read(event.as_bytes()).unwrap().delta, Some(delta(" c", &[3])));
+        }
+        assert!(matches!(reader.shape, Learnt::Nothing));
+        assert_eq!(reader.read(three.as_bytes()).unwrap().delta, Some(delta(" c", &[3])));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod logprobs;
 mod prepare;
 mod priority;
 mod request;
+mod shape;
 mod tokenize;
 
 use std::time::Duration;
