@@ -32,7 +32,11 @@ impl Backlog {
             self.give_up();
             return false;
         }
-        if self.events.len() < MERGE_FROM {
+        if self.events.is_empty() {
+            // Mostly it is taken before another one comes.
+            self.events = VecDeque::with_capacity(1);
+            self.events.push_back(event);
+        } else if self.events.len() < MERGE_FROM {
             self.events.push_back(event);
         } else if let Some(last) = self.events.back_mut()
             && let Some(separate) = last.merge(event)

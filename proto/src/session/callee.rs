@@ -16,6 +16,9 @@ use crate::v1::{
 /// From this many waiting events on, deltas of the same request merge: the other end is not reading.
 const MERGE_FROM: usize = 8 * 1024;
 
+/// Events that room is kept for, about 100 bytes each.
+const LIKELY: usize = 64;
+
 /// What may wait for an other end that does not read, in bytes and without echoed prompts; beyond it the session is
 /// broken off.
 const PENDING_BYTES: usize = 64 * 1024 * 1024;
@@ -278,7 +281,9 @@ impl Callee {
             before < MESSAGE_BYTES
         });
         let count = fits.count();
-        let rest = self.pending.split_off(count);
+        let mut rest = self.pending.split_off(count);
+        // As many are likely to come next.
+        rest.reserve(count.min(LIKELY));
         let events = mem::replace(&mut self.pending, rest);
         let taken: usize = events.iter().filter_map(|down| down.event.as_ref()).map(GenerateEvent::weight).sum();
         self.pending_bytes = self.pending_bytes.saturating_sub(taken);
