@@ -1,4 +1,4 @@
-//! Long prompts: each one new, or the next turn of a long conversation.
+//! Long prompts: each one new, or the next turn of a long conversation; and each as the engine alone is asked it.
 
 use std::{
     fmt::Write,
@@ -12,6 +12,7 @@ use super::Measures;
 use crate::{
     figure::Figures,
     rig::{Rig, Target, messages},
+    wire::Request,
 };
 
 /// Words of a prompt of about 100,000 tokens.
@@ -53,29 +54,42 @@ fn role(turn: usize) -> &'static str {
 #[derive(Debug, Default)]
 struct Times {
     all: Vec<Duration>,
+    engine: Vec<Duration>,
     cpu: Duration,
 }
 
 impl Times {
     async fn ask(&mut self, rig: &Rig, mut said: Vec<Value>) -> Result<()> {
         said.push(json!({ "role": "user", "content": "Go on. [[tokens=1]]" }));
+        let text: String = said.iter().filter_map(|said| said["content"].as_str()).collect();
         let request = messages(&said.into(), false);
-        let mut connection = rig.connect(Target::Gateway).await?;
-        let (cpu, begun) = (front(rig)?, Instant::now());
-        connection.ask(&request).await?.ok()?;
-        self.all.push(begun.elapsed());
+        let cpu = front(rig)?;
+        self.all.push(time(rig, Target::Gateway, &request).await?);
         self.cpu += front(rig)?.saturating_sub(cpu);
+        self.engine.push(time(rig, Target::Engine, &Target::Engine.request(&text, false)).await?);
         Ok(())
     }
 
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     fn note(&mut self, figures: &mut Figures, name: &str) {
-        self.all.sort_unstable();
-        let median = self.all[self.all.len() / 2];
+        let median = |times: &mut Vec<Duration>| {
+            times.sort_unstable();
+            times[times.len() / 2].as_secs_f64() * 1e3
+        };
+        let (gateway, engine) = (median(&mut self.all), median(&mut self.engine));
         let per_core = self.all.len() as f64 / self.cpu.as_secs_f64().max(0.001);
         figures.note("prompts", &format!("{name}, per core of edge and router"), "1/s", per_core);
-        figures.note("prompts", &format!("{name}, answer after, p50"), "ms", median.as_secs_f64() * 1e3);
+        figures.note("prompts", &format!("{name}, answer after, p50"), "ms", gateway);
+        figures.note("prompts", &format!("{name}, engine alone, p50"), "ms", engine);
+        figures.note("prompts", &format!("{name}, added, p50"), "ms", gateway - engine);
     }
+}
+
+async fn time(rig: &Rig, target: Target, request: &Request) -> Result<Duration> {
+    let mut connection = rig.connect(target).await?;
+    let begun = Instant::now();
+    connection.ask(request).await?.ok()?;
+    Ok(begun.elapsed())
 }
 
 /// Processor time of the edge and the router.
