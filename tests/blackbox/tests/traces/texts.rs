@@ -70,7 +70,9 @@ fn texts_are_told_of_tenants_that_have_it_so_and_redacted_whole() {
     let answer = ask(&other, &chat("[[say:a quiet word]] in private"), &[]);
     let spans = collector.trace(&trace_of(&answer), SPANS);
     assert!(root(&spans).attributes["gen_ai.output.messages"].is_null(), "{spans:?}");
-    let all = format!("{:?}", collector.spans());
+    // A time may end with the digits of a card.
+    let timeless: Vec<Span> = collector.spans().into_iter().map(|span| Span { start: 0, end: 0, ..span }).collect();
+    let all = format!("{timeless:?}");
     for text in ["quiet word", "in private", "4111 ", " 1111", "secret", "SECRET"] {
         assert!(!all.contains(text), "{text} is in a span");
     }
