@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 
 use cloudach_proto::v1::{Delta, ErrorCode, Failed, FinishReason, Finished, GenerateRequest, TokenLogprob, TokenUsage};
-use memchr::{memchr, memchr_iter, memmem};
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
@@ -19,7 +18,7 @@ use super::{
     },
     errors,
     logprobs::{self, Logprobs},
-    request,
+    prompt_ids, request,
     shape::Shape,
 };
 
@@ -137,8 +136,8 @@ impl Reader {
             self.read_choice(choice, &mut reading)?;
             return Ok(reading);
         }
-        let cut = cut_prompt_ids(data);
-        let (json, prompt_ids) = cut.as_ref().map_or((data, None), |(json, ids)| (json, Some(*ids)));
+        let cut = prompt_ids::cut(data);
+        let (json, ids_of_prompt) = cut.as_ref().map_or((data, None), |(json, ids)| (json, Some(*ids)));
         let chunk: Chunk<'_> =
             serde_json::from_slice(json).map_err(|error| lost(format!("it sent a chunk that is none: {error}")))?;
         if let Some(error) = chunk.error {
@@ -146,7 +145,7 @@ impl Reader {
         }
         self.learn(data, &chunk);
         for mut choice in chunk.choices {
-            if let (Some(counted), Some(ids)) = (&mut choice.prompt_token_ids, prompt_ids) {
+            if let (Some(counted), Some(ids)) = (&mut choice.prompt_token_ids, ids_of_prompt) {
                 *counted = vec![IgnoredAny; ids];
             }
             self.read_choice(choice, &mut reading)?;
@@ -255,24 +254,6 @@ impl Reader {
         };
         Ok(Finished { reason: reason.into(), usage: Some(usage), stop, ..Finished::default() })
     }
-}
-
-/// A chunk without the ids of a long prompt, and how many there were. They come to hundreds of kilobytes, of which nothing but their
-/// number is of use: counting commas takes a hundredth of reading them. None: it has none, few, or what is none.
-fn cut_prompt_ids(chunk: &[u8]) -> Option<(Vec<u8>, usize)> {
-    const LONG: usize = 8 * 1024;
-    const KEY: &[u8] = b"\"prompt_token_ids\":[";
-    if chunk.len() < LONG {
-        return None;
-    }
-    let begins = memmem::find(chunk, KEY)? + KEY.len();
-    let ends = begins + memchr(b']', &chunk[begins..])?;
-    let ids = &chunk[begins..ends];
-    let are_numbers = ids.iter().all(|byte| byte.is_ascii_digit() || *byte == b',')
-        && ids.first() != Some(&b',')
-        && ids.last().is_some_and(u8::is_ascii_digit)
-        && memmem::find(ids, b",,").is_none();
-    are_numbers.then(|| ([&chunk[..begins], &chunk[ends..]].concat(), memchr_iter(b',', ids).count() + 1))
 }
 
 /// Takes the entries of the prompt's tokens off the front.
@@ -424,14 +405,14 @@ mod tests {
         let event = |ids: &str| FIRST.replace("[1,4093]", &format!("[{ids}]"));
         for count in [1, 10, 3000, 100_000] {
             let event = event(&ids(count));
-            assert_eq!(cut_prompt_ids(event.as_bytes()).is_some(), count > 2000);
+            assert_eq!(prompt_ids::cut(event.as_bytes()).is_some(), count > 2000);
             let mut reader = Reader::new(&GenerateRequest::default(), &ModelInfo::default());
             let reading = reader.read(event.as_bytes()).unwrap();
             assert_eq!((reading.prompt_tokens, reading.delta), (count, Some(delta("The", &[504]))));
         }
         for wrong in [",1", "1,,1", "1,", "x", "1.5.5", "\"a"] {
             let event = event(&format!("{},{wrong}", ids(3000)));
-            assert_eq!(cut_prompt_ids(event.as_bytes()), None);
+            assert_eq!(prompt_ids::cut(event.as_bytes()), None);
             let mut reader = Reader::new(&GenerateRequest::default(), &ModelInfo::default());
             assert!(reader.read(event.as_bytes()).is_err(), "{wrong}");
         }

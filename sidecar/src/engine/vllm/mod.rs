@@ -10,6 +10,7 @@ pub(super) mod events;
 mod logprobs;
 mod prepare;
 mod priority;
+mod prompt_ids;
 mod request;
 mod shape;
 mod tokenize;
