@@ -112,11 +112,8 @@ fn poll_data(body: &mut Body, context: &mut std::task::Context<'_>) -> Poll<Opti
 
 fn chunk(bytes: &[u8], out: &mut Vec<u8>) {
     out.reserve(bytes.len() + 20);
-    let length = bytes.len();
-    let digits = (usize::BITS - length.leading_zeros()).div_ceil(4).max(1);
-    let digit = |place| char::from_digit(u32::try_from(length >> (4 * place) & 0xf).unwrap_or_default(), 16);
-    out.extend((0..digits).rev().filter_map(digit).map(|digit| digit as u8));
-    out.extend_from_slice(b"\r\n");
+    // Writing to memory does not fail.
+    let _ = write!(out, "{:x}\r\n", bytes.len());
     out.extend_from_slice(bytes);
     out.extend_from_slice(b"\r\n");
 }

@@ -107,7 +107,7 @@ pub struct RequestMetrics {
     queued: Seconds<ModelLabel>,
     duration: Seconds<EndLabels>,
     /// Those of each model whose requests have ended, looked up once for each of them: by all of its labels, each of ten families
-    /// would be asked for its own at the end of each request.
+    /// would be asked for its own at the end of each request. As many as the families have: those that catalogues name.
     by_model: Arc<RwLock<HashMap<String, Arc<OfModel>>>>,
 }
 
