@@ -105,6 +105,14 @@ class Pair:
         except httpx.HTTPError:
             return False
 
+    def first_answer(self):
+        """Until the edge has heard that they do: the catalogue comes to it a moment later."""
+        body = {"model": MODEL, "messages": STORY, "max_tokens": 1}
+        until = time.monotonic() + 10
+        while self.http.post("/v1/chat/completions", json=body).status_code != 200:
+            assert time.monotonic() < until, "the edge has not heard of the engines"
+            time.sleep(0.05)
+
     def working(self):
         """The port of the engine that works."""
         name = {"llama_cpp": "llamacpp:requests_processing", "vllm": "vllm:num_requests_running"}[self.engine]
@@ -145,6 +153,7 @@ def pair(tmp_path_factory):
     pair = Pair(os.environ["CLOUDACH_ENGINE"], tmp_path_factory.mktemp("resume"))
     try:
         pair.wait()
+        pair.first_answer()
         yield pair
     finally:
         pair.stop()
