@@ -151,7 +151,7 @@ impl Attached {
 struct Engine;
 
 impl Generate for Engine {
-    fn generate(self: Arc<Self>, _: GenerateRequest) -> EventStream {
+    fn generate(self: Arc<Self>, _: Box<GenerateRequest>) -> EventStream {
         let usage = TokenUsage { prompt_tokens: 10, completion_tokens: 1, cached_tokens: 0 };
         let started = Started { replica: "played".to_owned(), prompt_tokens: 10, ..Started::default() };
         let delta = Delta { token_ids: vec![1], text: "Paris".to_owned(), ..Delta::default() };

@@ -1,17 +1,24 @@
 //! An answer on its way: merges the events of its choices and feeds them to the reply, which makes bytes of them.
 //! Streamed or whole, this is the one path.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use cloudach_model::reading::Reader;
 use cloudach_openai::{FinishReason, Head, Usage};
-use cloudach_proto::v1::{self, ErrorCode, Failed, GenerateEvent, GenerateRequest, generate_event::Event};
-use cloudach_service::trace::names::kept;
-use futures_util::{
-    FutureExt, StreamExt,
-    stream::{AbortHandle, BoxStream, SelectAll, abortable},
+use cloudach_proto::{
+    together::{Key, Together},
+    v1::{self, ErrorCode, Failed, GenerateEvent, GenerateRequest, generate_event::Event},
 };
-use tokio::time::{Instant, timeout_at};
+use cloudach_service::trace::names::kept;
+use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tracing::warn;
 
 use crate::{
@@ -24,12 +31,15 @@ use crate::{
     trace,
     turn::Continuation,
     upstream::generating::Generating,
-    usage::Meter,
+    usage::{Counted, Meter},
 };
 
 /// How long an answer to several prompts waits for a word about each of them: what is wrong with one is then told by a
 /// status. Those that wait for room in an engine hold the others up no longer.
 const FIRST_WORDS_WITHIN: Duration = Duration::from_millis(250);
+
+/// Room that is made for what comes next, in bytes: for one token, padded as at OpenAI, or some without.
+const EVENTS: usize = 512;
 
 /// How an answer is made.
 #[derive(Debug)]
@@ -45,19 +55,29 @@ pub struct Making<R> {
     pub turn: Option<Continuation>,
 }
 
-/// Which generation an event is of.
-#[derive(Debug, Clone, Copy)]
-struct Source {
+/// One generation of an answer.
+struct Part {
     choice: u32,
-    /// See [`Choice::part`].
-    part: u32,
+    events: Generating,
+}
+
+impl Stream for Part {
+    /// With the choice that it is of.
+    type Item = (u32, GenerateEvent);
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let choice = self.choice;
+        self.events.poll_next_unpin(context).map(|event| event.map(|event| (choice, event)))
+    }
 }
 
 /// An answer whose engine has started. Dropping it ends all its generations.
+///
+/// An edge holds one of these for each open stream, so it is no larger than what most have a use for.
 pub struct Answer<R> {
-    events: SelectAll<BoxStream<'static, (Source, GenerateEvent)>>,
-    /// Events that have arrived and are not yet handed on: several at the start only.
-    arrived: VecDeque<(Source, GenerateEvent)>,
+    parts: Together<Part>,
+    /// What came before the answer was known to begin.
+    first: VecDeque<(u32, GenerateEvent)>,
     opened: bool,
     choices: Vec<Choice>,
     unfinished: usize,
@@ -65,6 +85,10 @@ pub struct Answer<R> {
     merge: Duration,
     /// Until when text is gathered.
     gather_until: Option<Instant>,
+    /// The same, where it is waited for.
+    gathering: Option<Pin<Box<Sleep>>>,
+    /// All of it has come, and is counted.
+    counting: Option<BoxFuture<'static, Counted>>,
     meter: Meter,
 }
 
@@ -80,15 +104,17 @@ impl<R: Reply> Answer<R> {
         meter: Meter,
     ) -> Result<Self, Unanswered<R>> {
         let mut answer = Self {
-            events: SelectAll::new(),
             // No larger than need be: most answers have one choice, and wait for long.
-            arrived: VecDeque::with_capacity(1),
+            parts: Together::with_capacity(generations.size_hint().0),
+            first: VecDeque::new(),
             opened: false,
             choices: Vec::with_capacity(generations.size_hint().0),
             unfinished: 0,
             reply: making.reply,
             merge: making.merge,
             gather_until: None,
+            gathering: None,
+            counting: None,
             meter,
         };
         let turn = making.turn.map(Arc::new);
@@ -106,9 +132,9 @@ impl<R: Reply> Answer<R> {
         turn: Option<&Arc<Continuation>>,
     ) -> Result<(), ApiError> {
         for (choice, generation) in (0..).zip(generations) {
-            let abort = self.generate(Source { choice, part: 0 }, generation)?;
+            let part = self.generate(choice, generation)?;
             self.unfinished += 1;
-            self.choices.push(Choice::new(choice, reader.clone(), turn, abort));
+            self.choices.push(Choice::new(choice, reader.clone(), turn, part));
         }
         self.hear_first_word().await?;
         if several_prompts {
@@ -128,65 +154,79 @@ impl<R: Reply> Answer<R> {
         &mut self.meter
     }
 
-    fn generate(&mut self, source: Source, generation: GenerateRequest) -> Result<AbortHandle, ApiError> {
+    fn generate(&mut self, choice: u32, generation: GenerateRequest) -> Result<Key, ApiError> {
         let started = Generating::start(self.meter.edge(), self.meter.trace(), generation);
-        let (stream, abort) = abortable(started.map_err(|error| self.fail(error))?);
-        self.events.push(stream.map(move |event| (source, event)).boxed());
-        Ok(abort)
+        let events = started.map_err(|error| self.fail(error))?;
+        Ok(self.parts.push(Part { choice, events }))
     }
 
-    /// Waits until an event is there to be handed on. May be dropped and called again.
-    pub async fn wait(&mut self) {
-        if self.arrived.is_empty() {
-            let event = self.next().await;
-            self.arrived.push_back(event);
-        }
-    }
-
-    /// Waits for the next events and appends the bytes they make to `out`. Events that are ready together are
-    /// written together, and so is text that comes within the time for which it is merged.
+    /// Waits for the next events that make bytes, and appends these to `out`. Events that are ready together are
+    /// written together, and so is text that comes within the time for which it is merged. What makes no bytes, as a word that
+    /// the request still waits, is taken and waited on. May be dropped and called again with the same `out`.
     ///
     /// # Errors
     /// The engine's reason. Nothing follows.
     pub async fn advance(&mut self, out: &mut Vec<u8>) -> Result<Progress, ApiError> {
-        if !self.opened {
-            self.opened = true;
-            self.reply.opening(out);
-        }
-        self.wait().await;
+        poll_fn(|context| self.poll_advance(context, out)).await
+    }
+
+    /// See [`Answer::advance`].
+    pub fn poll_advance(&mut self, context: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Result<Progress, ApiError>> {
+        let before = out.len();
         loop {
-            while let Some((source, event)) = self.arrived.pop_front() {
-                if let Err(error) = self.take(source, event, out) {
-                    self.read_gathered(out);
-                    return Err(error);
-                }
-                if self.unfinished == 0 {
-                    // What nobody waits for is counted when the answer is on its way.
-                    let usage = match self.reply.shows_usage() {
-                        // In a box, as below: while nothing comes, no room is held for it.
-                        true => Box::pin(self.meter.usage()).await,
-                        false => Usage::default(),
-                    };
-                    self.reply.close(&usage, out);
-                    self.meter.finish(Outcome::Served);
-                    return Ok(Progress::Complete);
-                }
-                if self.arrived.is_empty() {
-                    self.arrived.extend(self.events.next().now_or_never().flatten());
-                }
+            if let Some(counting) = &mut self.counting {
+                let counted = ready!(counting.poll_unpin(context));
+                self.counting = None;
+                let usage = self.meter.counted(counted);
+                return Poll::Ready(Ok(self.close(&usage, out)));
             }
-            // What is there already waits for nothing.
-            let Some(until) = self.gather_until.filter(|_| out.is_empty()) else { return Ok(Progress::More) };
-            if Box::pin(timeout_at(until, self.wait())).await.is_err() {
-                self.read_gathered(out);
-                for choice in 0..self.choices.len() {
-                    self.turn_if_due(choice, out)?;
+            let Poll::Ready((choice, event)) = self.poll_event(context) else {
+                // What is there already waits for nothing.
+                if out.len() > before {
+                    return Poll::Ready(Ok(Progress::More));
                 }
+                let Some(until) = self.gather_until else { return Poll::Pending };
+                let gathering = self.gathering.get_or_insert_with(|| Box::pin(sleep_until(until)));
+                ready!(gathering.poll_unpin(context));
+                self.gathering = None;
+                self.show_gathered(out)?;
                 // After a silence, text is handed on as it comes.
-                self.gather_until = (!out.is_empty()).then(|| Instant::now() + self.merge);
-                return Ok(Progress::More);
+                self.gather_until = (out.len() > before).then(|| Instant::now() + self.merge);
+                continue;
+            };
+            if out.is_empty() {
+                out.reserve(EVENTS);
+            }
+            if !std::mem::replace(&mut self.opened, true) {
+                self.reply.opening(out);
+            }
+            if let Err(error) = self.take(choice, event, out) {
+                self.read_gathered(out);
+                return Poll::Ready(Err(error));
+            }
+            if self.unfinished == 0 {
+                if !self.reply.shows_usage() {
+                    // What nobody waits for is counted when the answer is on its way.
+                    return Poll::Ready(Ok(self.close(&Usage::default(), out)));
+                }
+                self.counting = Some(self.meter.counting().boxed());
             }
         }
+    }
+
+    fn close(&mut self, usage: &Usage, out: &mut Vec<u8>) -> Progress {
+        self.reply.close(usage, out);
+        self.meter.finish(Outcome::Served);
+        Progress::Complete
+    }
+
+    /// The time for which text was gathered is over.
+    fn show_gathered(&mut self, out: &mut Vec<u8>) -> Result<(), ApiError> {
+        self.read_gathered(out);
+        for choice in 0..self.choices.len() {
+            self.turn_if_due(choice, out)?;
+        }
+        Ok(())
     }
 
     /// What errors of this request are worded with.
@@ -208,8 +248,8 @@ impl<R: Reply> Answer<R> {
 
     /// Why the replica of the first choice that has one was picked, where the request asks for it.
     pub fn picked(&self) -> Option<&str> {
-        let started = self.arrived.iter().filter_map(|(source, event)| match &event.event {
-            Some(Event::Started(started)) if !started.picked.is_empty() => Some((source.choice, &*started.picked)),
+        let started = self.first.iter().filter_map(|(choice, event)| match &event.event {
+            Some(Event::Started(started)) if !started.picked.is_empty() => Some((*choice, &*started.picked)),
             _ => None,
         });
         started.min_by_key(|(choice, _)| *choice).map(|(_, picked)| picked)
@@ -228,34 +268,43 @@ impl<R: Reply> Answer<R> {
     }
 
     async fn hear_first_word(&mut self) -> Result<(), ApiError> {
-        match self.next().await {
+        match poll_fn(|context| self.poll_part(context)).await {
             (_, GenerateEvent { event: Some(Event::Failed(failed)) }) => Err(self.failed(failed)),
-            (source, event) => {
-                if let Some(choice) = self.choices.get_mut(source.choice as usize) {
+            (number, event) => {
+                if let Some(choice) = self.choices.get_mut(number as usize) {
                     choice.hear();
                 }
-                self.arrived.push_back((source, event));
+                self.first.push_back((number, event));
                 Ok(())
             }
         }
     }
 
-    async fn next(&mut self) -> (Source, GenerateEvent) {
-        // Whose it is does not matter: it ends the whole answer.
-        let any = Source { choice: 0, part: self.choices.first().map_or(0, Choice::part) };
-        let event = self.events.next().await;
-        event.unwrap_or_else(|| {
-            (any, Failed::retryable(ErrorCode::ReplicaLost, "the answer ended without a result").into())
-        })
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<(u32, GenerateEvent)> {
+        let Some(event) = self.first.pop_front() else { return self.poll_part(context) };
+        if self.first.is_empty() {
+            // Its room is not needed any more.
+            self.first = VecDeque::new();
+        }
+        Poll::Ready(event)
     }
 
-    fn take(&mut self, source: Source, event: GenerateEvent, out: &mut Vec<u8>) -> Result<(), ApiError> {
-        let number = source.choice;
-        let Some(choice) = self.choices.get_mut(number as usize) else { return Ok(()) };
-        if choice.part() != source.part {
-            // The generation was ended where its choice took another turn.
-            return Ok(());
+    fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<(u32, GenerateEvent)> {
+        loop {
+            match ready!(self.parts.poll_next(context)) {
+                Some((_, Some(event))) => return Poll::Ready(event),
+                Some((_, None)) => {}
+                None => {
+                    // Whose it is does not matter: it ends the whole answer.
+                    let failed = Failed::retryable(ErrorCode::ReplicaLost, "the answer ended without a result");
+                    return Poll::Ready((0, failed.into()));
+                }
+            }
         }
+    }
+
+    fn take(&mut self, number: u32, event: GenerateEvent, out: &mut Vec<u8>) -> Result<(), ApiError> {
+        let Some(choice) = self.choices.get_mut(number as usize) else { return Ok(()) };
         let sink = &mut Sink { reply: &mut self.reply, meter: &mut self.meter, out };
         match event.event {
             Some(Event::Started(mut started)) => {
@@ -269,7 +318,8 @@ impl<R: Reply> Answer<R> {
             }
             Some(Event::Delta(delta)) => {
                 sink.meter.generated(number, &delta);
-                if choice.cut_off_if_stopped(sink) {
+                if let Some(part) = choice.cut_off_if_stopped(sink) {
+                    self.parts.remove(part);
                     self.unfinished -= 1;
                 } else if self.gather_until.is_some() {
                     choice.gather(delta);
@@ -304,12 +354,13 @@ impl<R: Reply> Answer<R> {
     fn turn_if_due(&mut self, number: usize, out: &mut Vec<u8>) -> Result<(), ApiError> {
         let Some(choice) = self.choices.get_mut(number).filter(|choice| choice.turns()) else { return Ok(()) };
         let Some((continuation, written, tokens)) = choice.turn() else { return Ok(()) };
-        let source = Source { choice: choice.number(), part: choice.part() };
-        self.meter.turned(source.choice);
-        match continuation.from(source.choice, &written, tokens) {
+        self.parts.remove(choice.generation());
+        let choice = choice.number();
+        self.meter.turned(choice);
+        match continuation.from(choice, &written, tokens) {
             Some(generation) => {
-                let abort = self.generate(source, generation)?;
-                self.choices[number].go_on(abort);
+                let part = self.generate(choice, generation)?;
+                self.choices[number].go_on(part);
             }
             None => {
                 let sink = &mut Sink { reply: &mut self.reply, meter: &mut self.meter, out };
@@ -355,8 +406,8 @@ impl<R> Drop for Answer<R> {
         for choice in &self.choices {
             self.meter.shown(choice.number(), choice.gathered());
         }
-        let waiting = std::iter::from_fn(|| self.events.next().now_or_never().flatten());
-        for (Source { choice: number, .. }, event) in self.arrived.drain(..).chain(waiting) {
+        let waiting = std::iter::from_fn(|| self.parts.next().now_or_never().flatten());
+        for (number, event) in self.first.drain(..).chain(waiting.filter_map(|(_, event)| event)) {
             match event.event {
                 Some(Event::Started(started)) => self.meter.started(number, started),
                 Some(Event::Delta(delta)) => {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use cloudach_model::reading::{Event, HeldTokens, Reader};
 use cloudach_openai::{CallPiece, FinishReason, Piece, TokenLogprob, TopLogprob, ids};
-use cloudach_proto::v1::{self, Delta, EchoedPrompt};
-use futures_util::stream::AbortHandle;
+use cloudach_proto::{
+    together::Key,
+    v1::{self, Delta, EchoedPrompt},
+};
 
 use crate::{
     http::arrival,
@@ -28,9 +30,7 @@ pub struct Choice {
     number: u32,
     reader: Reader,
     /// Looks for the place where it takes another turn.
-    watch: Option<Watch>,
-    /// Counts its generations.
-    part: u32,
+    watch: Option<Box<Watch>>,
     /// Tokens whose text the reader holds.
     tokens: HeldTokens<TokenLogprob>,
     /// Tokens of which the reader has not told yet whether they are the answer's.
@@ -38,9 +38,9 @@ pub struct Choice {
     /// The engine has told the prompt: another replica that takes over tells it again.
     prompted: bool,
     /// Has come and waits to be read together with what follows.
-    gathered: Gathered,
-    /// Ends the generation.
-    abort: AbortHandle,
+    gathered: Option<Box<Gathered>>,
+    /// Which of the answer's generations runs for it.
+    generation: Key,
     /// The engine has said something of it.
     heard_of: bool,
     stage: Stage,
@@ -64,18 +64,17 @@ enum Stage {
 }
 
 impl Choice {
-    /// A choice whose generation `abort` ends.
-    pub fn new(number: u32, reader: Reader, turn: Option<&Arc<Continuation>>, abort: AbortHandle) -> Self {
+    /// A choice that comes from this generation.
+    pub fn new(number: u32, reader: Reader, turn: Option<&Arc<Continuation>>, generation: Key) -> Self {
         Self {
             number,
             reader,
-            watch: turn.cloned().map(Watch::new),
-            part: 0,
+            watch: turn.cloned().map(|turn| Watch::new(turn).into()),
             tokens: HeldTokens::new(),
             trail: Trail::default(),
             prompted: false,
-            gathered: Gathered::default(),
-            abort,
+            gathered: None,
+            generation,
             heard_of: false,
             stage: Stage::Open,
         }
@@ -86,9 +85,9 @@ impl Choice {
         self.number
     }
 
-    /// Which of its generations runs.
-    pub fn part(&self) -> u32 {
-        self.part
+    /// The generation that it comes from.
+    pub fn generation(&self) -> Key {
+        self.generation
     }
 
     /// Whether it takes another turn from here.
@@ -96,20 +95,18 @@ impl Choice {
         self.stage == Stage::Turning
     }
 
-    /// Ends its generation where it turns: what follows, what was written before it, and in how many tokens.
+    /// Its generation is to end where it turns: what follows, what was written before it, and in how many tokens.
     pub fn turn(&mut self) -> Option<(Arc<Continuation>, String, u64)> {
-        self.abort.abort();
-        let (continuation, written, tokens) = self.watch.take()?.turn();
+        let (continuation, written, tokens) = (*self.watch.take()?).turn();
         self.reader = continuation.reader.clone();
         (self.tokens, self.trail) = (HeldTokens::new(), Trail::default());
         self.stage = Stage::Open;
-        self.part += 1;
         Some((continuation, written, tokens))
     }
 
-    /// `abort` ends the generation that follows the turn.
-    pub fn go_on(&mut self, abort: AbortHandle) {
-        self.abort = abort;
+    /// This generation follows the turn.
+    pub fn go_on(&mut self, generation: Key) {
+        self.generation = generation;
     }
 
     /// The engine has said something of it.
@@ -129,7 +126,7 @@ impl Choice {
 
     /// Text that has come and was not read.
     pub fn gathered(&self) -> &str {
-        &self.gathered.text
+        self.gathered.as_ref().map_or("", |gathered| &gathered.text)
     }
 
     /// Whether the engine is held to write calls.
@@ -147,21 +144,22 @@ impl Choice {
 
     /// Takes what was generated; it is read with the next [`Choice::read_gathered`].
     pub fn gather(&mut self, delta: Delta) {
-        self.gathered.text.push_str(&delta.text);
-        self.gathered.tokens += delta.token_ids.len() as u64;
-        self.gathered.logprobs.extend(delta.logprobs.into_iter().map(logprob));
+        let gathered = self.gathered.get_or_insert_default();
+        gathered.text.push_str(&delta.text);
+        gathered.tokens += delta.token_ids.len() as u64;
+        gathered.logprobs.extend(delta.logprobs.into_iter().map(logprob));
     }
 
     /// Reads what was gathered.
     pub fn read_gathered(&mut self, sink: &mut Sink<'_, impl Reply>) {
-        if self.gathered.text.is_empty() && self.gathered.logprobs.is_empty() {
-            return;
+        let Some(mut gathered) = self.gathered.take() else { return };
+        let Gathered { text, logprobs, tokens } = &mut *gathered;
+        if !text.is_empty() || !logprobs.is_empty() {
+            self.read_text(text, std::mem::take(tokens), std::mem::take(logprobs), sink);
         }
-        let Gathered { mut text, logprobs, tokens } = std::mem::take(&mut self.gathered);
-        self.read_text(&text, tokens, logprobs, sink);
         // Its memory serves again.
         text.clear();
-        self.gathered.text = text;
+        self.gathered = Some(gathered);
     }
 
     /// Reads what was generated.
@@ -170,14 +168,13 @@ impl Choice {
         self.read_text(&delta.text, delta.token_ids.len() as u64, logprobs, sink);
     }
 
-    /// Whether the engine still generates what nobody will see. That is then ended.
-    pub fn cut_off_if_stopped(&mut self, sink: &mut Sink<'_, impl Reply>) -> bool {
+    /// The generation that is to be ended, where the engine still generates what nobody will see.
+    pub fn cut_off_if_stopped(&mut self, sink: &mut Sink<'_, impl Reply>) -> Option<Key> {
         if self.stage != Stage::Stopped {
-            return false;
+            return None;
         }
-        self.abort.abort();
         self.finish(FinishReason::Stop, sink);
-        true
+        Some(self.generation)
     }
 
     /// The engine has ended of itself. Whether that is where it takes another turn.

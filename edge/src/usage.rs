@@ -32,13 +32,11 @@ use crate::{
     error::{ApiError, Words},
     http::arrival::Arrival,
     metrics::{Endpoint, Outcome},
-    prices::Prices,
     texts::Said,
     trace,
 };
 use keeper::Expected;
-use record::Counted;
-pub use record::Record;
+pub use record::{Counted, Record};
 
 /// Follows a request and records it when it is dropped. A request that is dropped before it was finished was
 /// abandoned by its client.
@@ -48,7 +46,6 @@ pub struct Meter {
     record: Record,
     arrived: Instant,
     counting: Counting,
-    prices: Prices,
     /// Prompt tokens as the client is told. None: as the engine counts.
     prompt_tokens: Option<u64>,
     choices: Vec<Choice>,
@@ -121,7 +118,7 @@ impl Meter {
             request_id: metered.arrival.request_id.clone(),
             trace_id: metered.arrival.trace_id().map(str::to_owned),
             trace: metered.arrival.trace.clone(),
-            asked: metered.asked.to_owned(),
+            asked: (metered.asked != metered.model.id).then(|| metered.asked.into()),
             finish_reasons: Vec::new(),
             endpoint: metered.endpoint,
             caller: metered.caller.clone(),
@@ -141,7 +138,6 @@ impl Meter {
             record,
             arrived: metered.arrival.at,
             counting: metered.model.counting,
-            prices: metered.model.prices,
             prompt_tokens: metered.prompt_tokens,
             choices: std::iter::repeat_with(Choice::default).take(metered.choices).collect(),
             choices_per_prompt: metered.choices_per_prompt.max(1),
@@ -273,11 +269,15 @@ impl Meter {
         self.record.shown
     }
 
-    /// Counts what was used so far and returns what the client is told.
-    pub async fn usage(&mut self) -> Usage {
+    /// Counts what was used so far. The texts stay until that is [told](Meter::counted): the client may leave before.
+    pub fn counting(&self) -> impl Future<Output = Counted> + Send + use<> {
+        let (edge, bytes, count) = (self.edge.clone(), self.text_bytes(), self.count());
+        async move { edge.work.run(bytes, count).await.unwrap_or_default() }
+    }
+
+    /// It was counted. What the client is told.
+    pub fn counted(&mut self, counted: Counted) -> Usage {
         self.count_engine();
-        // The texts stay until they are counted: the client may leave while they are.
-        let counted = self.edge.work.run(self.text_bytes(), self.count()).await.unwrap_or_default();
         self.settle(counted);
         self.record.shown
     }
@@ -294,7 +294,7 @@ impl Meter {
     }
 
     /// Counts a copy of the texts when it is called.
-    fn count(&self) -> impl FnOnce() -> Counted + Send + 'static {
+    fn count(&self) -> impl FnOnce() -> Counted + Send + use<> {
         let copy = |choice: &Choice| (choice.text.clone(), choice.reasoning.clone());
         let texts: Vec<(String, String)> = self.choices.iter().map(copy).collect();
         let most = self.max_tokens.unwrap_or(u64::MAX);
@@ -368,15 +368,15 @@ impl Drop for Meter {
             self.settle(Counted::default());
             if self.text_bytes() > 0 {
                 // What the client was sent is counted when it has it, or has left: off the network threads.
-                let (counting, prices, count) = (self.counting, self.prices, self.count());
+                let (counting, count) = (self.counting, self.count());
                 let (edge, mut record) = (self.edge.clone(), self.record.clone());
                 self.edge.running.background.spawn_blocking(move || {
                     record.show(counting, count());
-                    record.close(&edge.metrics, prices, reserved, expected);
+                    record.close(&edge.metrics, reserved, expected);
                 });
                 return;
             }
         }
-        self.record.close(&self.edge.metrics, self.prices, reserved, expected);
+        self.record.close(&self.edge.metrics, reserved, expected);
     }
 }

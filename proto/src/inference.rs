@@ -123,7 +123,7 @@ impl<R: Generate + AnswersAll> Inference for Service<R> {
         let (caller, events) = mpsc::channel(EVENTS_AHEAD);
         let (metadata, _, mut request) = request.into_parts();
         take_trace(&metadata, &mut request.context);
-        let running = self.runs.clone().generate(request);
+        let running = self.runs.clone().generate(Box::new(request));
         self.tasks.spawn(pass_on(running, caller, self.stopping.kill.clone()));
         Ok(Response::new(ReceiverStream::new(events)))
     }

@@ -8,6 +8,7 @@ pub mod inference;
 pub mod kept;
 pub mod passed;
 pub mod session;
+pub mod together;
 pub mod unary;
 
 /// Messages, clients and servers of `cloudach.v1`, generated from `proto/cloudach/v1/*.proto`.

@@ -40,7 +40,7 @@ struct Ticks {
 }
 
 impl Generate for Ticks {
-    fn generate(self: Arc<Self>, request: GenerateRequest) -> EventStream {
+    fn generate(self: Arc<Self>, request: Box<GenerateRequest>) -> EventStream {
         self.started.fetch_add(1, Ordering::Relaxed);
         self.running.send_modify(|running| *running += 1);
         let guard = Guard(self);

@@ -76,7 +76,7 @@ label_set! {
 }
 
 /// What the router counts.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Metrics {
     requests: Family<OutcomeLabel, Counter>,
     open: Gauge,
@@ -109,8 +109,8 @@ impl Default for Metrics {
 
 impl Metrics {
     /// The metrics, and the page that shows them.
-    pub fn new(outliers: &Outliers) -> (Self, Exposition) {
-        let metrics = Self::default();
+    pub fn new(outliers: &Outliers) -> (Arc<Self>, Exposition) {
+        let metrics = Arc::new(Self::default());
         let mut page = Exposition::new("router", "cloudach_router");
         metrics.traces.register(&mut page);
         page.answering(Question::Clients)
@@ -151,9 +151,9 @@ impl Metrics {
     }
 
     /// A request begins. Dropped before it finishes, it counts as abandoned.
-    pub fn start(&self) -> Flight {
+    pub fn start(self: &Arc<Self>) -> Flight {
         self.open.inc();
-        Flight { metrics: self.clone(), outcome: std::cell::Cell::new(Outcome::Abandoned) }
+        Flight { metrics: self.clone(), outcome: Outcome::Abandoned }
     }
 
     /// A request has found a replica after so long, or none.
@@ -205,21 +205,20 @@ pub fn page() -> Exposition {
 
 /// A request on its way through the router.
 pub struct Flight {
-    metrics: Metrics,
-    outcome: std::cell::Cell<Outcome>,
+    metrics: Arc<Metrics>,
+    outcome: Outcome,
 }
 
 impl Flight {
     /// Claims how the request ended.
-    pub fn finish(&self, outcome: Outcome) {
-        self.outcome.set(outcome);
+    pub fn finish(&mut self, outcome: Outcome) {
+        self.outcome = outcome;
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
         self.metrics.open.dec();
-        let outcome = self.outcome.get();
-        self.metrics.requests.get_or_create(&OutcomeLabel { outcome }).inc();
+        self.metrics.requests.get_or_create(&OutcomeLabel { outcome: self.outcome }).inc();
     }
 }

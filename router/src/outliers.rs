@@ -32,7 +32,7 @@ pub struct Outliers {
 pub struct Trial {
     outliers: Arc<Outliers>,
     replica: Arc<Replica>,
-    model: String,
+    model: Arc<str>,
     /// It is the one that finds out whether the replica is well again.
     tries: bool,
     told: AtomicBool,
@@ -61,9 +61,9 @@ impl Outliers {
 
 impl Trial {
     /// A request begins there.
-    pub fn begin(outliers: Arc<Outliers>, replica: Arc<Replica>, model: &str) -> Self {
+    pub fn begin(outliers: Arc<Outliers>, replica: Arc<Replica>, model: Arc<str>) -> Self {
         let tries = replica.health(|health| health.begin(Instant::now()));
-        Self { outliers, replica, model: model.to_owned(), tries, told: AtomicBool::new(false) }
+        Self { outliers, replica, model, tries, told: AtomicBool::new(false) }
     }
 
     /// The replica did well.
@@ -72,7 +72,7 @@ impl Trial {
             return;
         }
         if self.replica.health(|health| health.succeed(Instant::now(), self.tries)) == Change::Back {
-            info!(replica = self.replica.name, model = self.model, "replica is well again");
+            info!(replica = self.replica.name, model = &*self.model, "replica is well again");
             self.outliers.fleet.make_room();
         }
     }

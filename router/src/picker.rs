@@ -30,7 +30,7 @@ const UNREPORTED: u32 = 512;
 /// What is to be known of a request to place it.
 #[derive(Debug, Default)]
 pub struct Wanted {
-    pub model: String,
+    pub model: Arc<str>,
     pub tenant: String,
     pub class: Class,
     blocks: Blocks,
@@ -41,7 +41,7 @@ pub struct Wanted {
 impl Wanted {
     /// What a request wants that one message answers: any replica, and nothing to wait for.
     pub fn anywhere(model: &str) -> Self {
-        Self { model: model.to_owned(), ..Self::default() }
+        Self { model: model.into(), ..Self::default() }
     }
 
     /// About how many tokens it takes.
@@ -114,7 +114,7 @@ impl Picker {
         let session = context.map(|context| context.session.as_str()).filter(|session| !session.is_empty());
         let max_tokens = request.sampling.as_ref().and_then(|sampling| sampling.max_tokens);
         Wanted {
-            model: request.model.clone(),
+            model: request.model.as_str().into(),
             tenant: context.map(|context| context.tenant.clone()).unwrap_or_default(),
             class: match priority {
                 Priority::High => Class::High,
@@ -188,7 +188,7 @@ impl Picker {
         if view.policy == Policy::Prefix {
             replica.read.note(&wanted.blocks);
         }
-        let trial = Trial::begin(self.outliers.clone(), replica.clone(), &wanted.model);
+        let trial = Trial::begin(self.outliers.clone(), replica.clone(), wanted.model.clone());
         Some(Placed { replica, why: choice.why, fleet: self.fleet.clone(), trial })
     }
 

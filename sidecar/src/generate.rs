@@ -13,7 +13,7 @@ use tracing::debug;
 use crate::{engine::ModelInfo, flight::Flight, sidecar::Sidecar, trace::Traced};
 
 impl Generate for Sidecar {
-    fn generate(self: Arc<Self>, mut request: GenerateRequest) -> EventStream {
+    fn generate(self: Arc<Self>, mut request: Box<GenerateRequest>) -> EventStream {
         let mut traced = Traced::begin(&self.tracer, &mut request);
         let (mut flight, model) = match self.admit(&request.model) {
             Ok(admitted) => admitted,
@@ -25,7 +25,7 @@ impl Generate for Sidecar {
         // In a box, which is gone when the engine has said yes: 7 KiB that an open stream needs no more.
         let starting = {
             let sidecar = self.clone();
-            Box::pin(async move { sidecar.engine.generate(request, &model).await.map(Box::new) })
+            Box::pin(async move { sidecar.engine.generate(*request, &model).await.map(Box::new) })
         };
         Box::pin(stream! {
             let mut hung = pin!(self.hangs());

@@ -45,9 +45,9 @@ pub enum Reader {
     /// All text is for the client.
     Plain,
     /// Text that ends before a stop string.
-    Stops(StopReader),
+    Stops(Box<StopReader>),
     /// Calls that the engine was forced to make.
-    Calls(CallsReader),
+    Calls(Box<CallsReader>),
     /// What the model wrote on its own accord.
     Output(Box<OutputReader>),
 }
@@ -55,12 +55,12 @@ pub enum Reader {
 impl Reader {
     /// For an answer in plain text. `keep`: the stop text stays in the answer.
     pub fn of_text(stops: &[String], keep: bool) -> Self {
-        if stops.is_empty() { Self::Plain } else { Self::Stops(StopReader::new(stops, keep)) }
+        if stops.is_empty() { Self::Plain } else { Self::Stops(StopReader::new(stops, keep).into()) }
     }
 
     /// For an engine that was given [`Forced::constraint`].
     pub fn of_calls(forced: &Forced<'_>) -> Self {
-        Self::Calls(CallsReader::new(forced))
+        Self::Calls(CallsReader::new(forced).into())
     }
 
     /// For a model that writes calls or reasoning in a format of its own.

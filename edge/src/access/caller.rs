@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, OnceLock},
 };
 
 use axum::{
@@ -61,6 +61,8 @@ pub struct Caller {
     pub own: Allowance,
     /// What its tenant may use, where the store knows of it.
     pub tenants: Option<Allowance>,
+    /// What all its requests are counted in, put together once for all of them.
+    pub(super) scopes: OnceLock<Arc<[Scope]>>,
     /// The store says that the texts of the tenant's requests are to stand in their spans.
     pub trace_texts: bool,
 }
@@ -92,6 +94,7 @@ impl Caller {
             expires: None,
             own: Allowance { limits, ..Allowance::default() },
             tenants: None,
+            scopes: OnceLock::new(),
             trace_texts: false,
         }
     }
@@ -130,6 +133,18 @@ impl Caller {
 
     /// What a request for this model is counted in. Without a model: one that is wrong.
     pub fn scopes(&self, model: Option<&str>) -> Arc<[Scope]> {
+        let has_limits = |model: &&str| self.allowances().any(|allowance| allowance.of_models.contains_key(*model));
+        match model.filter(has_limits) {
+            None => self.scopes.get_or_init(|| self.scopes_with(None)).clone(),
+            model => self.scopes_with(model),
+        }
+    }
+
+    fn allowances(&self) -> impl Iterator<Item = &Allowance> {
+        [&self.own].into_iter().chain(&self.tenants)
+    }
+
+    fn scopes_with(&self, model: Option<&str>) -> Arc<[Scope]> {
         let of_model = |(allowance, name): (&Allowance, &Arc<str>)| allowance.scopes(name, model);
         let own = of_model((&self.own, &self.scope));
         let tenants = self.tenants.as_ref().map(|tenant| of_model((tenant, &TENANT)));

@@ -3,9 +3,9 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::{api::Api, connection, peer::Peer};
+use super::{api::Api, connection::Connection, peer::Peer};
 use crate::Edge;
 
 /// How long to wait when the system has no descriptor for a further connection.
@@ -51,12 +51,9 @@ pub async fn serve(listener: TcpListener, edge: Edge) {
                 continue;
             }
         };
-        let (api, serving) = (api.clone(), edge.clone());
-        edge.running.requests.spawn(async move {
-            serving.metrics.connections.inc();
-            connection::serve(stream, Peer(peer.ip()), api, &serving).await;
-            serving.metrics.connections.dec();
-            drop(place);
-        });
+        match Connection::new(stream, Peer(peer.ip()), api.clone(), place) {
+            Ok(mut connection) => drop(edge.running.requests.spawn(async move { connection.serve().await })),
+            Err(error) => debug!(%error, "connection broke at once"),
+        }
     }
 }

@@ -21,6 +21,11 @@ impl Api {
         Self { routes: routes(edge.clone()), edge }
     }
 
+    /// The edge that it is of.
+    pub fn edge(&self) -> &Edge {
+        &self.edge
+    }
+
     /// Answers a request: gives it its id, a refusal its words and status, and every answer its headers, runs what has an
     /// idempotency key once, and reads what a refusal has left unread. Plain calls instead of layers, which cost each request
     /// some boxes and a copy of all the routes.

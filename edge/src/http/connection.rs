@@ -4,6 +4,7 @@
 use std::{
     convert::Infallible,
     future::{pending, poll_fn},
+    io,
     pin::Pin,
     sync::Arc,
     task::Poll,
@@ -17,7 +18,13 @@ use axum::{
 use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    sync::OwnedSemaphorePermit,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{
@@ -26,7 +33,7 @@ use super::{
     socket::{Socket, Unsent},
     streaming::{Sending, Streamed},
 };
-use crate::{Edge, metrics::Open};
+use crate::metrics::Open;
 
 /// How long a connection may take, once everything is ended, to send what it was still told.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -38,39 +45,60 @@ const BUFFER_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy)]
 pub struct OfEvents;
 
-/// Serves HTTP/1.1, which is what every SDK speaks to a server without TLS. There a client that does not read is seen
-/// by the bytes that stay unwritten.
-pub async fn serve(stream: TcpStream, peer: Peer, api: Api, edge: &Edge) {
-    // Tokens are small and each should leave at once.
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "connection broke at once");
-        return;
+/// A client's connection. An edge holds one of these for each open stream.
+pub struct Connection {
+    socket: Socket,
+    peer: Peer,
+    api: Api,
+    /// Its place among all that there may be.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Connection {
+    /// A connection that has come.
+    ///
+    /// # Errors
+    /// It broke at once.
+    pub fn new(stream: TcpStream, peer: Peer, api: Api, place: Option<OwnedSemaphorePermit>) -> io::Result<Self> {
+        // Tokens are small and each should leave at once.
+        stream.set_nodelay(true)?;
+        let edge = api.edge();
+        edge.metrics.connections.inc();
+        Ok(Self { socket: Socket::new(stream, edge.config.limits.stall_time), peer, _place: place, api })
     }
-    let mut socket = Socket::new(stream, edge.config.limits.stall_time);
-    loop {
-        // In boxes: what one of them needs is given back before the other begins.
-        let Some((given_up, streamed)) = Box::pin(answer(socket, peer, api.clone(), edge)).await else { return };
-        socket = given_up;
-        let mut sending = Sending::of(streamed, edge.running.drain.is_cancelled(), SystemTime::now());
-        let goes_on = match Box::pin(stream_to(&mut socket, &mut sending, edge)).await {
-            Ok(goes_on) => goes_on,
-            Err(error) => {
-                debug!(%error, "connection ended in a stream");
-                return;
+
+    /// Serves HTTP/1.1, which is what every SDK speaks to a server without TLS. There a client that does not read is seen
+    /// by the bytes that stay unwritten.
+    pub async fn serve(&mut self) {
+        loop {
+            // In a box: what it needs is given back before a stream begins.
+            let Some(mut sending) = Box::pin(answer(&mut self.socket, self.peer, &self.api)).await else { return };
+            let running = &self.api.edge().running;
+            let _open = Open::count(&self.api.edge().metrics.streams);
+            let sent = poll_fn(|context| sending.poll(context, &mut self.socket, &running.kill)).await;
+            match sent {
+                Ok(true) if !running.drain.is_cancelled() => {}
+                Ok(_) => {
+                    let _ = self.socket.shutdown().await;
+                    return;
+                }
+                Err(error) => return debug!(%error, "connection ended in a stream"),
             }
-        };
-        if !goes_on || edge.running.drain.is_cancelled() {
-            let _ = socket.shutdown().await;
-            return;
         }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.api.edge().metrics.connections.dec();
     }
 }
 
 /// Answers requests until one of them is to be answered by a stream, for which the socket is given up, or until there are no
 /// more.
-async fn answer(socket: Socket, peer: Peer, api: Api, edge: &Edge) -> Option<(Socket, Streamed)> {
-    let slot = Slot::default();
-    let answering = Answering { api, peer, slot: slot.clone(), unsent: socket.unsent() };
+async fn answer(socket: &mut Socket, peer: Peer, api: &Api) -> Option<Sending> {
+    let (slot, edge) = (Slot::default(), api.edge());
+    let answering = Answering { api: api.clone(), peer, slot: slot.clone(), unsent: socket.unsent() };
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(edge.config.limits.header_time).max_buf_size(BUFFER_BYTES);
     let mut serving = http.serve_connection(TokioIo::new(socket), answering);
@@ -88,11 +116,11 @@ async fn answer(socket: Socket, peer: Peer, api: Api, edge: &Edge) -> Option<(So
         }
     };
     let parts = serving.into_parts();
-    let mut socket = parts.io.into_inner();
+    let socket = parts.io.into_inner();
     match over {
         Over::Streams(streamed) => {
             socket.unread(&parts.read_buf);
-            Some((socket, streamed))
+            Some(Sending::of(streamed, running.drain.is_cancelled(), SystemTime::now()))
         }
         Over::Ended(ended) => {
             if let Err(error) = ended {
@@ -104,18 +132,10 @@ async fn answer(socket: Socket, peer: Peer, api: Api, edge: &Edge) -> Option<(So
     }
 }
 
-async fn stream_to(socket: &mut Socket, sending: &mut Sending, edge: &Edge) -> std::io::Result<bool> {
-    let (running, _open) = (&edge.running, Open::count(&edge.metrics.streams));
-    // Its own: a token is looked at under its lock with every event.
-    let kill = running.kill.child_token();
-    let sending = sending.to(socket);
-    tokio::pin!(sending);
-    tokio::select! {
-        biased;
-        sent = &mut sending => sent,
-        // In a box: an open stream holds no room for it.
-        () = kill.cancelled() => Box::pin(timeout(LAST_WORDS, sending)).await.unwrap_or(Ok(false)),
-    }
+/// Until when a connection may send what it was still told, once everything is ended.
+pub async fn last_words(kill: CancellationToken) {
+    kill.cancelled().await;
+    sleep(LAST_WORDS).await;
 }
 
 /// Why hyper is done.
@@ -124,7 +144,7 @@ enum Over {
     Ended(hyper::Result<()>),
 }
 
-async fn over(serving: &mut http1::Connection<TokioIo<Socket>, Answering>, slot: &Slot) -> Over {
+async fn over(serving: &mut http1::Connection<TokioIo<&mut Socket>, Answering>, slot: &Slot) -> Over {
     poll_fn(|context| match serving.poll_without_shutdown(context) {
         Poll::Ready(ended) => Poll::Ready(Over::Ended(ended)),
         // Whoever fills it is polled with the connection.

@@ -1,6 +1,8 @@
-//! A client's socket: what was read of it too early is read first, and it is known whether anything waits to be written.
+//! A client's socket: what was read of it too early is read first, it is known whether anything waits to be written, and a
+//! client that does not read is given up.
 
 use std::{
+    future::Future,
     io::{self, IoSlice},
     pin::Pin,
     sync::{
@@ -15,8 +17,8 @@ use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    time::{Sleep, sleep},
 };
-use tokio_io_timeout::TimeoutWriter;
 
 /// What is read at once while nothing is expected. In bytes.
 const AHEAD_AT_ONCE: usize = 512;
@@ -26,9 +28,12 @@ const MOST_AHEAD: usize = 64 * 1024;
 
 /// A client's socket.
 pub struct Socket {
-    stream: Pin<Box<TimeoutWriter<TcpStream>>>,
+    stream: TcpStream,
     ahead: BytesMut,
     unsent: Unsent,
+    stall_time: Duration,
+    /// When the client has left bytes unread for so long. None: it has taken all there were.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 /// Whether bytes were given to a socket that it has not taken. Clones share it.
@@ -48,9 +53,7 @@ impl Unsent {
 impl Socket {
     /// Bytes that the client leaves unread for `stall_time` are an error.
     pub fn new(stream: TcpStream, stall_time: Duration) -> Self {
-        let mut stream = TimeoutWriter::new(stream);
-        stream.set_timeout(Some(stall_time));
-        Self { stream: Box::pin(stream), ahead: BytesMut::new(), unsent: Unsent::default() }
+        Self { stream, ahead: BytesMut::new(), unsent: Unsent::default(), stall_time, stalled: None }
     }
 
     pub fn unsent(&self) -> Unsent {
@@ -71,7 +74,7 @@ impl Socket {
         while self.ahead.len() < MOST_AHEAD {
             let mut bytes = [0; AHEAD_AT_ONCE];
             let mut read = ReadBuf::new(&mut bytes);
-            match ready!(self.stream.as_mut().poll_read(context, &mut read)) {
+            match ready!(Pin::new(&mut self.stream).poll_read(context, &mut read)) {
                 Err(error) => return Poll::Ready(error),
                 Ok(()) if read.filled().is_empty() => return Poll::Ready(io::ErrorKind::UnexpectedEof.into()),
                 Ok(()) => self.ahead.extend_from_slice(read.filled()),
@@ -81,10 +84,23 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// An error where bytes have waited for too long since the client took any.
+    fn unless_stalled<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let time = self.stall_time;
+        ready!(self.stalled.get_or_insert_with(|| Box::pin(sleep(time))).as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.ahead.is_empty() {
-            return self.stream.as_mut().poll_read(context, buf);
+            return Pin::new(&mut self.stream).poll_read(context, buf);
         }
         let count = self.ahead.len().min(buf.remaining());
         buf.put_slice(&self.ahead[..count]);
@@ -99,7 +115,8 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.unsent.set(true);
-        self.stream.as_mut().poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.unless_stalled(context, written)
     }
 
     fn poll_write_vectored(
@@ -108,7 +125,8 @@ impl AsyncWrite for Socket {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.unsent.set(true);
-        self.stream.as_mut().poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.unless_stalled(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -117,12 +135,12 @@ impl AsyncWrite for Socket {
 
     /// Called when all bytes were given to the socket.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.stream.as_mut().poll_flush(context))?;
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         self.unsent.set(false);
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -1,17 +1,25 @@
 //! Sends a stream of events over a socket that hyper has given up for it: hyper keeps 15 KiB of buffers for as long as a
 //! response takes, and most streams are open for long and say little.
 
-use std::{future::poll_fn, io, io::Write, pin::Pin, task::Poll, time::SystemTime};
+use std::{
+    io,
+    io::Write,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::SystemTime,
+};
 
 use axum::{body::Body, http::response::Parts, response::Response};
 use bytes::Bytes;
+use futures_util::{FutureExt, future::BoxFuture};
 use hyper::{
     body::Body as _,
     header::{CONNECTION, HeaderMap, HeaderValue},
 };
-use tokio::io::AsyncWriteExt;
+use tokio::io::AsyncWrite;
+use tokio_util::sync::CancellationToken;
 
-use super::socket::Socket;
+use super::{connection::last_words, socket::Socket};
 
 /// What is written at once, about, where more is there. In bytes.
 const AT_ONCE: usize = 64 * 1024;
@@ -25,10 +33,16 @@ pub struct Streamed {
 
 /// A stream as it is sent: less than the response that it came in.
 pub struct Sending {
-    /// What is to be written before anything else comes.
+    /// What is to be written before anything else comes. While nothing is, there is no buffer.
     out: Vec<u8>,
+    /// How much of it is written.
+    written: usize,
+    /// Nothing comes after it.
+    ended: bool,
     body: Body,
     persistent: bool,
+    /// The end of this process, where the client does not read: in a box, as most read, and nearly always.
+    left: Option<BoxFuture<'static, ()>>,
 }
 
 impl Sending {
@@ -36,65 +50,74 @@ impl Sending {
     pub fn of(streamed: Streamed, draining: bool, now: SystemTime) -> Self {
         let (parts, body) = streamed.response.into_parts();
         let persistent = streamed.persistent && !draining && !closes(&parts.headers);
-        Self { out: head(&parts, persistent, now), body, persistent }
+        Self { out: head(&parts, persistent, now), written: 0, ended: false, body, persistent, left: None }
     }
 
-    /// Sends it to its end, in chunks (RFC 9112, section 7.1). Whether a further request may follow.
+    /// Sends it to its end, in chunks (RFC 9112, section 7.1). Whether a further request may follow. Whoever makes the stream
+    /// ends it with `kill`; a client that does not read then is left.
     ///
     /// # Errors
     /// The client has left, or does not read.
-    pub async fn to(&mut self, socket: &mut Socket) -> io::Result<bool> {
+    pub fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        socket: &mut Socket,
+        kill: &CancellationToken,
+    ) -> Poll<io::Result<bool>> {
         loop {
-            let ended = gather(&mut self.body, &mut self.out).await;
-            if !self.out.is_empty() {
-                // Not kept: while nothing is to be written there is no buffer.
-                socket.write_all(&std::mem::take(&mut self.out)).await?;
-                socket.flush().await?;
+            if self.written == 0 && self.left.is_none() {
+                self.gather(context);
+                if self.out.is_empty() {
+                    return socket.poll_left(context).map(Err);
+                }
             }
-            if ended {
-                return Ok(self.persistent);
+            ready!(self.poll_write(context, socket, kill))?;
+            if self.ended {
+                return Poll::Ready(Ok(self.persistent));
             }
-            let Some(bytes) = next(socket, &mut self.body).await? else {
-                socket.write_all(LAST_CHUNK).await?;
-                return Ok(self.persistent);
-            };
-            chunk(&bytes, &mut self.out);
         }
+    }
+
+    /// Adds what is there already.
+    fn gather(&mut self, context: &mut Context<'_>) {
+        while self.out.len() < AT_ONCE && !self.ended {
+            match poll_data(&mut self.body, context) {
+                Poll::Pending => return,
+                Poll::Ready(Some(bytes)) => chunk(&bytes, &mut self.out),
+                Poll::Ready(None) => {
+                    self.out.extend_from_slice(LAST_CHUNK);
+                    self.ended = true;
+                }
+            }
+        }
+    }
+
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        socket: &mut Socket,
+        kill: &CancellationToken,
+    ) -> Poll<io::Result<()>> {
+        let mut socket = Pin::new(socket);
+        while self.written < self.out.len() {
+            match socket.as_mut().poll_write(context, &self.out[self.written..]) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(written) => self.written += written?,
+                Poll::Pending => {
+                    let left = self.left.get_or_insert_with(|| last_words(kill.clone()).boxed());
+                    return left.poll_unpin(context).map(|()| Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
+        }
+        ready!(socket.poll_flush(context))?;
+        (self.out, self.written, self.left) = (Vec::new(), 0, None);
+        Poll::Ready(Ok(()))
     }
 }
 
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// Waits for what comes next, for as long as the client is there.
-async fn next(socket: &mut Socket, body: &mut Body) -> io::Result<Option<Bytes>> {
-    poll_fn(|context| {
-        if let Poll::Ready(error) = socket.poll_left(context) {
-            return Poll::Ready(Err(error));
-        }
-        poll_data(body, context).map(Ok)
-    })
-    .await
-}
-
-/// Adds what is there already. Whether the stream has ended with it.
-async fn gather(body: &mut Body, out: &mut Vec<u8>) -> bool {
-    poll_fn(|context| {
-        while out.len() < AT_ONCE {
-            match poll_data(body, context) {
-                Poll::Pending => return Poll::Ready(false),
-                Poll::Ready(Some(bytes)) => chunk(&bytes, out),
-                Poll::Ready(None) => {
-                    out.extend_from_slice(LAST_CHUNK);
-                    return Poll::Ready(true);
-                }
-            }
-        }
-        Poll::Ready(false)
-    })
-    .await
-}
-
-fn poll_data(body: &mut Body, context: &mut std::task::Context<'_>) -> Poll<Option<Bytes>> {
+fn poll_data(body: &mut Body, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
     loop {
         match Pin::new(&mut *body).poll_frame(context) {
             Poll::Pending => return Poll::Pending,
@@ -145,7 +168,7 @@ fn head(parts: &Parts, persistent: bool, now: SystemTime) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
+    use std::{task::Waker, time::UNIX_EPOCH};
 
     use super::*;
 
@@ -173,12 +196,14 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn what_is_there_leaves_in_chunks_together() {
+    #[test]
+    fn what_is_there_leaves_in_chunks_together() {
         let pieces = ["data: 1\n\n", "", "data: two\n\n"].map(|piece| Ok::<_, io::Error>(Bytes::from(piece)));
-        let mut body = Body::from_stream(futures_util::stream::iter(pieces));
-        let mut out = Vec::new();
-        assert!(gather(&mut body, &mut out).await);
-        assert_eq!(String::from_utf8(out).unwrap(), "9\r\ndata: 1\n\n\r\nb\r\ndata: two\n\n\r\n0\r\n\r\n");
+        let body = Body::from_stream(futures_util::stream::iter(pieces));
+        let mut sending = Sending::of(Streamed { response: Response::new(body), persistent: true }, false, UNIX_EPOCH);
+        sending.out.clear();
+        sending.gather(&mut Context::from_waker(Waker::noop()));
+        assert!(sending.ended);
+        assert_eq!(String::from_utf8(sending.out).unwrap(), "9\r\ndata: 1\n\n\r\nb\r\ndata: two\n\n\r\n0\r\n\r\n");
     }
 }

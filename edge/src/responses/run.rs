@@ -182,12 +182,12 @@ async fn produce(edge: &Edge, live: &Live, answer: &mut Answer<Reply>, last: &mu
     };
     tokio::pin!(deserted);
     loop {
-        tokio::select! {
-            () = answer.wait() => {}
+        let progress = tokio::select! {
+            progress = answer.advance(last) => progress,
             () = live.cancelled() => return Step::Cancel.write(last),
             () = &mut deserted => return Step::Cancel.write(last),
-        }
-        match answer.advance(last).await {
+        };
+        match progress {
             Ok(Progress::More) => {
                 live.extend(last, false);
                 last.clear();

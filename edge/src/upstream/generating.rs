@@ -51,12 +51,21 @@ pub struct Generating {
 enum Stage {
     Carried(Events),
     /// Nobody carries it; until another router does, why.
-    Lost {
-        failed: Failed,
-        until: Instant,
-        pause: Pin<Box<Sleep>>,
-    },
+    Lost(Box<Lost>),
     Over,
+}
+
+/// See [`Stage::Lost`].
+struct Lost {
+    failed: Failed,
+    until: Instant,
+    pause: Pin<Box<Sleep>>,
+}
+
+impl Lost {
+    fn of(failed: Failed, until: Instant) -> Stage {
+        Stage::Lost(Box::new(Self { failed, until, pause: Box::pin(sleep(Duration::ZERO)) }))
+    }
 }
 
 impl Generating {
@@ -78,7 +87,7 @@ impl Generating {
             Err(ApiError::NoRouter) if edge.upstream.expected() > Instant::now() => {
                 let until = edge.upstream.expected();
                 let failed = Failed::retryable(ErrorCode::ReplicaLost, "no router is connected");
-                Stage::Lost { failed, until, pause: Box::pin(sleep(Duration::ZERO)) }
+                Lost::of(failed, until)
             }
             Err(error) => {
                 let (kind, message) = trace::told(&error);
@@ -177,8 +186,7 @@ impl Stream for Generating {
                             );
                             let patience = if this.passed.is_begun() { WITHIN } else { super::WITHIN };
                             let until = Instant::now() + patience;
-                            let pause = Box::pin(sleep(Duration::ZERO));
-                            this.stage = Stage::Lost { failed: failed.clone(), until, pause };
+                            this.stage = Lost::of(failed.clone(), until);
                             continue;
                         }
                         Some(Event::Failed(failed)) => this.span.fail(failed.kind(), failed.for_operators()),
@@ -187,7 +195,8 @@ impl Stream for Generating {
                     }
                     return Poll::Ready(Some(event));
                 }
-                Stage::Lost { failed, until, pause } => {
+                Stage::Lost(lost) => {
+                    let Lost { failed, until, pause } = &mut **lost;
                     ready!(pause.as_mut().poll(context));
                     let stops = this.edge.running.kill.is_cancelled();
                     let failed = if stops { stopping() } else { failed.clone() };

@@ -15,7 +15,6 @@ use crate::{
     },
     catalog::{Counting, Model},
     metrics::{Endpoint, Metrics, Outcome},
-    prices::Prices,
     store::now,
     trace,
 };
@@ -27,8 +26,8 @@ pub struct Record {
     /// None: it is part of no trace.
     pub trace_id: Option<String>,
     pub trace: Trace,
-    /// The model by the name that the client gave it.
-    pub asked: String,
+    /// The model by the name that the client gave it. None: its own.
+    pub asked: Option<Box<str>>,
     /// Of those choices that came to their end.
     pub finish_reasons: Vec<FinishReason>,
     pub endpoint: Endpoint,
@@ -53,8 +52,8 @@ pub struct Record {
 
 impl Record {
     /// The request is over: it is counted and kept, and its key's limits are charged with what it used.
-    pub fn close(&mut self, metrics: &Metrics, prices: Prices, reserved: Reserved, expected: Option<Expected>) {
-        self.cost = prices.of_usage(&self.shown);
+    pub fn close(&mut self, metrics: &Metrics, reserved: Reserved, expected: Option<Expected>) {
+        self.cost = self.model.prices.of_usage(&self.shown);
         let tokens = self.shown.prompt_tokens + self.shown.completion_tokens;
         reserved.settle(Amounts { tokens, cost: self.cost });
         self.write();
@@ -117,7 +116,7 @@ impl Record {
             tenant = &**tenant,
             key,
             key_id,
-            asked = self.asked,
+            asked = self.asked.as_deref().unwrap_or(&self.model.id),
             model = self.model.id,
             replica = self.replica,
             outcome = <&str>::from(self.outcome),

@@ -3,10 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use foldhash::HashMap;
-use futures_util::{
-    FutureExt, StreamExt,
-    stream::{self, AbortHandle, Abortable, BoxStream, SelectAll},
-};
+use futures_util::{FutureExt, stream::BoxStream};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, sleep_until},
@@ -17,7 +14,10 @@ use tonic::{Status, Streaming};
 use tracing::warn;
 
 use super::{Action, Callee, ProtocolError};
-use crate::v1::{ErrorCode, Failed, GenerateEvent, GenerateRequest, SessionDown, SessionUp};
+use crate::{
+    together::{Key, Together},
+    v1::{ErrorCode, Failed, GenerateEvent, GenerateRequest, SessionDown, SessionUp},
+};
 
 /// Messages handed to tonic ahead of the network. What waits behind them still merges.
 const MESSAGES_AHEAD: usize = 2;
@@ -38,7 +38,7 @@ pub type EventStream = BoxStream<'static, GenerateEvent>;
 /// Runs generations: the router's relay, the sidecar's engine.
 pub trait Generate: Send + Sync + 'static {
     /// Starts `request`. The stream ends after its `Finished` or `Failed`.
-    fn generate(self: Arc<Self>, request: GenerateRequest) -> EventStream;
+    fn generate(self: Arc<Self>, request: Box<GenerateRequest>) -> EventStream;
 }
 
 /// How a server half stops.
@@ -101,7 +101,7 @@ async fn run(
                 let Ok(Some(message)) = message else { return Ok(()) };
                 for action in callee.receive(message)? {
                     match action {
-                        Action::Start(id, request) => running.start(id, runs.clone().generate(*request)),
+                        Action::Start(id, request) => running.start(id, runs.clone().generate(request)),
                         Action::Stop(id) => running.stop(id),
                     }
                 }
@@ -135,57 +135,64 @@ async fn run(
     }
 }
 
-/// An event and the request it belongs to; none: that request's stream has ended.
-type Tagged = (u64, Option<GenerateEvent>);
+/// An event, or the end, of one of the streams.
+type Happened = (Key, Option<GenerateEvent>);
 
-/// The generations of one session, polled together: dropping one ends its work.
+/// The generations of one session, read together: dropping one ends its work.
 #[derive(Default)]
 struct Running {
-    streams: SelectAll<BoxStream<'static, Tagged>>,
-    handles: HashMap<u64, AbortHandle>,
+    streams: Together<EventStream>,
+    keys: HashMap<u64, Key>,
+    /// The requests, by key.
+    ids: Vec<u64>,
 }
 
 impl Running {
     fn start(&mut self, id: u64, events: EventStream) {
-        let (handle, registration) = AbortHandle::new_pair();
-        self.handles.insert(id, handle);
-        let events = events.map(move |event| (id, Some(event))).chain(stream::once(async move { (id, None) }));
-        self.streams.push(Abortable::new(events, registration).boxed());
+        let key = self.streams.push(events);
+        self.keys.insert(id, key);
+        match self.ids.get_mut(key as usize) {
+            Some(before) => *before = id,
+            None => self.ids.push(id),
+        }
     }
 
     fn stop(&mut self, id: u64) {
-        if let Some(handle) = self.handles.remove(&id) {
-            handle.abort();
+        if let Some(key) = self.keys.remove(&id) {
+            self.streams.remove(key);
         }
     }
 
     /// Ends all of them here; whoever asked may go on elsewhere.
     fn hand_over(&mut self, callee: &mut Callee) -> Result<(), ProtocolError> {
-        for id in self.handles.keys().copied().collect::<Vec<_>>() {
+        for id in self.keys.keys().copied().collect::<Vec<_>>() {
             let failed = Failed::retryable(ErrorCode::ShuttingDown, "this process is stopping");
-            self.take((id, Some(failed.into())), callee)?;
+            self.tell(id, failed.into(), callee)?;
             self.stop(id);
         }
         Ok(())
     }
 
-    async fn next(&mut self) -> Option<Tagged> {
+    async fn next(&mut self) -> Option<Happened> {
         self.streams.next().await
     }
 
-    fn take(&mut self, (id, event): Tagged, callee: &mut Callee) -> Result<(), ProtocolError> {
+    fn take(&mut self, (key, event): Happened, callee: &mut Callee) -> Result<(), ProtocolError> {
+        let Some(&id) = self.ids.get(key as usize) else { return Ok(()) };
         match event {
-            Some(event) => {
-                if let Some(Action::Stop(id)) = callee.push(id, event)? {
-                    self.stop(id);
-                }
-                Ok(())
-            }
+            Some(event) => self.tell(id, event, callee),
             None => {
-                self.handles.remove(&id);
+                self.keys.remove(&id);
                 callee.ended(id)
             }
         }
+    }
+
+    fn tell(&mut self, id: u64, event: GenerateEvent, callee: &mut Callee) -> Result<(), ProtocolError> {
+        if let Some(Action::Stop(id)) = callee.push(id, event)? {
+            self.stop(id);
+        }
+        Ok(())
     }
 
     fn is_empty(&self) -> bool {

@@ -79,11 +79,11 @@ pub struct Placement {
     rules: Rules,
     /// How long nothing is ordered after this router began to lead.
     settle: Duration,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
 }
 
 impl Placement {
-    pub fn new(names: &Names, rules: Rules, settle: Duration, metrics: Metrics) -> Self {
+    pub fn new(names: &Names, rules: Rules, settle: Duration, metrics: Arc<Metrics>) -> Self {
         let models = Placed::of(names);
         let (demand, models) = (Demand::new(&models.specs), ArcSwap::from_pointee(models));
         Self { demand, models, course: Mutex::default(), rules, settle, metrics }

@@ -108,7 +108,7 @@ impl Queues {
     /// # Errors
     /// The queue is full, the wait would be too long, or it was.
     pub async fn place(&self, wanted: &Arc<Wanted>, deadline: Instant) -> Result<Placed, Failed> {
-        let Some(queue) = self.by_model.load().get(&wanted.model).cloned() else {
+        let Some(queue) = self.by_model.load().get(&*wanted.model).cloned() else {
             return self.picker.with_room(wanted).ok_or_else(|| overloaded(LEAST_WAIT));
         };
         let (_leaving, granted) = match self.come(&queue, wanted)? {

@@ -19,7 +19,7 @@ pub struct Attempts {
     /// It was asked of two at once.
     hedged: bool,
     /// The last failure, told to the caller when nobody is left to try.
-    failed: Option<Failed>,
+    failed: Option<Box<Failed>>,
     /// What the request does at this router: attempts are steps of it.
     trace: Trace,
 }
@@ -67,7 +67,7 @@ impl Attempts {
     /// The replica that was asked last took nothing.
     pub fn refuse(&mut self, failed: Failed) {
         self.starts = self.starts.saturating_sub(1);
-        self.failed = Some(failed);
+        self.failed = Some(failed.into());
     }
 
     /// Nobody else is there: whoever failed it may be asked again.
@@ -80,13 +80,13 @@ impl Attempts {
         if is_loss(failed.code()) {
             self.losses += 1;
         }
-        self.failed = Some(failed.clone());
+        self.failed = Some(failed.clone().into());
         failed.retryable && self.losses < config.losses && self.starts < config.attempts
     }
 
     /// The last failure.
     pub fn take_failure(&mut self) -> Option<Failed> {
-        self.failed.take()
+        self.failed.take().map(|failed| *failed)
     }
 
     /// How often it was started on a replica.

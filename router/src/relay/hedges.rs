@@ -31,7 +31,7 @@ const STALE_AFTER: u32 = 16;
 pub struct Hedges {
     by_model: ArcSwap<HashMap<String, Arc<Model>>>,
     config: Option<Hedge>,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug, Default)]
@@ -53,21 +53,20 @@ struct Times {
 #[derive(Debug)]
 pub struct Open {
     model: Option<Arc<Model>>,
-    config: Option<Hedge>,
-    metrics: Metrics,
+    hedges: Arc<Hedges>,
 }
 
 /// A request that is asked twice, until it is dropped.
 #[derive(Debug)]
 pub struct Second {
     model: Arc<Model>,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
     outcome: Hedged,
 }
 
 impl Hedges {
     /// For these models. Without `config` no request is asked twice, and nothing is measured.
-    pub fn new<'a>(models: impl Iterator<Item = &'a str>, config: Option<Hedge>, metrics: Metrics) -> Self {
+    pub fn new<'a>(models: impl Iterator<Item = &'a str>, config: Option<Hedge>, metrics: Arc<Metrics>) -> Self {
         let hedges = Self { by_model: ArcSwap::default(), config, metrics };
         hedges.follow(models);
         hedges
@@ -81,19 +80,19 @@ impl Hedges {
     }
 
     /// A request of the model begins.
-    pub fn open(&self, model: &str) -> Open {
+    pub fn open(self: &Arc<Self>, model: &str) -> Open {
         let model = self.config.and_then(|_| self.by_model.load().get(model).cloned());
         if let Some(model) = &model {
             model.open.fetch_add(1, Ordering::Relaxed);
         }
-        Open { model, config: self.config, metrics: self.metrics.clone() }
+        Open { model, hedges: self.clone() }
     }
 }
 
 impl Open {
     /// How long its first token is waited for before another replica is asked.
     pub fn patience(&self) -> Option<Duration> {
-        let (model, config) = (self.model.as_ref()?, self.config?);
+        let (model, config) = (self.model.as_ref()?, self.hedges.config?);
         match config.after {
             After::Time(time) => Some(time),
             After::P95 => model.times.lock().p95.map(|time| time.max(config.least)),
@@ -109,16 +108,16 @@ impl Open {
 
     /// Asks for leave to ask a second replica.
     pub fn second(&self) -> Option<Second> {
-        let (model, config) = (self.model.as_ref()?, self.config?);
+        let (model, config) = (self.model.as_ref()?, self.hedges.config?);
         let open = model.open.load(Ordering::Relaxed);
         let more = |hedged| (hedged < most(open, config.share)).then_some(hedged + 1);
         model.hedged.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Second { model: model.clone(), metrics: self.metrics.clone(), outcome: Hedged::Abandoned })
+        Some(Second { model: model.clone(), metrics: self.hedges.metrics.clone(), outcome: Hedged::Abandoned })
     }
 
     /// No second replica was asked although it was time to.
     pub fn withheld(&self) {
-        self.metrics.hedged(Hedged::Withheld);
+        self.hedges.metrics.hedged(Hedged::Withheld);
     }
 }
 
@@ -175,9 +174,9 @@ fn most(open: usize, share: f64) -> usize {
 mod tests {
     use super::*;
 
-    fn hedges(after: After) -> Hedges {
+    fn hedges(after: After) -> Arc<Hedges> {
         let config = Hedge { after, least: Duration::from_millis(50), share: 0.1 };
-        Hedges::new(["m"].into_iter(), Some(config), Metrics::default())
+        Arc::new(Hedges::new(["m"].into_iter(), Some(config), Arc::default()))
     }
 
     #[test]
@@ -208,7 +207,7 @@ mod tests {
         (0..100).for_each(|_| open.measured(Duration::from_millis(90)));
         assert_eq!(open.patience(), Some(Duration::from_millis(90)));
         assert_eq!(hedges(After::P95).open("unknown").patience(), None);
-        let off = Hedges::new(["m"].into_iter(), None, Metrics::default());
+        let off = Arc::new(Hedges::new(["m"].into_iter(), None, Arc::default()));
         assert!(off.open("m").patience().is_none() && off.open("m").second().is_none());
     }
 

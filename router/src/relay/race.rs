@@ -1,6 +1,12 @@
 //! A request at one replica, or for a while at two: the first to speak answers, the other one is cancelled.
 
-use std::{fmt::Write as _, future::pending, time::Duration};
+use std::{
+    fmt::Write as _,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use cloudach_proto::{
     session::client::Events,
@@ -8,7 +14,7 @@ use cloudach_proto::{
 };
 use cloudach_service::trace::Span;
 use futures_util::StreamExt;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     failure,
@@ -24,8 +30,9 @@ pub struct Runner {
     begun: Instant,
     /// The step that it is of its request.
     span: Span,
-    /// Its first word, until it is clear that it is the one to answer.
-    started: Option<GenerateEvent>,
+    /// Its first word, until it is clear that it is the one to answer. In a box, as what else is rare here: an open stream
+    /// holds no room for it.
+    started: Option<Box<GenerateEvent>>,
 }
 
 /// What has happened.
@@ -46,13 +53,14 @@ pub struct Race {
     second: Option<Box<(Runner, Second)>>,
     /// When the second one was asked, after so long; and who won.
     raced: Option<(Duration, bool)>,
-    slow_at: Option<Instant>,
+    /// When the first one has been silent for long.
+    slow: Option<Pin<Box<Sleep>>>,
     /// Nobody has spoken yet.
     silent: bool,
     /// The caller hears nothing before it is clear who answers.
     explains: bool,
     /// What comes next, before anything else.
-    next: Option<GenerateEvent>,
+    next: Option<Box<GenerateEvent>>,
 }
 
 impl Runner {
@@ -65,8 +73,8 @@ impl Runner {
         self.span.fail(failed.kind(), failed.for_operators());
     }
 
-    async fn event(&mut self) -> GenerateEvent {
-        self.events.next().await.unwrap_or_else(|| failure::lost().into())
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<GenerateEvent> {
+        self.events.poll_next_unpin(context).map(|event| event.unwrap_or_else(|| failure::lost().into()))
     }
 }
 
@@ -74,9 +82,9 @@ impl Race {
     /// With one replica, which may take so long for its first token. Who wants to know why a replica was picked
     /// hears of it once it is clear which one answers.
     pub fn new(leader: Runner, patience: Option<Duration>, explains: bool) -> Self {
-        let slow_at = patience.map(|patience| leader.begun + patience);
-        let explains = explains && slow_at.is_some();
-        Self { leader, second: None, raced: None, slow_at, silent: true, explains, next: None }
+        let slow = patience.map(|patience| Box::pin(sleep_until(leader.begun + patience)));
+        let explains = explains && slow.is_some();
+        Self { leader, second: None, raced: None, slow, silent: true, explains, next: None }
     }
 
     /// The replica that answers, as far as is known.
@@ -111,41 +119,49 @@ impl Race {
         self.second = Some(Box::new((runner, second)));
     }
 
-    /// What happens next. Nothing is lost when this is dropped before.
-    pub async fn turn(&mut self, open: &Open) -> Turn {
+    /// What happens next.
+    pub fn poll_turn(&mut self, context: &mut Context<'_>, open: &Open) -> Poll<Turn> {
         if let Some(event) = self.next.take() {
-            return Turn::Event(event);
+            return Poll::Ready(Turn::Event(*event));
         }
         if !self.silent {
-            return Turn::Event(self.leader.event().await);
+            return self.leader.poll_event(context).map(Turn::Event);
         }
         loop {
-            let slow_at = self.slow_at;
-            let slow = async { if let Some(at) = slow_at { sleep_until(at).await } else { pending().await } };
-            let second = async {
-                match &mut self.second {
-                    Some(second) => second.0.event().await,
-                    None => pending().await,
-                }
-            };
-            let (event, is_second) = tokio::select! {
-                event = self.leader.event() => (event, false),
-                event = second => (event, true),
-                () = slow => {
-                    self.slow_at = None;
-                    return Turn::Slow;
+            let (event, is_second) = match self.poll_either(context) {
+                Poll::Ready(event) => event,
+                Poll::Pending => {
+                    let Some(slow) = &mut self.slow else { return Poll::Pending };
+                    ready!(slow.as_mut().poll(context));
+                    self.slow = None;
+                    return Poll::Ready(Turn::Slow);
                 }
             };
             match event.event {
-                Some(Event::Failed(failed)) if self.second.is_some() => return self.fall(is_second, failed),
+                Some(Event::Failed(failed)) if self.second.is_some() => {
+                    return Poll::Ready(self.fall(is_second, failed));
+                }
                 Some(Event::Started(_)) if is_second || self.explains => {
                     let runner =
                         self.second.as_mut().filter(|_| is_second).map_or(&mut self.leader, |second| &mut second.0);
-                    runner.started = Some(event);
+                    runner.started = Some(event.into());
                 }
-                Some(Event::Delta(_) | Event::Finished(_)) => return self.speak(is_second, event, open),
-                Some(Event::Started(_) | Event::Waiting(_) | Event::Failed(_)) | None => return Turn::Event(event),
+                Some(Event::Delta(_) | Event::Finished(_)) => return Poll::Ready(self.speak(is_second, event, open)),
+                Some(Event::Started(_) | Event::Waiting(_) | Event::Failed(_)) | None => {
+                    return Poll::Ready(Turn::Event(event));
+                }
             }
+        }
+    }
+
+    /// The next event of the first one, or of the second.
+    fn poll_either(&mut self, context: &mut Context<'_>) -> Poll<(GenerateEvent, bool)> {
+        if let Poll::Ready(event) = self.leader.poll_event(context) {
+            return Poll::Ready((event, false));
+        }
+        match &mut self.second {
+            Some(second) => second.0.poll_event(context).map(|event| (event, true)),
+            None => Poll::Pending,
         }
     }
 
@@ -184,8 +200,8 @@ impl Race {
         }
         match self.leader.started.take() {
             Some(started) => {
-                self.next = Some(event);
-                Turn::Event(started)
+                self.next = Some(event.into());
+                Turn::Event(*started)
             }
             None => Turn::Event(event),
         }

@@ -118,7 +118,6 @@ impl Relay {
     pub(super) fn hedge(
         &self,
         request: &GenerateRequest,
-        wanted: &Wanted,
         deadline: Instant,
         attempts: &mut Attempts,
         open: &Open,
@@ -128,7 +127,7 @@ impl Relay {
             return;
         }
         let Some(second) = open.second() else { return open.withheld() };
-        let Some(placed) = self.picker.spare(wanted, |replica| attempts.may_ask(replica)) else {
+        let Some(placed) = self.picker.spare(&self.picker.wanted(request), |replica| attempts.may_ask(replica)) else {
             second.came_to(Hedged::Withheld);
             return;
         };

@@ -19,7 +19,7 @@ impl<Q: Unary> Answers<Q> for Relay {
     async fn answer(&self, mut request: Q) -> Result<Q::Answer, Failed> {
         let (model, context) = request.to_fill_in();
         let deadline = self.deadline(context.as_ref());
-        let flight = self.metrics.start();
+        let mut flight = self.metrics.start();
         let trace = traced::begin(&self.tracer, context, "route", model);
         self.resolve(model).inspect_err(|failed| {
             traced::failed(&trace, failed);

@@ -63,7 +63,7 @@ fn a_client_that_reads_nothing_is_cut_off_and_holds_up_nobody() {
 }
 
 /// What each service may hold for an idle stream, in KiB: a third more than it does.
-const MOST_KIB: [(&str, f64); 3] = [("edge0", 10.6), ("router0", 4.8), ("sidecar0", 3.7)];
+const MOST_KIB: [(&str, f64); 3] = [("edge0", 4.7), ("router0", 1.5), ("sidecar0", 3.7)];
 
 #[test]
 fn a_thousand_idle_streams_hold_no_more_memory_than_they_did() {

@@ -71,14 +71,15 @@ pub struct OutputReader {
 
 #[derive(Debug, Clone)]
 enum Source {
-    Harmony(HarmonyReader),
-    Layers(Box<Layers>),
+    Harmony(Box<HarmonyReader>),
+    Layers(Layers),
 }
 
 #[derive(Debug, Clone)]
 struct Layers {
-    reasoning: Option<ReasoningReader>,
-    calls: Option<CallReader>,
+    /// In boxes: most choices have no use for one of them, and each open one holds a reader.
+    reasoning: Option<Box<ReasoningReader>>,
+    calls: Option<Box<CallReader>>,
 }
 
 impl OutputReader {
@@ -96,19 +97,19 @@ impl OutputReader {
             || (output.reasoning_format.is_some() && marks.is_none());
         if is_harmony {
             let reader = HarmonyReader::new(tools, output.offered, output.prompt_end);
-            return Self { source: Source::Harmony(reader), visible };
+            return Self { source: Source::Harmony(Box::new(reader)), visible };
         }
         let openers = tool_row.map_or(&[][..], tool_formats::Row::openers);
-        let reasoning = marks.map(|marks| ReasoningReader::new(marks, openers, output.prompt_end));
-        let calls = tool_row.and_then(|row| CallReader::new(row, tools));
-        Self { source: Source::Layers(Box::new(Layers { reasoning, calls })), visible }
+        let reasoning = marks.map(|marks| ReasoningReader::new(marks, openers, output.prompt_end).into());
+        let calls = tool_row.and_then(|row| CallReader::new(row, tools)).map(Box::new);
+        Self { source: Source::Layers(Layers { reasoning, calls }), visible }
     }
 
     /// Whether the model may think before it answers, by its format and its prompt.
     pub fn may_think(&self) -> bool {
         match &self.source {
             Source::Harmony(_) => true,
-            Source::Layers(layers) => layers.reasoning.as_ref().is_some_and(ReasoningReader::is_open),
+            Source::Layers(layers) => layers.reasoning.as_ref().is_some_and(|reader| reader.is_open()),
         }
     }
 
@@ -118,8 +119,8 @@ impl OutputReader {
         let source = match &self.source {
             Source::Harmony(reader) => reader.rests(),
             Source::Layers(layers) => {
-                layers.reasoning.as_ref().is_none_or(ReasoningReader::rests)
-                    && layers.calls.as_ref().is_none_or(CallReader::rests)
+                layers.reasoning.as_ref().is_none_or(|reader| reader.rests())
+                    && layers.calls.as_ref().is_none_or(|reader| reader.rests())
             }
         };
         source && self.visible.rests()
@@ -138,15 +139,12 @@ impl OutputReader {
         let Self { source, visible } = self;
         match source {
             Source::Harmony(reader) => reader.push(text, &mut |told| show(told, visible, emit)),
-            Source::Layers(layers) => {
-                let Layers { reasoning, calls } = &mut **layers;
-                match reasoning {
-                    Some(reasoning) => reasoning.push(text, &mut |part| read_part(part, calls, visible, emit)),
-                    None => {
-                        read_part(Part::Content(text), calls, visible, emit);
-                    }
+            Source::Layers(Layers { reasoning, calls }) => match reasoning {
+                Some(reasoning) => reasoning.push(text, &mut |part| read_part(part, calls, visible, emit)),
+                None => {
+                    read_part(Part::Content(text), calls, visible, emit);
                 }
-            }
+            },
         }
     }
 
@@ -155,8 +153,7 @@ impl OutputReader {
         let Self { source, visible } = self;
         match source {
             Source::Harmony(reader) => reader.finish(&mut |told| show(told, visible, emit)),
-            Source::Layers(layers) => {
-                let Layers { reasoning, calls } = &mut **layers;
+            Source::Layers(Layers { reasoning, calls }) => {
                 if let Some(reasoning) = reasoning {
                     reasoning.finish(&mut |part| read_part(part, calls, visible, emit));
                 }
@@ -172,7 +169,7 @@ impl OutputReader {
 /// Reads a part of the text, and tells whether it ends inside of a call.
 fn read_part(
     part: Part<'_>,
-    calls: &mut Option<CallReader>,
+    calls: &mut Option<Box<CallReader>>,
     visible: &mut Visible,
     emit: &mut dyn FnMut(Event<'_>),
 ) -> bool {

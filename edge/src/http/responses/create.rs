@@ -95,7 +95,7 @@ pub async fn create(
 fn stream(edge: &Edge, follower: Follower) -> Response {
     let ending = Ending::default();
     let events = follow::live(follower, None, edge.config.stream.keep_alive, ending.clone());
-    let mut response = sse::around(events, EVENTS);
+    let mut response = sse::around(edge, events, EVENTS);
     response.extensions_mut().insert(ending);
     response
 }

@@ -57,11 +57,11 @@ pub async fn show(
     Ok(match found {
         Found::Live(live) => {
             let events = follow::live(live.follow(), after, keep_alive, Ending::default());
-            sse::around(follow::holding(room, events), EVENTS)
+            sse::around(&edge, follow::holding(room, events), EVENTS)
         }
         Found::Kept(kept) => {
             let events = follow::kept(edge.responses.clone(), place, *kept, after, keep_alive);
-            sse::around(follow::holding(room, events), EVENTS)
+            sse::around(&edge, follow::holding(room, events), EVENTS)
         }
     })
 }
