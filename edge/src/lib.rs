@@ -82,7 +82,7 @@ use crate::{
     texts::{Texts, config::InvalidTexts},
     tokens::Remembered,
     upstream::Upstream,
-    usage::{keeper::Keeper, spool::SpoolError},
+    usage::{Record, keeper::Keeper, spool::SpoolError},
     work::Work,
 };
 
@@ -126,7 +126,7 @@ pub struct Parts {
     /// None: there are none.
     issuers: Option<Arc<Issuers>>,
     limiter: Limiter,
-    keeper: Keeper,
+    keeper: Keeper<Record>,
     idempotency: Idempotency,
     responses: Responses,
     files: Files,

@@ -204,8 +204,7 @@ pub fn fell_back(trace: &Trace, from: &str, to: &str, error: &ApiError) {
 }
 
 /// The request is over, and this is what it used.
-pub fn ended(record: &Record) {
-    let trace = &record.trace;
+pub fn ended(trace: &Trace, record: &Record) {
     if !trace.is_on() {
         return;
     }

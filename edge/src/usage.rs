@@ -13,6 +13,7 @@ pub mod sums;
 mod tests;
 
 use std::{
+    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -32,6 +33,7 @@ use crate::{
     error::{ApiError, Words},
     http::arrival::Arrival,
     metrics::{Endpoint, Outcome},
+    store::now,
     texts::Said,
     trace,
 };
@@ -43,8 +45,24 @@ pub use record::{Counted, Record};
 #[derive(Debug)]
 pub struct Meter {
     edge: Edge,
-    record: Record,
+    request_id: Arc<str>,
+    /// None: it is part of no trace.
+    trace_id: Option<Box<str>>,
+    trace: Trace,
+    /// The model by the name that the client gave it. None: its own.
+    asked: Option<Box<str>>,
+    endpoint: Endpoint,
+    caller: Arc<Caller>,
+    model: Arc<Model>,
+    /// The last replica that ran it. Empty: none did.
+    replica: String,
+    outcome: Outcome,
+    /// What the client was told: the answer's status, or that of the error which ended its stream.
+    status: u16,
     arrived: Instant,
+    /// Until a replica ran it.
+    queued: Option<Duration>,
+    first_token: Option<Duration>,
     counting: Counting,
     /// Prompt tokens as the client is told. None: as the engine counts.
     prompt_tokens: Option<u64>,
@@ -52,10 +70,11 @@ pub struct Meter {
     /// How many choices each prompt has.
     choices_per_prompt: usize,
     max_tokens: Option<u64>,
-    counted: bool,
+    /// What the client was shown, once that is known.
+    counted: Option<Counted>,
     permit: Permit,
     /// Taken when the request is over.
-    expected: Option<Expected>,
+    expected: Option<Expected<Record>>,
     /// What it says, where that is told in its span.
     said: Option<Box<Said>>,
     /// Another one follows the request from now on.
@@ -114,35 +133,27 @@ impl Meter {
         edge.metrics.open.inc();
         permit.note_recorded();
         trace::begun(metered);
-        let record = Record {
+        Self {
+            edge: edge.clone(),
             request_id: metered.arrival.request_id.clone(),
-            trace_id: metered.arrival.trace_id().map(str::to_owned),
+            trace_id: metered.arrival.trace_id().map(Into::into),
             trace: metered.arrival.trace.clone(),
             asked: (metered.asked != metered.model.id).then(|| metered.asked.into()),
-            finish_reasons: Vec::new(),
             endpoint: metered.endpoint,
             caller: metered.caller.clone(),
             model: metered.model.clone(),
             replica: String::new(),
             outcome: Outcome::Abandoned,
             status: 200,
-            shown: Usage::default(),
-            engine: Usage::default(),
-            cost: 0,
+            arrived: metered.arrival.at,
             queued: None,
             first_token: None,
-            duration: Duration::ZERO,
-        };
-        Self {
-            edge: edge.clone(),
-            record,
-            arrived: metered.arrival.at,
             counting: metered.model.counting,
             prompt_tokens: metered.prompt_tokens,
             choices: std::iter::repeat_with(Choice::default).take(metered.choices).collect(),
             choices_per_prompt: metered.choices_per_prompt.max(1),
             max_tokens: metered.max_tokens.map(u64::from),
-            counted: false,
+            counted: None,
             permit,
             expected: Some(edge.keeper.expect()),
             said: edge.texts.listen(&metered.arrival.trace, metered.caller),
@@ -158,18 +169,18 @@ impl Meter {
 
     /// The request's id.
     pub fn request_id(&self) -> &str {
-        &self.record.request_id
+        &self.request_id
     }
 
     /// The request's trace.
     pub fn trace(&self) -> &Trace {
-        &self.record.trace
+        &self.trace
     }
 
     /// What an error that ends the stream is filled in with.
     pub fn words(&self) -> Words<'_> {
-        let trace_id = self.record.trace_id.as_deref();
-        Words { links: &self.edge.config.links, request_id: &self.record.request_id, trace_id }
+        let trace_id = self.trace_id.as_deref();
+        Words { links: &self.edge.config.links, request_id: &self.request_id, trace_id }
     }
 
     /// Prompt tokens as the client is told. None: as the engine counts.
@@ -184,8 +195,8 @@ impl Meter {
 
     /// A replica runs a choice.
     pub fn started(&mut self, choice: u32, started: Started) {
-        self.record.queued.get_or_insert_with(|| self.arrived.elapsed());
-        self.record.replica = started.replica;
+        self.queued.get_or_insert_with(|| self.arrived.elapsed());
+        self.replica = started.replica;
         if let Some(choice) = self.choices.get_mut(choice as usize) {
             choice.note_prompt(started.prompt_tokens);
         }
@@ -193,9 +204,9 @@ impl Meter {
 
     /// Tokens were generated.
     pub fn generated(&mut self, choice: u32, delta: &Delta) {
-        self.record.trace.token();
-        if self.record.first_token.is_none() {
-            self.record.first_token = Some(self.arrived.elapsed());
+        self.trace.token();
+        if self.first_token.is_none() {
+            self.first_token = Some(self.arrived.elapsed());
         }
         if let Some(choice) = self.choices.get_mut(choice as usize) {
             choice.tokens_seen += delta.token_ids.len() as u64;
@@ -231,7 +242,7 @@ impl Meter {
             choice.prompt_tokens = choice.prompt_tokens.max(usage.prompt_tokens.into());
             choice.tokens_seen = choice.tokens_seen.max(usage.completion_tokens.into());
         }
-        choice.tokens_before += std::mem::take(&mut choice.tokens_seen);
+        choice.tokens_before += mem::take(&mut choice.tokens_seen);
     }
 
     /// The edge that the request came to.
@@ -262,11 +273,10 @@ impl Meter {
 
     /// The engine used this for an answer of one message.
     pub fn answered(&mut self, replica: String, usage: TokenUsage) -> Usage {
-        self.record.replica = replica;
-        self.record.engine.prompt_tokens = usage.prompt_tokens.into();
-        self.record.shown.prompt_tokens = self.prompt_tokens.unwrap_or(usage.prompt_tokens.into());
-        self.counted = true;
-        self.record.shown
+        self.replica = replica;
+        let usage = TokenUsage { prompt_tokens: usage.prompt_tokens, ..TokenUsage::default() };
+        self.choices = vec![Choice { engine: Some(usage), ..Choice::default() }];
+        self.counted(Counted::default())
     }
 
     /// Counts what was used so far. The texts stay until that is [told](Meter::counted): the client may leave before.
@@ -277,19 +287,18 @@ impl Meter {
 
     /// It was counted. What the client is told.
     pub fn counted(&mut self, counted: Counted) -> Usage {
-        self.count_engine();
-        self.settle(counted);
-        self.record.shown
+        self.counted = Some(counted);
+        self.usage(counted).0
     }
 
     /// Claims how the request ended.
     pub fn finish(&mut self, outcome: Outcome) {
-        self.record.outcome = outcome;
+        self.outcome = outcome;
     }
 
     /// Claims that it failed, and how the client is told so.
     pub fn fail(&mut self, error: &ApiError) {
-        self.record.status = error.status(&self.words()).as_u16();
+        self.status = error.status(&self.words()).as_u16();
         self.finish(Outcome::Failed);
     }
 
@@ -316,10 +325,9 @@ impl Meter {
         self.choices.iter().map(|choice| choice.text.len() + choice.reasoning.len()).sum()
     }
 
-    /// The engine's counts: exact for finished choices, the tokens seen for others.
-    fn count_engine(&mut self) {
-        let engine = &mut self.record.engine;
-        *engine = Usage::default();
+    /// As the client is told, and as the engine counts: exact for finished choices, the tokens seen for others.
+    fn usage(&self, counted: Counted) -> (Usage, Usage) {
+        let (mut shown, mut engine) = (Usage::default(), Usage::default());
         for prompt in self.choices.chunks(self.choices_per_prompt) {
             let counts = || prompt.iter().filter_map(|choice| choice.engine.as_ref());
             // Choices share their prompt: it is counted once.
@@ -333,18 +341,37 @@ impl Meter {
                 engine.completion_tokens += choice.tokens_before + exact.unwrap_or(choice.tokens_seen);
             }
         }
+        // What no replica took has used nothing.
+        if !self.replica.is_empty() {
+            shown.prompt_tokens = self.prompt_tokens.unwrap_or(engine.prompt_tokens);
+            shown.cached_tokens = engine.cached_tokens.min(shown.prompt_tokens);
+            counted.show(self.counting, &engine, &mut shown);
+        }
+        (shown, engine)
     }
 
-    fn settle(&mut self, counted: Counted) {
-        self.counted = true;
-        // What no replica took has used nothing.
-        if self.record.replica.is_empty() {
-            return;
+    /// The record of the request, which is over.
+    fn record(&mut self) -> Record {
+        let (shown, engine) = self.usage(self.counted.unwrap_or_default());
+        Record {
+            request_id: self.request_id.clone(),
+            trace_id: self.trace_id.take(),
+            asked: self.asked.take(),
+            finish_reasons: self.choices.iter().filter_map(|choice| choice.reason).collect(),
+            endpoint: self.endpoint,
+            caller: self.caller.clone(),
+            model: self.model.clone(),
+            replica: mem::take(&mut self.replica),
+            outcome: self.outcome,
+            status: self.status,
+            shown,
+            engine,
+            cost: 0,
+            queued: self.queued,
+            first_token: self.first_token,
+            duration: self.arrived.elapsed(),
+            ended: u64::try_from(now().ms).unwrap_or_default(),
         }
-        let prompt_tokens = self.prompt_tokens.unwrap_or(self.record.engine.prompt_tokens);
-        self.record.shown.prompt_tokens = prompt_tokens;
-        self.record.shown.cached_tokens = self.record.engine.cached_tokens.min(prompt_tokens);
-        self.record.show(self.counting, counted);
     }
 }
 
@@ -356,27 +383,22 @@ impl Drop for Meter {
         if self.handed_over {
             return;
         }
-        self.record.duration = self.arrived.elapsed();
-        self.record.finish_reasons = self.choices.iter().filter_map(|choice| choice.reason).collect();
-        self.record.trace.over();
+        self.trace.over();
         if let Some(said) = self.said.take() {
             let reasons = self.choices.iter().map(|choice| choice.reason);
-            self.edge.texts.said(&self.record.trace, said.over(reasons));
+            self.edge.texts.said(&self.trace, said.over(reasons));
         }
-        if !self.counted {
-            self.count_engine();
-            self.settle(Counted::default());
-            if self.text_bytes() > 0 {
-                // What the client was sent is counted when it has it, or has left: off the network threads.
-                let (counting, count) = (self.counting, self.count());
-                let (edge, mut record) = (self.edge.clone(), self.record.clone());
-                self.edge.running.background.spawn_blocking(move || {
-                    record.show(counting, count());
-                    record.close(&edge.metrics, reserved, expected);
-                });
-                return;
-            }
+        let mut record = self.record();
+        if self.counted.is_none() && !record.replica.is_empty() && self.text_bytes() > 0 {
+            // What the client was sent is counted when it has it, or has left: off the network threads.
+            let (counting, count) = (self.counting, self.count());
+            let (edge, trace) = (self.edge.clone(), self.trace.clone());
+            self.edge.running.background.spawn_blocking(move || {
+                count().show(counting, &record.engine, &mut record.shown);
+                record.close(&trace, &edge.metrics, reserved, expected);
+            });
+            return;
         }
-        self.record.close(&self.edge.metrics, reserved, expected);
+        record.close(&self.trace, &self.edge.metrics, reserved, expected);
     }
 }

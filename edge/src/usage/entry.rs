@@ -6,9 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::metrics::{Endpoint, Outcome};
 
-/// Bytes of a line, about.
-const LINE: usize = 512;
-
 /// What one request has used; its names are lent by who writes it, and by the line that it is read from. Old ones are read by
 /// newer versions: a field that is added has a default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,12 +51,10 @@ pub struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// The line, with its end.
-    pub fn line(&self) -> Vec<u8> {
-        let mut line = Vec::with_capacity(LINE);
-        serde_json::to_writer(&mut line, self).expect("names and numbers are JSON");
-        line.push(b'\n');
-        line
+    /// Appends the line, with its end.
+    pub fn append_to(&self, lines: &mut Vec<u8>) {
+        serde_json::to_writer(&mut *lines, self).expect("names and numbers are JSON");
+        lines.push(b'\n');
     }
 
     /// Reads a line. None: it is none.

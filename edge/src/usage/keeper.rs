@@ -1,7 +1,9 @@
-//! Keeps usage records: a bounded queue to one task that writes them to the spool, and one that gives them to the store from
-//! there, again and again until it has them. No request waits for either.
+//! Keeps usage records: a bounded queue to one task that logs them and writes them to the spool, and one that gives them to the
+//! store from there, again and again until it has them. No request waits for either.
 
 use std::{
+    fmt::Debug,
+    mem,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,7 +25,6 @@ use tracing::{error, info, warn};
 use super::{
     batch::Batch,
     config::UsageConfig,
-    entry::Entry,
     spool::{Lost, Spool, SpoolError},
 };
 use crate::{
@@ -52,14 +53,22 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// How long the last records may take when the process ends.
 const LAST: Duration = Duration::from_secs(2);
 
+/// Bytes of a line, about.
+const LINE: usize = 512;
+
+/// What is kept of a request.
+pub trait Keep: Debug + Send + 'static {
+    /// Logs it, and appends its line, with its end. Called once, and off the network threads where these are not far ahead.
+    fn tell(&self, lines: &mut Vec<u8>);
+}
+
 /// Takes records. Clones share it.
-#[derive(Debug, Clone)]
-pub struct Keeper(Arc<Parts>);
+#[derive(Debug)]
+pub struct Keeper<R>(Arc<Parts<R>>);
 
 #[derive(Debug)]
-struct Parts {
-    /// Their lines.
-    queue: mpsc::Sender<Vec<u8>>,
+struct Parts<R> {
+    queue: mpsc::Sender<R>,
     spool: Arc<Spool>,
     written: Notify,
     /// Requests whose records are still to come.
@@ -71,25 +80,31 @@ struct Parts {
 
 /// The one record of a request that is still to come.
 #[derive(Debug)]
-pub struct Expected {
-    keeper: Keeper,
+pub struct Expected<R> {
+    keeper: Keeper<R>,
     _open: TaskTrackerToken,
 }
 
-impl Expected {
+impl<R: Keep> Expected<R> {
     /// Here it is.
-    pub fn keep(self, entry: &Entry<'_>) {
+    pub fn keep(self, record: R) {
         let parts = &self.keeper.0;
-        let (Err(mpsc::error::TrySendError::Full(line)) | Err(mpsc::error::TrySendError::Closed(line))) =
-            parts.queue.try_send(entry.line())
+        let (Err(mpsc::error::TrySendError::Full(record)) | Err(mpsc::error::TrySendError::Closed(record))) =
+            parts.queue.try_send(record)
         else {
             return;
         };
-        parts.append(&line, 1);
+        parts.keep_all(&[record], &mut Vec::new());
     }
 }
 
-impl Keeper {
+impl<R> Clone for Keeper<R> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<R: Keep> Keeper<R> {
     /// Keeps records in `store`.
     ///
     /// # Errors
@@ -123,16 +138,22 @@ impl Keeper {
     }
 
     /// A request begins: its record will come.
-    pub fn expect(&self) -> Expected {
+    pub fn expect(&self) -> Expected<R> {
         Expected { keeper: self.clone(), _open: self.0.open.token() }
     }
 }
 
-impl Parts {
-    fn append(&self, lines: &[u8], count: u64) {
+impl<R: Keep> Parts<R> {
+    /// Uses the room that there is in `lines`.
+    fn keep_all(&self, records: &[R], lines: &mut Vec<u8>) {
+        lines.clear();
+        lines.reserve(records.len() * LINE);
+        for record in records {
+            record.tell(lines);
+        }
         match self.spool.append(lines) {
             Ok(()) => self.written.notify_one(),
-            Err(lost) => self.lose(&lost, count),
+            Err(lost) => self.lose(&lost, records.len() as u64),
         }
         self.metrics.waiting.set(i64::try_from(self.spool.waiting()).unwrap_or(i64::MAX));
     }
@@ -147,9 +168,9 @@ impl Parts {
 }
 
 /// Writes down what comes until the process ends and the last request has told what it used.
-async fn write_all(
-    parts: Arc<Parts>,
-    mut queue: mpsc::Receiver<Vec<u8>>,
+async fn write_all<R: Keep>(
+    parts: Arc<Parts<R>>,
+    mut queue: mpsc::Receiver<R>,
     kill: CancellationToken,
     all_written: CancellationToken,
 ) {
@@ -160,21 +181,24 @@ async fn write_all(
         let _ = timeout(LAST, parts.open.wait()).await;
     };
     tokio::pin!(last_came);
-    let mut lines = Vec::with_capacity(MOST_AT_ONCE);
+    let (mut records, mut lines) = (Vec::new(), Vec::new());
     let mut is_closed = false;
     loop {
         tokio::select! {
-            count = queue.recv_many(&mut lines, MOST_AT_ONCE) => {
+            count = queue.recv_many(&mut records, MOST_AT_ONCE) => {
                 if count == 0 {
                     break;
                 }
-                let (writing, together) = (parts.clone(), lines.concat());
-                lines.clear();
+                let (writing, coming) = (parts.clone(), mem::take(&mut records));
+                let mut room = mem::take(&mut lines);
                 // The disk may be slow.
-                let write = move || writing.append(&together, count as u64);
-                if tokio::task::spawn_blocking(write).await.is_err() {
-                    break;
-                }
+                let write = move || {
+                    writing.keep_all(&coming, &mut room);
+                    (coming, room)
+                };
+                let Ok(written) = tokio::task::spawn_blocking(write).await else { break };
+                (records, lines) = written;
+                records.clear();
                 if !is_closed {
                     sleep(PACE).await;
                 }
@@ -189,7 +213,7 @@ async fn write_all(
 }
 
 /// Gives the store what is in the spool, until it has everything that was written, or does not take it in time.
-async fn deliver_all(parts: Arc<Parts>, store: Store, config: UsageConfig, all_written: CancellationToken) {
+async fn deliver_all<R: Keep>(parts: Arc<Parts<R>>, store: Store, config: UsageConfig, all_written: CancellationToken) {
     let end = async {
         all_written.cancelled().await;
         sleep(LAST).await;
@@ -207,7 +231,7 @@ async fn deliver_all(parts: Arc<Parts>, store: Store, config: UsageConfig, all_w
     }
 }
 
-async fn deliver(parts: &Arc<Parts>, store: &Store, config: &UsageConfig, all_written: &CancellationToken) {
+async fn deliver<R: Keep>(parts: &Arc<Parts<R>>, store: &Store, config: &UsageConfig, all_written: &CancellationToken) {
     let mut is_away = false;
     loop {
         let reading = parts.clone();
@@ -254,7 +278,7 @@ pub struct Given {
     pub unreadable: u64,
 }
 
-fn took(parts: &Parts, given: &Given, is_away: &mut bool) {
+fn took<R: Keep>(parts: &Parts<R>, given: &Given, is_away: &mut bool) {
     parts.spool.delivered(&given.segment, given.to);
     parts.metrics.waiting.set(i64::try_from(parts.spool.waiting()).unwrap_or(i64::MAX));
     parts.metrics.kept.inc_by(given.records);
@@ -266,14 +290,14 @@ fn took(parts: &Parts, given: &Given, is_away: &mut bool) {
     }
 }
 
-fn refused(parts: &Parts, away: &Away, is_away: &mut bool) {
+fn refused<R: Keep>(parts: &Parts<R>, away: &Away, is_away: &mut bool) {
     parts.metrics.away.set(1);
     if !std::mem::replace(is_away, true) {
         warn!(%away, "usage waits in the spool");
     }
 }
 
-async fn sync(parts: &Arc<Parts>) -> std::io::Result<()> {
+async fn sync<R: Keep>(parts: &Arc<Parts<R>>) -> std::io::Result<()> {
     let parts = parts.clone();
     tokio::task::spawn_blocking(move || parts.spool.sync()).await.unwrap_or_else(|gone| Err(gone.into()))
 }

@@ -1,4 +1,4 @@
-//! The one record of a request: settled, counted, logged and handed on to be kept when the request is over.
+//! The one record of a request: settled and counted when the request is over, and handed on to be logged and kept.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -6,7 +6,10 @@ use cloudach_openai::{FinishReason, Usage};
 use cloudach_service::trace::Trace;
 use tracing::info;
 
-use super::{entry::Entry, keeper::Expected};
+use super::{
+    entry::Entry,
+    keeper::{Expected, Keep},
+};
 use crate::{
     access::{
         admission::Reserved,
@@ -15,17 +18,15 @@ use crate::{
     },
     catalog::{Counting, Model},
     metrics::{Endpoint, Metrics, Outcome},
-    store::now,
     trace,
 };
 
-/// The one record of a request.
-#[derive(Debug, Clone)]
+/// The one record of a request that is over.
+#[derive(Debug)]
 pub struct Record {
     pub request_id: Arc<str>,
     /// None: it is part of no trace.
-    pub trace_id: Option<String>,
-    pub trace: Trace,
+    pub trace_id: Option<Box<str>>,
     /// The model by the name that the client gave it. None: its own.
     pub asked: Option<Box<str>>,
     /// Of those choices that came to their end.
@@ -48,19 +49,21 @@ pub struct Record {
     pub queued: Option<Duration>,
     pub first_token: Option<Duration>,
     pub duration: Duration,
+    /// When it was over, in milliseconds since 1970.
+    pub ended: u64,
 }
 
 impl Record {
-    /// The request is over: it is counted and kept, and its key's limits are charged with what it used.
-    pub fn close(&mut self, metrics: &Metrics, reserved: Reserved, expected: Option<Expected>) {
+    /// The request's key's limits are charged with what it used, and it is counted: at once, as the client may ask for either next.
+    /// Its line of the log and what is kept of it are written when the answer is on its way.
+    pub fn close(mut self, trace: &Trace, metrics: &Metrics, reserved: Reserved, expected: Option<Expected<Self>>) {
         self.cost = self.model.prices.of_usage(&self.shown);
         let tokens = self.shown.prompt_tokens + self.shown.completion_tokens;
         reserved.settle(Amounts { tokens, cost: self.cost });
-        self.write();
-        trace::ended(self);
-        metrics.ended(self);
+        trace::ended(trace, &self);
+        metrics.ended(&self);
         if let Some(expected) = expected {
-            expected.keep(&self.entry());
+            expected.keep(self);
         }
     }
 
@@ -69,7 +72,7 @@ impl Record {
         let Caller { tenant, key, key_id, .. } = &*self.caller;
         Entry {
             request_id: Cow::Borrowed(&self.request_id),
-            ended: u64::try_from(now().ms).unwrap_or_default(),
+            ended: self.ended,
             endpoint: self.endpoint,
             tenant: Cow::Borrowed(tenant),
             key_id: Cow::Borrowed(key_id),
@@ -91,27 +94,21 @@ impl Record {
         }
     }
 
-    /// What the client was shown is counted.
-    pub fn show(&mut self, counting: Counting, counted: Counted) {
-        let completion = match counting {
-            Counting::Engine => self.engine.completion_tokens,
-            Counting::Tiktoken(_) => counted.answer + counted.reasoning,
-        };
-        self.shown.completion_tokens = completion;
-        self.shown.reasoning_tokens = counted.reasoning.min(completion);
-    }
-
     /// Why its choices ended, in their order.
-    fn reasons(&self) -> String {
-        self.finish_reasons.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(",")
+    fn reasons(&self) -> Cow<'_, str> {
+        match &*self.finish_reasons {
+            [] => Cow::Borrowed(""),
+            [one] => Cow::Borrowed(one.as_str()),
+            all => all.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(",").into(),
+        }
     }
 
-    fn write(&self) {
+    fn log(&self) {
         let Caller { tenant, key, key_id, .. } = &*self.caller;
         info!(
             target: "usage",
             request_id = &*self.request_id,
-            trace_id = self.trace_id,
+            trace_id = self.trace_id.as_deref(),
             endpoint = <&str>::from(self.endpoint),
             tenant = &**tenant,
             key,
@@ -121,7 +118,7 @@ impl Record {
             replica = self.replica,
             outcome = <&str>::from(self.outcome),
             status = self.status,
-            finish_reasons = self.reasons(),
+            finish_reasons = &*self.reasons(),
             prompt_tokens = self.shown.prompt_tokens,
             completion_tokens = self.shown.completion_tokens,
             engine_prompt_tokens = self.engine.prompt_tokens,
@@ -137,11 +134,29 @@ impl Record {
     }
 }
 
+impl Keep for Record {
+    fn tell(&self, lines: &mut Vec<u8>) {
+        self.log();
+        self.entry().append_to(lines);
+    }
+}
+
 /// Tokens of what the client was shown, by tiktoken.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counted {
     pub answer: u64,
     pub reasoning: u64,
+}
+
+impl Counted {
+    /// Tells the client of it: of what it was shown, as it is counted for it.
+    pub fn show(self, counting: Counting, engine: &Usage, shown: &mut Usage) {
+        shown.completion_tokens = match counting {
+            Counting::Engine => engine.completion_tokens,
+            Counting::Tiktoken(_) => self.answer + self.reasoning,
+        };
+        shown.reasoning_tokens = self.reasoning.min(shown.completion_tokens);
+    }
 }
 
 fn millis(duration: Duration) -> u64 {

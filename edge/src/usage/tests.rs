@@ -20,7 +20,7 @@ use super::{
     batch::Batch,
     config::UsageConfig,
     entry::Entry,
-    keeper::{Given, Keeper},
+    keeper::{Given, Keep, Keeper},
     sums::{Cell, Period, Sums},
 };
 use crate::{
@@ -102,8 +102,15 @@ fn entry(number: u64) -> Entry<'static> {
     }
 }
 
+impl Keep for Entry<'static> {
+    fn tell(&self, lines: &mut Vec<u8>) {
+        self.append_to(lines);
+    }
+}
+
 fn batch(segment: &str, from: u64, entries: &[Entry<'_>]) -> Arc<Batch> {
-    let lines: Vec<u8> = entries.iter().flat_map(Entry::line).collect();
+    let mut lines = Vec::new();
+    entries.iter().for_each(|entry| entry.append_to(&mut lines));
     Arc::new(Batch::of(segment.to_owned(), from, &lines))
 }
 
@@ -243,10 +250,10 @@ fn an_orderly_end_keeps_everything() {
             // A request that is killed tells what it used after that.
             let late = keeper.expect();
             for number in 1..2000 {
-                keeper.expect().keep(&entry(round * 2000 + number));
+                keeper.expect().keep(entry(round * 2000 + number));
             }
             running.kill.cancel();
-            late.keep(&entry(round * 2000));
+            late.keep(entry(round * 2000));
             end(running).await;
             assert_eq!((usage.waiting.get(), usage.lost.get()), (0, 0));
             assert_each_once(&store, (round + 1) * 2000).await;
@@ -263,10 +270,10 @@ fn a_full_spool_is_told() {
         let store = open(&config, &running).await;
         let (usage, spool) = (UsageMetrics::default(), UsageConfig { spool_bytes: 2000, ..UsageConfig::default() });
         let keeper = Keeper::start(&spool, &config, store, usage.clone(), &running).unwrap();
-        keeper.expect().keep(&entry(0));
+        keeper.expect().keep(entry(0));
         until("the store is known to be away", async || usage.away.get() == 1).await;
         for number in 0..10 {
-            keeper.expect().keep(&entry(number));
+            keeper.expect().keep(entry(number));
             until("it is written or lost", async || usage.waiting.get() > 0).await;
         }
         until("some are lost", async || usage.lost.get() > 0).await;
@@ -294,7 +301,7 @@ fn no_usage_is_lost_or_doubled_when_the_server_is_killed() {
             load.spawn(async move {
                 while !over.load(Ordering::Relaxed) {
                     for _ in 0..5 {
-                        keeper.expect().keep(&entry(number.fetch_add(1, Ordering::Relaxed)));
+                        keeper.expect().keep(entry(number.fetch_add(1, Ordering::Relaxed)));
                     }
                     sleep(Duration::from_millis(5)).await;
                 }
@@ -332,7 +339,7 @@ fn child_that_keeps_until_it_is_killed() {
         let keeper = Keeper::start(&spool, &config, store, UsageMetrics::default(), &running).unwrap();
         for number in 0..3000 {
             for record in 0..10 {
-                keeper.expect().keep(&entry(number * 10 + record));
+                keeper.expect().keep(entry(number * 10 + record));
             }
             sleep(Duration::from_millis(1)).await;
         }
@@ -374,7 +381,7 @@ fn a_killed_edges_spool_is_delivered_by_the_next_one() {
         let store = open(&config, &running).await;
         let (usage, here) =
             (UsageMetrics::default(), UsageConfig { spool: Some(spool.path().to_owned()), ..UsageConfig::default() });
-        let _keeper = Keeper::start(&here, &config, store.clone(), usage.clone(), &running).unwrap();
+        let _keeper = Keeper::<Entry<'_>>::start(&here, &config, store.clone(), usage.clone(), &running).unwrap();
         until("everything is delivered", async || usage.waiting.get() == 0).await;
         assert_each_once(&store, count).await;
         end(running).await;
@@ -399,7 +406,7 @@ fn an_edge_that_is_killed_while_it_delivers_doubles_nothing() {
         assert!(!written.is_empty());
         let (usage, here) =
             (UsageMetrics::default(), UsageConfig { spool: Some(spool.path().to_owned()), ..UsageConfig::default() });
-        let _keeper = Keeper::start(&here, &config, store.clone(), usage.clone(), &running).unwrap();
+        let _keeper = Keeper::<Entry<'_>>::start(&here, &config, store.clone(), usage.clone(), &running).unwrap();
         until("everything is delivered", async || usage.waiting.get() == 0).await;
         let kept = records(&store).await;
         assert_each_once(&store, kept.len() as u64).await;
