@@ -23,6 +23,7 @@ mod numbers;
 mod python;
 mod tests;
 mod value;
+mod variables;
 
 pub use clock::CivilTime;
 pub use conversation::Conversation;
@@ -35,6 +36,7 @@ use std::io;
 use minijinja::{Environment, ErrorKind, Value};
 
 use content_format::ContentFormat;
+use variables::Variables;
 
 use crate::offered::Offered;
 
@@ -87,13 +89,9 @@ impl ChatTemplate {
                 "`continue_final_message` and `add_generation_prompt` exclude each other",
             ));
         }
-        let mut messages =
-            conversation::template_messages(&conversation.messages, self.content_format, self.knows_developer)?;
-        if conversation.continue_final_message {
-            continuation::mark(&mut messages)?;
-        }
+        let messages = conversation::template_messages(conversation, self.content_format, self.knows_developer)?;
         let tools = conversation.tools.as_deref().map(Offered::for_templates).transpose()?;
-        let variables = self.variables(conversation, messages, tools, now);
+        let variables = Variables::of(conversation, messages, tools, now, [&self.bos_token, &self.eos_token]);
         let prompt = self.run(variables)?;
         if conversation.continue_final_message { continuation::cut(prompt) } else { Ok(prompt) }
     }
@@ -104,36 +102,10 @@ impl ChatTemplate {
         self.bos_token.as_deref().is_some_and(|bos| !bos.is_empty() && prompt.starts_with(bos))
     }
 
-    fn variables(
-        &self,
-        conversation: &Conversation,
-        messages: Vec<serde_json::Map<String, serde_json::Value>>,
-        tools: Option<Value>,
-        now: CivilTime,
-    ) -> Value {
-        let documents = conversation.documents.clone();
-        let documents = documents.map_or_else(|| Value::from(()), |documents| value::from_json(documents.into()));
-        let tokens = [("bos_token", &self.bos_token), ("eos_token", &self.eos_token)];
-        let tokens = tokens.into_iter().filter_map(|(name, token)| Some((name, Value::from(token.as_deref()?))));
-        let effort = conversation.reasoning_effort.as_deref().into_iter().flat_map(|effort| {
-            [("reasoning_effort", Value::from(effort)), ("enable_thinking", Value::from(effort != "none"))]
-        });
-        let kwargs = conversation.kwargs.iter().map(|(name, value)| (name.as_str(), value::from_json(value.clone())));
-        let fixed = [
-            ("messages", messages.into_iter().map(value::from_object).collect::<Vec<_>>().into()),
-            ("tools", tools.unwrap_or_else(|| Value::from(()))),
-            ("documents", documents),
-            ("add_generation_prompt", conversation.add_generation_prompt.into()),
-            ("strftime_now", Value::from_function(move |pattern: &str| now.format(pattern))),
-        ];
-        // The later of two with the same name wins.
-        Value::from_pairs(tokens.chain(effort).chain(kwargs).chain(fixed))
-    }
-
-    fn run(&self, variables: Value) -> Result<String, RenderError> {
+    fn run(&self, variables: Variables) -> Result<String, RenderError> {
         let template = self.environment.get_template(NAME).map_err(render_error)?;
         let mut output = BoundedOutput(Vec::with_capacity(SHORT));
-        template.render_captured_to(variables, &mut output).map_err(render_error)?;
+        template.render_captured_to(Value::from_object(variables), &mut output).map_err(render_error)?;
         // The engine writes nothing but text.
         String::from_utf8(output.0).map_err(|error| RenderError::Failed { line: None, message: error.to_string() })
     }

@@ -3,7 +3,7 @@
 //! The store notes with them up to where it has the segment. A batch that begins before that was given already, so it is
 //! never added twice, however often it is sent and whoever sends it.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
     entry::Entry,
@@ -39,7 +39,7 @@ impl Batch {
         let to = from + lines.len() as u64;
         let mut batch = Self { segment, from, to, records: Vec::new(), sums: BTreeMap::new(), unreadable: 0 };
         // Of a disk that has lost something, what is left.
-        let text = String::from_utf8_lossy(lines);
+        let text = str::from_utf8(lines).map_or_else(|_| String::from_utf8_lossy(lines), Cow::Borrowed);
         // What follows each other is mostly of one cell: it is looked for, and its names are copied, where another one comes.
         let mut run: Option<Run> = None;
         for line in text.lines() {

@@ -3,13 +3,15 @@
 //! Templates were written for messages in the shape that the engine's own server hands them. Each step
 //! here is one of its steps, so that the same request gives the same prompt.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use minijinja::Value as TemplateValue;
 use serde_json::{Map, Value};
 
 use super::content_format::ContentFormat;
-use super::{RenderError, value};
+use super::value::{Fields, from_json};
+use super::{RenderError, continuation::MARK};
 use crate::offered::Offered;
 
 /// What of a chat request decides the prompt.
@@ -34,19 +36,19 @@ pub struct Conversation {
 /// A system message that was one of several is parted from the next by an empty line.
 const SYSTEM_SEPARATOR: &str = "\n\n";
 
-/// The messages in the shape a template reads. One that does not know the role `developer` gets
-/// `system` in its place, and then all of that at the front, where such templates look for it.
+/// The messages in the shape a template reads, the last one marked where its prompt is to end inside of it. A template that does
+/// not know the role `developer` gets `system` in its place, and then all of that at the front, where such templates look for it.
 pub(super) fn template_messages(
-    messages: &[Value],
+    conversation: &Conversation,
     format: ContentFormat,
     knows_developer: bool,
-) -> Result<Vec<Map<String, Value>>, RenderError> {
-    let mut shaped = Vec::with_capacity(messages.len());
+) -> Result<TemplateValue, RenderError> {
+    let mut shaped = Vec::with_capacity(conversation.messages.len());
     let mut developer = false;
-    for (index, message) in messages.iter().enumerate() {
+    for (index, message) in conversation.messages.iter().enumerate() {
         let mut message = template_message(message).map_err(|problem| RenderError::Message { index, problem })?;
         if !knows_developer && message.role == "developer" {
-            message.role = "system".to_owned();
+            message.role = "system";
             developer = true;
         }
         shaped.push(message);
@@ -54,55 +56,63 @@ pub(super) fn template_messages(
     if developer {
         shaped = merge_system(shaped);
     }
-    Ok(shaped.into_iter().map(|message| message.into_object(format)).collect())
+    for message in &mut shaped {
+        message.shape(format);
+    }
+    if conversation.continue_final_message {
+        let text = shaped.last_mut().and_then(Message::last_text);
+        let none = "`continue_final_message` needs a last message with text";
+        text.ok_or(RenderError::CannotContinue(none))?.to_mut().push_str(MARK);
+    }
+    Ok(shaped.into_iter().map(Message::into_value).collect())
 }
 
 /// The tools with exactly the keys that templates print, in the order they expect.
 pub(crate) fn template_tools(tools: &[Value]) -> Result<TemplateValue, RenderError> {
     let one = |(index, tool)| template_tool(tool).map_err(|problem| RenderError::Tool { index, problem });
     let tools = tools.iter().enumerate().map(one).collect::<Result<Vec<_>, _>>()?;
-    Ok(value::from_json(tools.into()))
+    Ok(from_json(tools.into()))
 }
 
-struct Message {
-    role: String,
-    content: Content,
+struct Message<'a> {
+    role: &'a str,
+    content: Content<'a>,
     /// All other keys that templates know.
-    rest: Map<String, Value>,
+    rest: Vec<(&'static str, Value)>,
 }
 
-enum Content {
+enum Content<'a> {
     Absent,
-    Text(String),
-    Parts(Vec<String>),
+    Text(Cow<'a, str>),
+    Parts(Vec<Cow<'a, str>>),
 }
 
-fn template_message(message: &Value) -> Result<Message, &'static str> {
+fn template_message(message: &Value) -> Result<Message<'_>, &'static str> {
     let message = message.as_object().ok_or("a message must be an object")?;
     let role = message.get("role").and_then(Value::as_str).ok_or("`role` must be a string")?;
     let content = content(message.get("content"))?;
-    let mut rest = Map::new();
+    let mut rest = Vec::new();
     for key in ["name", "tool_call_id"] {
         if let Some(value @ Value::String(_)) = message.get(key) {
-            rest.insert(key.to_owned(), value.clone());
+            rest.push((key, value.clone()));
         }
     }
     match role {
         "assistant" => add_assistant_keys(&mut rest, message)?,
         "developer" => {
             if let Some(tools @ Value::Array(_)) = message.get("tools") {
-                rest.insert("tools".to_owned(), tools.clone());
+                rest.push(("tools", tools.clone()));
             }
         }
         _ => {}
     }
-    Ok(Message { role: role.to_owned(), content, rest })
+    Ok(Message { role, content, rest })
 }
 
-fn content(content: Option<&Value>) -> Result<Content, &'static str> {
+fn content(content: Option<&Value>) -> Result<Content<'_>, &'static str> {
     match content {
         None | Some(Value::Null) => Ok(Content::Absent),
-        Some(Value::String(text)) => Ok(Content::Text(text.clone())),
+        Some(Value::String(text)) => Ok(Content::Text(text.into())),
         Some(Value::Array(parts)) => {
             Ok(Content::Parts(parts.iter().map(part_text).filter_map(Result::transpose).collect::<Result<_, _>>()?))
         }
@@ -111,9 +121,9 @@ fn content(content: Option<&Value>) -> Result<Content, &'static str> {
 }
 
 /// The text of a content part; none if the part has a kind but a null text.
-fn part_text(part: &Value) -> Result<Option<String>, &'static str> {
+fn part_text(part: &Value) -> Result<Option<Cow<'_, str>>, &'static str> {
     if let Value::String(text) = part {
-        return Ok(Some(text.clone()));
+        return Ok(Some(text.into()));
     }
     let key = match part.get("type").and_then(Value::as_str) {
         Some("text" | "input_text" | "output_text") => "text",
@@ -123,26 +133,26 @@ fn part_text(part: &Value) -> Result<Option<String>, &'static str> {
         None => return Err("a content part must be an object with a `type`"),
     };
     match part.get(key) {
-        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(Value::String(text)) => Ok(Some(text.into())),
         None | Some(Value::Null) => Ok(None),
         Some(_) => Err("the text of a content part must be a string"),
     }
 }
 
-fn add_assistant_keys(rest: &mut Map<String, Value>, message: &Map<String, Value>) -> Result<(), &'static str> {
+fn add_assistant_keys(rest: &mut Vec<(&'static str, Value)>, message: &Map<String, Value>) -> Result<(), &'static str> {
     match message.get("tool_calls") {
         None | Some(Value::Null) => {}
         Some(Value::Array(calls)) if calls.is_empty() => {}
         Some(Value::Array(calls)) => {
             let calls = calls.iter().map(template_tool_call).collect::<Result<_, _>>()?;
-            rest.insert("tool_calls".to_owned(), Value::Array(calls));
+            rest.push(("tool_calls", Value::Array(calls)));
         }
         Some(_) => return Err("`tool_calls` must be a list"),
     }
     let reasoning = ["reasoning", "reasoning_content"].iter().find_map(|key| message.get(*key)?.as_str());
     if let Some(reasoning) = reasoning {
         for key in ["reasoning", "reasoning_content", "thinking"] {
-            rest.insert(key.to_owned(), reasoning.into());
+            rest.push((key, reasoning.into()));
         }
     }
     Ok(())
@@ -167,50 +177,67 @@ fn without_nulls(object: &Map<String, Value>) -> Map<String, Value> {
 }
 
 /// All system messages as one, in front.
-fn merge_system(messages: Vec<Message>) -> Vec<Message> {
-    let is_system = |message: &Message| message.role == "system";
+fn merge_system(messages: Vec<Message<'_>>) -> Vec<Message<'_>> {
+    let is_system = |message: &Message<'_>| message.role == "system";
     let in_place = messages.iter().skip(1).all(|message| !is_system(message));
     if in_place {
         return messages;
     }
     let (system, mut others): (Vec<_>, Vec<_>) = messages.into_iter().partition(is_system);
-    let texts: Vec<String> = system.into_iter().map(|message| message.content.into_text()).collect();
-    let content = Content::Text(texts.join(SYSTEM_SEPARATOR));
-    others.insert(0, Message { role: "system".to_owned(), content, rest: Map::new() });
+    let texts: Vec<_> = system.into_iter().map(|message| message.content.into_text()).collect();
+    let content = Content::Text(texts.join(SYSTEM_SEPARATOR).into());
+    others.insert(0, Message { role: "system", content, rest: Vec::new() });
     others
 }
 
-impl Message {
-    fn into_object(self, format: ContentFormat) -> Map<String, Value> {
-        let content = match format {
+impl<'a> Message<'a> {
+    /// Puts its content as templates of this format read it: as a text, or as parts.
+    fn shape(&mut self, format: ContentFormat) {
+        let content = std::mem::replace(&mut self.content, Content::Absent);
+        self.content = match format {
             // What a tool said is text in either format: hardly a template loops over that.
-            ContentFormat::Parts if self.role != "tool" => self.content.into_parts(),
-            _ => self.content.into_text().into(),
+            ContentFormat::Parts if self.role != "tool" => Content::Parts(content.into_parts()),
+            _ => Content::Text(content.into_text()),
         };
-        let mut object = Map::new();
-        object.insert("role".to_owned(), self.role.into());
-        object.insert("content".to_owned(), content);
-        object.extend(self.rest);
-        object
     }
-}
 
-impl Content {
-    fn into_text(self) -> String {
-        match self {
-            Content::Absent => String::new(),
-            Content::Text(text) => text,
-            Content::Parts(texts) => texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n"),
+    /// The text that it ends with.
+    fn last_text(&mut self) -> Option<&mut Cow<'a, str>> {
+        match &mut self.content {
+            Content::Absent => None,
+            Content::Text(text) => Some(text),
+            Content::Parts(texts) => texts.last_mut(),
         }
     }
 
-    fn into_parts(self) -> Value {
-        let texts = match self {
+    fn into_value(self) -> TemplateValue {
+        let part = |text: Cow<'_, str>| Fields::of([("type", "text".into()), ("text", text.into())]);
+        let content = match self.content {
+            Content::Parts(texts) => texts.into_iter().map(part).collect(),
+            content => content.into_text().into(),
+        };
+        let rest = self.rest.into_iter().map(|(key, value)| (key, from_json(value)));
+        Fields::of([("role", self.role.into()), ("content", content)].into_iter().chain(rest))
+    }
+}
+
+impl<'a> Content<'a> {
+    fn into_text(self) -> Cow<'a, str> {
+        match self {
+            Content::Absent => Cow::Borrowed(""),
+            Content::Text(text) => text,
+            Content::Parts(texts) => {
+                texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n").into()
+            }
+        }
+    }
+
+    fn into_parts(self) -> Vec<Cow<'a, str>> {
+        match self {
             Content::Absent => Vec::new(),
             Content::Text(text) => vec![text],
             Content::Parts(texts) => texts,
-        };
-        texts.into_iter().map(|text| serde_json::json!({"type": "text", "text": text})).collect()
+        }
     }
 }
 

@@ -1,11 +1,11 @@
-//! JSON as values of the template engine.
+//! What a request says as values of the template engine.
 
 use std::fmt;
 use std::sync::Arc;
 
 use minijinja::Value as TemplateValue;
-use minijinja::value::{Object, ObjectRepr, ValueKind};
-use serde_json::{Map, Value};
+use minijinja::value::{Enumerator, Object, ObjectExt, ObjectRepr, ValueKind};
+use serde_json::Value;
 
 use super::python::repr_float;
 
@@ -20,12 +20,42 @@ pub(super) fn from_json(value: Value) -> TemplateValue {
         },
         Value::String(text) => text.into(),
         Value::Array(items) => items.into_iter().map(from_json).collect::<Vec<_>>().into(),
-        Value::Object(object) => from_object(object),
+        Value::Object(object) => {
+            TemplateValue::from_pairs(object.into_iter().map(|(key, value)| (key, from_json(value))))
+        }
     }
 }
 
-pub(super) fn from_object(object: Map<String, Value>) -> TemplateValue {
-    TemplateValue::from_pairs(object.into_iter().map(|(key, value)| (key, from_json(value))))
+/// An object of few fields whose names are known, in their order. They are looked for one after the other: a table costs more
+/// than it saves, and each message would have one.
+#[derive(Debug)]
+pub(super) struct Fields(Vec<(&'static str, TemplateValue)>);
+
+impl Fields {
+    /// No two have the same name.
+    pub fn of(fields: impl IntoIterator<Item = (&'static str, TemplateValue)>) -> TemplateValue {
+        TemplateValue::from_object(Self(fields.into_iter().collect()))
+    }
+}
+
+impl Object for Fields {
+    fn get_value(self: &Arc<Self>, key: &TemplateValue) -> Option<TemplateValue> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<TemplateValue> {
+        self.0.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone())
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        self.mapped_rev_key_value_enumerator(|fields| {
+            Box::new(fields.0.iter().map(|(name, value)| (TemplateValue::from(*name), value.clone())))
+        })
+    }
+
+    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
+        Some(self.0.len())
+    }
 }
 
 /// A float that Python prints with an exponent. The engine would print all its digits where a template
