@@ -322,10 +322,9 @@ impl Store {
     /// Whether a text may be what a usage record is called here.
     pub fn may_name_a_record(&self, name: &str) -> bool {
         let is_number = |text: &str| text.parse::<u64>().is_ok();
-        match (self, name.split_once('-')) {
-            (Self::Embedded(_), Some((ended, _))) => is_number(ended),
-            (Self::Redis(_), Some((ms, number))) => is_number(ms) && is_number(number),
-            (_, None) => false,
+        match self {
+            Self::Embedded(_) => is_number(name),
+            Self::Redis(_) => name.split_once('-').is_some_and(|(ms, number)| is_number(ms) && is_number(number)),
         }
     }
 

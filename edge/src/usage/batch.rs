@@ -19,25 +19,24 @@ pub struct Batch {
     pub from: u64,
     /// Where the last one ends.
     pub to: u64,
-    pub records: Vec<Kept>,
+    /// The records' lines, each with its end.
+    pub lines: String,
+    /// How many they are.
+    pub count: u64,
+    /// When the last of them ended, in milliseconds since 1970.
+    pub latest: u64,
     pub sums: BTreeMap<Period, BTreeMap<Cell, Sums>>,
     /// Lines that are no records: the disk has lost them.
     pub unreadable: u64,
-}
-
-/// A record and what it is found by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
-    pub ended: u64,
-    pub request_id: String,
-    pub text: String,
 }
 
 impl Batch {
     /// Adds up whole lines.
     pub fn of(segment: String, from: u64, lines: &[u8]) -> Self {
         let to = from + lines.len() as u64;
-        let mut batch = Self { segment, from, to, records: Vec::new(), sums: BTreeMap::new(), unreadable: 0 };
+        let room = String::with_capacity(lines.len());
+        let mut batch =
+            Self { segment, from, to, lines: room, count: 0, latest: 0, sums: BTreeMap::new(), unreadable: 0 };
         // Of a disk that has lost something, what is left.
         let text = str::from_utf8(lines).map_or_else(|_| String::from_utf8_lossy(lines), Cow::Borrowed);
         // What follows each other is mostly of one cell: it is looked for, and its names are copied, where another one comes.
@@ -55,8 +54,10 @@ impl Batch {
                     other.replace(next).into_iter().for_each(|run| batch.add(run));
                 }
             }
-            let (ended, request_id) = (entry.ended, entry.request_id.into_owned());
-            batch.records.push(Kept { ended, request_id, text: line.to_owned() });
+            batch.latest = batch.latest.max(entry.ended);
+            batch.count += 1;
+            batch.lines.push_str(line);
+            batch.lines.push('\n');
         }
         run.into_iter().for_each(|run| batch.add(run));
         batch

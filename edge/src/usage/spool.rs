@@ -20,8 +20,8 @@ const SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
 /// A segment that was delivered whole is not written to any more from this size on.
 const SHORT_BYTES: u64 = 256 * 1024;
 
-/// The most that is read at once.
-const READ_BYTES: u64 = 128 * 1024;
+/// The most that is read at once: with what the embedded store adds to it no more than 128 KiB, as it makes room in powers of two.
+const READ_BYTES: u64 = 127 * 1024;
 
 /// The folder cannot be used.
 #[derive(Debug, thiserror::Error)]

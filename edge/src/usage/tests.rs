@@ -221,6 +221,35 @@ fn records_are_bounded_and_sums_are_not_touched_by_that() {
 }
 
 #[test]
+fn records_are_read_on_from_any_of_them() {
+    with_each(|store| async move {
+        let (config, mut from, mut number) = (UsageConfig::default(), 0, 0);
+        for size in [1, 5, 3] {
+            let entries: Vec<Entry<'_>> = (number..number + size).map(entry).collect();
+            from = store.append_usage(&batch("a", from, &entries), &config).await.unwrap().to;
+            number += size;
+        }
+        let expected: Vec<String> = (0..9).map(|number| format!("req_{number}")).collect();
+        for most in 1..=10 {
+            let (mut ids, mut after) = (Vec::new(), String::new());
+            loop {
+                let page = store.usage_records(&after, most).await.unwrap();
+                assert!(page.len() <= most);
+                let Some((last, _)) = page.last() else { break };
+                assert!(store.may_name_a_record(last), "{last}");
+                after.clone_from(last);
+                ids.extend(page.iter().map(|(_, text)| Entry::of_line(text).unwrap().request_id.into_owned()));
+            }
+            assert_eq!(ids, expected, "{most} at a time");
+        }
+        let few = UsageConfig { records: 4, ..config };
+        let entries: Vec<Entry<'_>> = (10..20).map(entry).collect();
+        store.append_usage(&batch("b", 0, &entries), &few).await.unwrap();
+        assert_eq!(records(&store).await, entries[6..], "of more than may be kept, the last");
+    });
+}
+
+#[test]
 fn numbers_stay_exact_up_to_what_a_double_holds() {
     with_each(|store| async move {
         let config = UsageConfig::default();

@@ -17,7 +17,8 @@ pub fn make_tables(database: &Database) -> Result<(), EmbeddedError> {
             writing.open_table(table)?;
         }
         writing.open_table(tallies::TALLIES)?;
-        for table in [usage::RECORDS, usage::HOURS, usage::DAYS] {
+        writing.open_table(usage::PAGES)?;
+        for table in [usage::HOURS, usage::DAYS] {
             writing.open_table(table)?;
         }
         writing.open_table(usage::SEGMENTS)?;

@@ -1,5 +1,7 @@
-//! Usage in the embedded database: records by the time they ended, sums by hour and day, and up to where the segments of the
+//! Usage in the embedded database: pages of records as they came, sums by hour and day, and up to where the segments of the
 //! spool are in them. All of a batch or nothing of it.
+//!
+//! What came together is one page: a record by itself has the database put a leaf of its tree together anew.
 
 use std::sync::Arc;
 
@@ -16,7 +18,8 @@ use crate::{
     },
 };
 
-pub const RECORDS: TableDefinition<'_, (u64, &str), &str> = TableDefinition::new("usage_records");
+/// By the number of its first record: when the last of a page ended, how many it has, and their lines.
+pub const PAGES: TableDefinition<'_, u64, (u64, u64, &str)> = TableDefinition::new("usage_pages");
 pub const HOURS: TableDefinition<'_, (u64, &str), &str> = TableDefinition::new("usage_hours");
 pub const DAYS: TableDefinition<'_, (u64, &str), &str> = TableDefinition::new("usage_days");
 pub const SEGMENTS: TableDefinition<'_, &str, u64> = TableDefinition::new("usage_segments");
@@ -44,17 +47,22 @@ impl Embedded {
         .await
     }
 
+    /// A record's name is its number.
     pub async fn usage_records(&self, after: &str, most: usize) -> Result<Vec<(String, String)>, Away> {
-        let (ended, id) = after.split_once('-').unwrap_or_default();
-        let (ended, id) = (ended.parse().unwrap_or_default(), id.to_owned());
+        let from = after.parse().map_or(0, |number: u64| number.saturating_add(1));
         self.blocking(move |database| {
-            let table = database.begin_read()?.open_table(RECORDS)?;
-            let from = std::ops::Bound::Excluded((ended, id.as_str()));
+            let table = database.begin_read()?.open_table(PAGES)?;
+            // The page that it is in begins before it.
+            let first = table.range(..=from)?.next_back().transpose()?.map_or(0, |(first, _)| first.value());
             let mut records = Vec::new();
-            for entry in table.range((from, std::ops::Bound::Unbounded))?.take(most) {
-                let (key, text) = entry?;
-                let (ended, id) = key.value();
-                records.push((format!("{ended}-{id}"), text.value().to_owned()));
+            for page in table.range(first..)? {
+                let (first, page) = page?;
+                let lines = (first.value()..).zip(page.value().2.lines()).filter(|(number, _)| *number >= from);
+                let left = most - records.len();
+                records.extend(lines.take(left).map(|(number, line)| (number.to_string(), line.to_owned())));
+                if records.len() == most {
+                    break;
+                }
             }
             Ok(records)
         })
@@ -80,19 +88,28 @@ fn append(database: &Database, batch: &Batch, config: &UsageConfig) -> Result<Gi
     add_sums(&writing, batch)?;
     forget_sums(&writing, config)?;
     writing.commit()?;
-    Ok(given(batch.to, batch.records.len() as u64, batch.unreadable))
+    Ok(given(batch.to, batch.count, batch.unreadable))
 }
 
 fn add_records(writing: &WriteTransaction, batch: &Batch, config: &UsageConfig) -> Result<(), redb::Error> {
-    let mut records = writing.open_table(RECORDS)?;
-    for record in &batch.records {
-        records.insert((record.ended, record.request_id.as_str()), record.text.as_str())?;
-    }
-    while records.len()? > config.records {
-        records.pop_first()?;
+    let mut pages = writing.open_table(PAGES)?;
+    // Where there is none, beyond all that there ever was: who reads on from a number misses nothing.
+    let mut end = pages.last()?.map_or(now_ms() * 1000, |(first, page)| first.value() + page.value().1);
+    if batch.count > 0 {
+        // Of more than may be kept at all, the last.
+        let too_many = batch.count.saturating_sub(config.records);
+        let lines = usize::try_from(too_many).ok().filter(|many| *many > 0).map_or(&*batch.lines, |many| {
+            batch.lines.match_indices('\n').nth(many - 1).map_or("", |(at, _)| &batch.lines[at + 1..])
+        });
+        let count = batch.count - too_many;
+        pages.insert(end, (batch.latest, count, lines))?;
+        end += count;
     }
     let oldest = now_ms().saturating_sub(milliseconds(config.record_age));
-    records.retain_in(..(oldest, ""), |_, _| false)?;
+    let goes = |first: u64, latest: u64| end - first > config.records || latest < oldest;
+    while pages.first()?.is_some_and(|(first, page)| goes(first.value(), page.value().0)) {
+        pages.pop_first()?;
+    }
     Ok(())
 }
 

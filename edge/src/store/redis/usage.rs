@@ -30,9 +30,9 @@ impl Redis {
         let mut invocation = self.scripts.append.prepare_invoke();
         invocation.key(format!("cloudach:{{usage}}:segment:{}", batch.segment)).key(RECORDS);
         invocation.arg(batch.from).arg(batch.to).arg(milliseconds(SEGMENTS));
-        invocation.arg(config.records).arg(milliseconds(config.record_age)).arg(batch.records.len());
-        for record in &batch.records {
-            invocation.arg(&record.text);
+        invocation.arg(config.records).arg(milliseconds(config.record_age)).arg(batch.count);
+        for line in batch.lines.lines() {
+            invocation.arg(line);
         }
         for (period, cells) in &batch.sums {
             let kept = match period {
@@ -47,7 +47,7 @@ impl Redis {
         let to: u64 =
             self.link.call(Call::Usage, |mut wire| async move { invocation.invoke_async(&mut wire).await }).await?;
         // Where it has more, it has had this batch before.
-        let counts = if to == batch.to { (batch.records.len() as u64, batch.unreadable) } else { (0, 0) };
+        let counts = if to == batch.to { (batch.count, batch.unreadable) } else { (0, 0) };
         Ok(Given { segment: batch.segment.clone(), to, records: counts.0, unreadable: counts.1 })
     }
 
