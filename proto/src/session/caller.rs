@@ -53,8 +53,9 @@ impl<T> Default for Caller<T> {
 
 impl<T> Caller<T> {
     /// Opens a request and returns its id, which this session never uses again.
-    pub fn open(&mut self, request: GenerateRequest, owner: T) -> Result<u64, Refused> {
+    pub fn open(&mut self, request: impl Into<Box<GenerateRequest>>, owner: T) -> Result<u64, Refused> {
         self.takes_requests()?;
+        let request = request.into();
         let size = request.encoded_len();
         if size > REQUEST_BYTES {
             return Err(Refused::TooLarge(size));
@@ -62,7 +63,7 @@ impl<T> Caller<T> {
         self.last_id += 1;
         let id = self.last_id;
         self.outgoing.push_back(if size <= PIECE_BYTES {
-            Outgoing::Whole(id, Box::new(request), size)
+            Outgoing::Whole(id, request, size)
         } else {
             Outgoing::Pieces(id, request.encode_to_vec().into())
         });

@@ -71,7 +71,7 @@ impl Peer {
     ///
     /// # Errors
     /// Why none of the sessions takes a request now.
-    pub fn generate(&self, request: GenerateRequest) -> Result<Events, Refused> {
+    pub fn generate(&self, request: impl Into<Box<GenerateRequest>>) -> Result<Events, Refused> {
         let takes = |session: &&Arc<Session>| session.caller.lock().takes_requests();
         let session = self
             .sessions

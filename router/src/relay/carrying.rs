@@ -82,8 +82,7 @@ struct Starting {
 
 /// What came of a start.
 struct Started {
-    runner: Result<Runner, Failed>,
-    request: Box<GenerateRequest>,
+    runner: Result<(Runner, Kept), Failed>,
     attempts: Attempts,
 }
 
@@ -153,8 +152,8 @@ impl Starting {
         let wanted = Arc::new(relay.picker.wanted(&request));
         let (relay, model) = (relay.clone(), wanted.model.clone());
         let started = async move {
-            let runner = relay.start(&request, &wanted, deadline, &mut attempts).await;
-            Started { runner, request, attempts }
+            let runner = relay.start(request, &wanted, deadline, &mut attempts).await;
+            Started { runner, attempts }
         };
         Self { model, started: started.boxed(), tell: None }
     }
@@ -170,11 +169,11 @@ impl Starting {
 impl Underway {
     /// A replica has it; or what the caller is told.
     fn started(&mut self, started: Started) -> Result<(), GenerateEvent> {
-        let Started { runner, request, attempts } = started;
+        let Started { runner, attempts } = started;
         self.attempts = attempts;
-        let runner = runner.map_err(|failed| self.fail(failed))?;
+        let (runner, kept) = runner.map_err(|failed| self.fail(failed))?;
         let race = Race::new(runner, self.relay.patience(&self.open, &self.passed), self.explains);
-        self.stage = Stage::Running(race, Kept::of(&request));
+        self.stage = Stage::Running(race, kept);
         Ok(())
     }
 
@@ -185,7 +184,7 @@ impl Underway {
         let mut event = match turn {
             Turn::Event(event) => event,
             Turn::Slow => {
-                relay.hedge(&kept.request(), self.deadline, attempts, &self.open, race);
+                relay.hedge(kept, self.deadline, attempts, &self.open, race);
                 return None;
             }
             Turn::Fell(mut runner, failed) => {

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use cloudach_proto::{
+    kept::Kept,
     passed::Passed,
     v1::{ErrorCode, Failed, GenerateRequest},
 };
@@ -30,23 +31,27 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl Relay {
-    /// Opens the request on the best replica that takes it.
+    /// Opens the request on the best replica that takes it, and keeps it for the next one.
     pub(super) async fn start(
         &self,
-        request: &GenerateRequest,
+        mut request: Box<GenerateRequest>,
         wanted: &Arc<Wanted>,
         deadline: Instant,
         attempts: &mut Attempts,
-    ) -> Result<Runner, Failed> {
+    ) -> Result<(Runner, Kept), Failed> {
         loop {
             let placed = match attempts.is_first() && request.resumed.is_none() {
                 true => self.place(wanted, deadline, attempts).await?,
-                false => self.place_again(request, wanted, deadline, attempts).await?,
+                false => self.place_again(&request, wanted, deadline, attempts).await?,
             };
+            // Before it is given away, so that nothing of it is copied: prompts are long.
+            let kept = Kept::of(&request);
             match opened(request, placed, deadline, attempts, false) {
+                Ok(runner) => return Ok((runner, kept)),
                 Err(failed) if failed.retryable => attempts.refuse(failed),
-                opened => return opened,
+                Err(failed) => return Err(failed),
             }
+            request = Box::new(kept.request());
         }
     }
 
@@ -115,26 +120,20 @@ impl Relay {
     }
 
     /// Asks a second replica, if one has room and the request may have it.
-    pub(super) fn hedge(
-        &self,
-        request: &GenerateRequest,
-        deadline: Instant,
-        attempts: &mut Attempts,
-        open: &Open,
-        race: &mut Race,
-    ) {
+    pub(super) fn hedge(&self, kept: &Kept, deadline: Instant, attempts: &mut Attempts, open: &Open, race: &mut Race) {
         if !attempts.hedge(&self.config) {
             return;
         }
         let Some(second) = open.second() else { return open.withheld() };
-        let Some(placed) = self.picker.spare(&self.picker.wanted(request), |replica| attempts.may_ask(replica)) else {
+        let request = Box::new(kept.request());
+        let Some(placed) = self.picker.spare(&self.picker.wanted(&request), |replica| attempts.may_ask(replica)) else {
             second.came_to(Hedged::Withheld);
             return;
         };
         attempts.start(&placed.replica);
         info!(
             request = request.request_id,
-            trace_id = traced::id(request),
+            trace_id = traced::id(&request),
             replica = race.placed().replica.name,
             second = placed.replica.name,
             "no token yet: a second replica is asked"
@@ -175,14 +174,13 @@ impl Relay {
 
 /// Opens the request at this replica.
 fn opened(
-    request: &GenerateRequest,
+    mut request: Box<GenerateRequest>,
     placed: Placed,
     deadline: Instant,
     attempts: &Attempts,
     hedge: bool,
 ) -> Result<Runner, Failed> {
     let mut span = traced::attempt(attempts, &placed, request.resumed.as_ref(), hedge);
-    let mut request = request.clone();
     pass_on_time(&mut request.context, deadline);
     traced::pass_on(&span, &mut request.context);
     match placed.replica.peer.generate(request) {

@@ -1,7 +1,5 @@
 //! JSON written straight into a buffer, because a value tree per token is what a load test would measure then.
 
-use std::io::Write;
-
 use serde_json::Value;
 
 pub(crate) fn push_str(out: &mut Vec<u8>, text: &str) {
@@ -9,7 +7,7 @@ pub(crate) fn push_str(out: &mut Vec<u8>, text: &str) {
 }
 
 pub(crate) fn push_number(out: &mut Vec<u8>, number: u64) {
-    write!(out, "{number}").expect("a buffer takes everything");
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 pub(crate) fn push_float(out: &mut Vec<u8>, number: f64) {
