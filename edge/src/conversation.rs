@@ -176,6 +176,8 @@ impl<R: Reply, F: Fn(&Asked<'_>) -> R + Send + Sync> Question for Conversation<'
             reading: &reading,
             top_logprobs: request.logprobs,
             echo: false,
+            // One that may call once is cut off behind its call.
+            whole: request.stream.is_none() && request.parallel_tool_calls,
             context,
         };
         let reply = (self.reply)(&Asked { request: &request, prompt_tokens: prompt.tokens });

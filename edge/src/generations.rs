@@ -39,10 +39,18 @@ pub struct Shared<'a> {
     pub top_logprobs: Option<u8>,
     /// The engine tells the prompt as it reads it.
     pub echo: bool,
+    /// Nobody gets any of it before it is complete, unless it is cut off in the middle.
+    pub whole: bool,
     pub context: RequestContext,
 }
 
 impl Shared<'_> {
+    /// Whether what comes of it is looked at as it comes, for where it is to be cut off.
+    fn may_be_cut(&self) -> bool {
+        let by_stop = self.reading.stops != Stops::Engine && !self.sampling.stop.is_empty();
+        by_stop || self.reading.turn.is_some()
+    }
+
     /// The generation of one choice, which is the given candidate for its prompt.
     pub fn generation(&self, choice: u32, candidate: u32, prompt: Prompt) -> GenerateRequest {
         let mut sampling = sampling(self.sampling, self.reading);
@@ -59,6 +67,7 @@ impl Shared<'_> {
             context: Some(self.context.clone()),
             echo: self.echo,
             resumed: None,
+            whole: self.whole && !self.may_be_cut(),
         }
     }
 }

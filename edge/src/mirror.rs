@@ -92,6 +92,7 @@ impl Mirror {
                 reading: &reading,
                 top_logprobs: request.logprobs,
                 echo: false,
+                whole: true,
                 context: copy.context,
             };
             Ok(shared.generation(0, 0, text_prompt(prompt.text, false)))
@@ -101,7 +102,7 @@ impl Mirror {
     /// Asks it for the same generation.
     pub fn generation(self, edge: &Edge, generation: GenerateRequest) {
         let within = generation.context.as_ref().map_or(0, |context| context.timeout_ms);
-        let generation = GenerateRequest { model: self.to.id.clone(), ..generation };
+        let generation = GenerateRequest { model: self.to.id.clone(), whole: true, ..generation };
         self.run(edge, within, std::future::ready(Ok(generation)));
     }
 

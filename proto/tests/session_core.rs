@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use cloudach_proto::{
     session::{Action, Backlog, Callee, Caller, Delivery, MESSAGE_BYTES, PIECE_BYTES, ProtocolError, Refused},
     v1::{
-        Delta, DownEvent, EchoedPrompt, ErrorCode, Finished, GenerateEvent, GenerateRequest, Prompt, PromptText,
-        SessionDown, SessionUp, Started, UpFrame, generate_event::Event, prompt, up_frame::Frame,
+        Cancel, Delta, DownEvent, EchoedPrompt, ErrorCode, Failed, Finished, GenerateEvent, GenerateRequest, Prompt,
+        PromptText, SessionDown, SessionUp, Started, UpFrame, generate_event::Event, prompt, up_frame::Frame,
     },
 };
 use proptest::prelude::*;
@@ -29,6 +29,8 @@ enum Step {
     Vanish(usize),
     CallerSends,
     CalleeSends,
+    /// What nobody looks at before its end was held for long enough.
+    Release,
     /// A message arrives.
     Up,
     Down,
@@ -45,6 +47,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any.prop_map(Step::Vanish),
         6 => Just(Step::CallerSends),
         4 => Just(Step::CalleeSends),
+        2 => Just(Step::Release),
         6 => Just(Step::Up),
         6 => Just(Step::Down),
     ];
@@ -121,6 +124,7 @@ impl World {
             }
             Step::CallerSends => self.up.extend(self.caller.transmit()),
             Step::CalleeSends => self.down.extend(self.callee.transmit()),
+            Step::Release => self.callee.release().unwrap(),
             Step::Up => self.arrive_up(),
             Step::Down => self.arrive_down(),
             Step::Drain => self.callee.drain(),
@@ -130,7 +134,8 @@ impl World {
     fn open(&mut self, prompt_bytes: usize) {
         let number = self.requests.len() as u64;
         let prompt = format!("{number} {}", "p".repeat(prompt_bytes));
-        match self.caller.open(request(&prompt), number) {
+        let whole = number % 2 == 1;
+        match self.caller.open(GenerateRequest { whole, ..request(&prompt) }, number) {
             Ok(id) => {
                 assert!(self.ids.insert(id), "id {id} was used twice");
                 self.requests.insert(number, Request { id, prompt, ..Request::default() });
@@ -384,6 +389,61 @@ fn too_many_echoed_prompts_fail_their_own_request_and_no_other() {
     assert!(failed.into_iter().eq(stopped));
     // What was sent makes room.
     assert!(callee.push(30, echo()).unwrap().is_none());
+}
+
+/// What a message brings of each request: its text, and whether it ended.
+fn brought(message: SessionDown) -> Vec<(u64, String, bool)> {
+    let mut all: Vec<(u64, String, bool)> = Vec::new();
+    for down in message.events {
+        let event = down.event.unwrap();
+        if all.last().is_none_or(|(id, ..)| *id != down.id) {
+            all.push((down.id, String::new(), false));
+        }
+        let (_, text, ended) = all.last_mut().unwrap();
+        *ended |= event.is_last();
+        if let Some(Event::Delta(delta)) = event.event {
+            text.push_str(&delta.text);
+        }
+    }
+    all
+}
+
+#[test]
+fn text_that_nobody_looks_at_before_the_end_is_held() {
+    let mut callee = Callee::default();
+    let open = |id, whole| {
+        let request = GenerateRequest { whole, ..GenerateRequest::default() };
+        SessionUp { frames: vec![UpFrame { id, frame: Some(Frame::Open(Box::new(request))) }] }
+    };
+    for (id, whole) in [(1, true), (2, false), (3, true), (4, true)] {
+        callee.receive(open(id, whole)).unwrap();
+        callee.push(id, delta("a")).unwrap();
+    }
+    assert!(callee.is_urgent() && !callee.holds());
+    let told = |id: u64, text: &str, ended| (id, text.to_owned(), ended);
+    let first = brought(callee.transmit().unwrap());
+    assert_eq!(first, [1, 2, 3, 4].map(|id| told(id, "a", false)), "the first is waited for");
+    for id in [1, 2, 3, 4] {
+        callee.push(id, delta("b")).unwrap();
+        callee.push(id, delta("c")).unwrap();
+    }
+    assert!(callee.holds());
+    assert_eq!(brought(callee.transmit().unwrap()), [told(2, "bc", false)]);
+    assert!(!callee.has_pending());
+    // An end takes what is held with it, and who leaves leaves nothing behind.
+    callee.push(1, Finished::default().into()).unwrap();
+    callee.receive(SessionUp { frames: vec![UpFrame { id: 4, frame: Some(Frame::Cancel(Cancel {})) }] }).unwrap();
+    assert!(callee.is_urgent());
+    assert_eq!(brought(callee.transmit().unwrap()), [told(1, "bc", true)]);
+    callee.release().unwrap();
+    assert_eq!(brought(callee.transmit().unwrap()), [told(3, "bc", false)]);
+    assert!(!callee.holds() && callee.transmit().is_none());
+    for _ in 0..1000 {
+        callee.push(3, Delta { token_ids: vec![1], text: "x".to_owned(), ..Delta::default() }.into()).unwrap();
+    }
+    assert!(callee.has_pending(), "no more is held than so much");
+    callee.push(3, Failed::retryable(ErrorCode::Internal, "").into()).unwrap();
+    assert_eq!(brought(callee.transmit().unwrap()), [told(3, &"x".repeat(1000), true)]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod scaling;
 mod short;
 mod streams;
 mod unary;
+mod whole;
 
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ pub enum Scenario {
     Unary,
     Streams,
     Flood,
+    Whole,
     Leaving,
     Prompts,
     Churn,
@@ -63,6 +65,7 @@ impl Scenario {
             Self::Unary => "short answers as fast as they come",
             Self::Streams => "100 streams of 50 tokens a second",
             Self::Flood => "1,000 streams of 100 tokens a second",
+            Self::Whole => "100 whole answers of 50 tokens a second",
             Self::Leaving => "clients that leave their streams",
             Self::Prompts => "prompts of 100,000 tokens",
             Self::Churn => "clients that come, ask once and go",
@@ -93,6 +96,7 @@ impl Scenario {
             Self::Unary => unary::measure(rig, measures, figures).await,
             Self::Streams => streams::measure(rig, measures, streams::FEW, figures).await,
             Self::Flood => streams::measure(rig, measures, streams::MANY, figures).await,
+            Self::Whole => whole::measure(rig, measures, figures).await,
             Self::Leaving => leaving::measure(rig, figures).await,
             Self::Prompts => prompts::measure(rig, measures, figures).await,
             Self::Idle => idle::measure(rig, measures, figures).await,

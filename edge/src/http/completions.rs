@@ -164,6 +164,7 @@ impl<R: Reply, F: Fn(&CompletionRequest, usize) -> R + Send + Sync> Question for
             reading: &reading,
             top_logprobs: request.logprobs.or(at_least),
             echo: request.echo == Echo::FromEngine,
+            whole: request.stream.is_none(),
             context: routed.bounded(edge.context(arrival, caller, caller.priority), spent),
         };
         // Token ids are one model's own.

@@ -1,7 +1,7 @@
 //! The serving end of a session, without I/O: frames go in, requests to start and to stop come out; events go in,
 //! frames come out.
 
-use std::mem;
+use std::{collections::hash_map::Entry, mem};
 
 use bytes::BytesMut;
 use foldhash::HashMap;
@@ -30,6 +30,9 @@ const ECHOED_BYTES: usize = 64 * 1024 * 1024;
 /// What half-arrived requests may occupy together, in bytes.
 const ASSEMBLING_BYTES: usize = 4 * REQUEST_BYTES;
 
+/// Of an answer that nobody looks at before it is complete, so many tokens are held at most.
+const MOST_HELD: usize = 256;
+
 /// What the serving end has to do.
 #[derive(Debug)]
 pub enum Action {
@@ -57,8 +60,10 @@ pub enum ProtocolError {
 #[derive(Debug, Default)]
 pub struct Callee {
     last_id: u64,
-    /// Requests that run, and whether a part of their answer was passed on.
-    open: HashMap<u64, bool>,
+    /// Requests that run.
+    open: HashMap<u64, Open>,
+    /// Text of those that nobody looks at before they are complete.
+    held: HashMap<u64, GenerateEvent>,
     assembling: HashMap<u64, BytesMut>,
     assembling_bytes: usize,
     pending: Vec<DownEvent>,
@@ -70,6 +75,15 @@ pub struct Callee {
     /// The length of `pending` at which deltas are merged next.
     merge_at: usize,
     drain: Drain,
+}
+
+/// A request that runs.
+#[derive(Debug)]
+struct Open {
+    /// A part of its answer was passed on.
+    begun: bool,
+    /// Nobody looks at it before it is complete.
+    whole: bool,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -98,6 +112,7 @@ impl Callee {
                 Some(Frame::Cancel(_)) => {
                     self.forget_pieces(up.id);
                     if self.open.remove(&up.id).is_some() {
+                        self.held.remove(&up.id);
                         actions.push(Action::Stop(up.id));
                     }
                 }
@@ -111,10 +126,18 @@ impl Callee {
     /// Takes an event of a running request, which may have to stop for it. Events of requests that have ended or were
     /// given up are dropped.
     pub fn push(&mut self, id: u64, event: GenerateEvent) -> Result<Option<Action>, ProtocolError> {
-        let Some(begun) = self.open.get_mut(&id) else { return Ok(None) };
-        let is_text = is_text(&event);
-        // Its first text is waited for.
-        self.urgent |= is_text && !mem::replace(begun, true);
+        let Some(open) = self.open.get_mut(&id) else { return Ok(None) };
+        if is_text(&event) {
+            // Its first text is waited for.
+            let is_first = !mem::replace(&mut open.begun, true);
+            self.urgent |= is_first;
+            if open.whole && !is_first {
+                return self.hold(id, event).map(|()| None);
+            }
+        }
+        if let Some(held) = self.held.remove(&id) {
+            self.queue(id, held)?;
+        }
         if self.echoed_bytes + echoed(&event) > ECHOED_BYTES {
             self.open.remove(&id);
             let failed = Failed::retryable(ErrorCode::Overloaded, "too many long prompts are echoed at once");
@@ -179,9 +202,40 @@ impl Callee {
         Some(SessionDown { events, draining: self.drain != Drain::No })
     }
 
+    /// Whether text is held that nobody waits for.
+    pub fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// It was held for long enough.
+    pub fn release(&mut self) -> Result<(), ProtocolError> {
+        mem::take(&mut self.held).into_iter().try_for_each(|(id, text)| self.queue(id, text))
+    }
+
     /// How many requests are open.
     pub fn open_requests(&self) -> usize {
         self.open.len()
+    }
+
+    fn hold(&mut self, id: u64, text: GenerateEvent) -> Result<(), ProtocolError> {
+        let tokens = |event: &GenerateEvent| match &event.event {
+            Some(Event::Delta(delta)) => delta.token_ids.len(),
+            _ => 0,
+        };
+        match self.held.entry(id) {
+            Entry::Vacant(none) => {
+                none.insert(text);
+            }
+            Entry::Occupied(mut held) => {
+                // Text and text are always put together.
+                let _ = held.get_mut().merge(text);
+                if tokens(held.get()) >= MOST_HELD {
+                    let held = held.remove();
+                    self.queue(id, held)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn claim(&mut self, id: u64) -> Result<(), ProtocolError> {
@@ -199,7 +253,7 @@ impl Callee {
             self.queue(id, refusal.into())?;
             return Ok(None);
         }
-        self.open.insert(id, false);
+        self.open.insert(id, Open { begun: false, whole: request.whole });
         Ok(Some(Action::Start(id, request)))
     }
 

@@ -1,6 +1,6 @@
 //! The serving half: runs the requests of one session and sends their events, batched.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use foldhash::HashMap;
 use futures_util::{FutureExt, stream::BoxStream};
@@ -31,6 +31,10 @@ const EVENTS_A_TURN: usize = 4096;
 /// Text of answers that have begun waits for so long after the last message, for that of others to leave with it: the engine's
 /// step gives all of them their tokens within about this time. Timers have steps of a millisecond, so it is up to two.
 const GATHER: Duration = Duration::from_millis(1);
+
+/// Text of answers that nobody looks at before they are complete waits for so long: fifty tokens a second make two or three messages
+/// of each twenty, and those of all such answers leave in the same ones. As much has to be generated anew when a replica is lost.
+const HOLD: Duration = Duration::from_millis(50);
 
 /// The events of one generation, as whoever runs it makes them. Dropping it ends the work.
 pub type EventStream = BoxStream<'static, GenerateEvent>;
@@ -89,7 +93,14 @@ async fn run(
     let mut until = Instant::now();
     let gathered = sleep_until(until);
     tokio::pin!(gathered);
+    // The same for what is held, which is let go of together.
+    let mut holds = false;
+    let held = sleep(HOLD);
+    tokio::pin!(held);
     loop {
+        if callee.holds() && !mem::replace(&mut holds, true) {
+            held.as_mut().reset(Instant::now() + HOLD);
+        }
         let leaves = callee.has_pending() && (callee.is_urgent() || until <= Instant::now());
         let waits = callee.has_pending() && !leaves;
         if waits && gathered.deadline() != until {
@@ -122,6 +133,10 @@ async fn run(
                 }
             }
             () = &mut gathered, if waits => {}
+            () = &mut held, if holds => {
+                holds = false;
+                callee.release()?;
+            }
             () = drain.cancelled(), if !draining => {
                 draining = true;
                 callee.drain();
