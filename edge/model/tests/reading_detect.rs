@@ -21,6 +21,11 @@ const SIGNS: &[Sign] = &[
     ("{% if tools %}{{ tools }}{% endif %}", &["<|tool_call_start|>"], None, Some("lfm2"), None),
     ("{% if tools %}{{ tools }}{% endif %}", &[], None, Some("json"), None),
     ("<|start|>assistant<|channel|>final<|message|>", &[], None, Some("harmony"), Some("harmony")),
+    // Where all markers are put together by macros.
+    ("{{ '<|open|>' + tag }}{{ '<|sep|>' }}{{ '<|close|>' + tag }}", &[], None, Some("kimi_k3"), Some("kimi_k3")),
+    ("{{ '<|plamo:begin_tool_requests:plamo|>' }}", &[], None, Some("plamo3"), None),
+    ("<ifm|think_fast><ifm|tool_call>", &[], None, Some("k2_horizon"), Some("k2_horizon")),
+    ("<dots_function_call>", &[], None, Some("dots"), None),
     ("<think>", &[], None, None, None),
     ("{{ '<think>' + r + '</think>' }}", &[], None, None, Some("deepseek_v3")),
 ];

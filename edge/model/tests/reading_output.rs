@@ -104,6 +104,39 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ),
     ("qwen3_coder", "", "<tool_call>\n<function=known>\n<parameter=s>\nhal", r#"known({"s": "hal"#),
     ("qwen3_coder", "", "<tool_call> no", r#""<tool_call> no""#),
+    // The types stand in the tags, names are escaped, values are not; what is behind a name in quotes is none of it.
+    (
+        "kimi_k3",
+        "",
+        "<|open|>tools<|sep|><|open|>call tool=\"f\" index=\"1\"<|sep|>\
+         <|open|>argument key=\"a&quot;&amp;lt;\" type=\"string\"<|sep|>1 &amp; <b><|close|>argument<|sep|>\
+         <|open|>argument key=\"n\" type=\"number\"<|sep|>1<|close|>argument<|sep|><|close|>call<|sep|>\
+         <|open|>call tool=\"g\" index=\"2\"<|sep|><|close|>call<|sep|><|close|>tools<|sep|>",
+        "f({\"a\\\"&lt;\": \"1 &amp; <b>\", \"n\": 1})g({})",
+    ),
+    ("kimi_k3", "", "<|open|>tools<|sep|>oops", r#""<|open|>tools<|sep|>oops""#),
+    (
+        "k2_horizon",
+        "",
+        "So.<ifm|tool_calls>\n<ifm|tool_call>known\n<ifm|arg_key>n</ifm|arg_key>\n<ifm|arg_type>number</ifm|arg_type>\n\
+         <ifm|arg_value>1</ifm|arg_value>\n</ifm|tool_call>\n<ifm|tool_call>g</ifm|tool_call>\n</ifm|tool_calls>",
+        r#""So."known({"n": 1})g({})"#,
+    ),
+    (
+        "dots",
+        "",
+        "So.\n<dots_function_call>\n<invoke name=\"known\">\n<parameter name=\"s\">\na\n</parameter>\n\
+         <parameter name='n'>1</parameter>\n</invoke>\n</dots_function_call>",
+        r#""So."known({"s": "a", "n": 1})"#,
+    ),
+    (
+        "plamo3",
+        "",
+        "So.<|plamo:begin_tool_requests:plamo|><|plamo:begin_tool_request:plamo|><|plamo:begin_tool_name:plamo|>f\
+         <|plamo:end_tool_name:plamo|><|plamo:begin_tool_arguments:plamo|><|plamo:constrain|>json<|plamo:msg|>{\"a\": 1}\
+         <|plamo:end_tool_arguments:plamo|><|plamo:end_tool_request:plamo|><|plamo:end_tool_requests:plamo|>",
+        r#""So."f({"a": 1})"#,
+    ),
     (
         "glm45",
         "",
@@ -173,6 +206,15 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ("", "mistral", "[THINK]a[/THINK]b[THINK]c[/THINK]", r#"{?"ac"}"b""#),
     ("hermes", "qwen3", "a<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>", r#"{?"a"}f({})"#),
     ("hermes", "qwen3", "a</think>\n\n<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>\n", r#"{?"a"}f({})"#),
+    ("", "k2_horizon", "<ifm|think_fast>a</ifm|think_fast>b", r#"{?"a"}"b""#),
+    ("", "plamo3", "a<|plamo:end_think:plamo|>b", r#"{?"a"}"b""#),
+    (
+        "kimi_k3",
+        "kimi_k3",
+        "<|open|>think<|sep|>a<|close|>think<|sep|><|open|>response<|sep|>b<|close|>response<|sep|><|open|>tools<|sep|>\
+         <|open|>call tool=\"f\" index=\"1\"<|sep|><|close|>call<|sep|><|close|>tools<|sep|><|close|>message<|sep|>",
+        r#"{?"a"}"b"f({})"#,
+    ),
     // Harmony.
     (
         "harmony",
@@ -255,6 +297,13 @@ fn prompts_open_reasoning() {
         // A message that is gone on with.
         ("qwen3", "<|im_start|>assistant\n<think>\na</think>\n\nHello", " you", r#"" you""#),
         ("deepseek_v3", "<｜Assistant｜><think>\nFirst", ", a</think>b", r#"{?", a"}"b""#),
+        (
+            "kimi_k3",
+            "<|open|>message role=\"assistant\"<|sep|><|open|>think<|sep|>",
+            "a<|close|>think<|sep|>b",
+            r#"{?"a"}"b""#,
+        ),
+        ("kimi_k3", "<|open|>message role=\"assistant\"<|sep|><|open|>response<|sep|>", "a", r#""a""#),
         ("harmony", "<|start|>assistant<|channel|>final<|message|>Hel", "lo<|return|>", r#""lo""#),
         ("harmony", "<|start|>assistant<|channel|>analysis<|message|>", "a<|end|>", r#"{?"a"}"#),
     ];

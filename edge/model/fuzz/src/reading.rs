@@ -66,10 +66,20 @@ impl Family {
                 "gigachat3",
                 "json",
             ],
-            Self::Tagged => {
-                &["qwen3_coder", "seed_oss", "minimax_m2", "glm45", "hy_v3", "deepseek_v32", "deepseek_v4", "step3"]
-            }
-            Self::Native => &["deepseek_v3", "deepseek_v31", "kimi_k2"],
+            Self::Tagged => &[
+                "qwen3_coder",
+                "seed_oss",
+                "minimax_m2",
+                "glm45",
+                "hy_v3",
+                "deepseek_v32",
+                "deepseek_v4",
+                "step3",
+                "dots",
+                "k2_horizon",
+                "kimi_k3",
+            ],
+            Self::Native => &["deepseek_v3", "deepseek_v31", "kimi_k2", "plamo3"],
             Self::Python => &["pythonic", "llama4_pythonic", "lfm2", "olmo3"],
             Self::Gemma => &["gemma4", "functiongemma"],
             Self::Harmony => &["harmony"],

@@ -45,6 +45,8 @@ struct Completion<'a> {
     logit_bias: Option<&'a HashMap<u32, f32>>,
     skip_special_tokens: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    spaces_between_special_tokens: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     priority: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_salt: Option<&'a str>,
@@ -102,6 +104,8 @@ pub(super) fn completion(request: &GenerateRequest, model: &ModelInfo) -> Result
         ignore_eos: sampling.ignore_eos,
         logit_bias: (!sampling.logit_bias.is_empty()).then_some(&sampling.logit_bias),
         skip_special_tokens: skips_special_tokens(sampling),
+        // Tokenizers written in Python would set apart what is read as one marker.
+        spaces_between_special_tokens: (!sampling.shown_tokens.is_empty()).then_some(false),
         priority: sampling.priority,
         cache_salt: sampling.cache_salt.as_deref().filter(|salt| !salt.is_empty()),
         logprobs: request.top_logprobs,
@@ -272,6 +276,19 @@ mod tests {
         assert_eq!(sent(cut.clone()), 1, "it shows them, and holds nothing back");
         assert_eq!(sent(Sampling { shown_tokens: vec!["<x>".into()], ..cut }), 0);
         assert_eq!(sent(Sampling { shown_tokens: vec!["<x>".into()], ..Sampling::default() }), 1, "nobody else does");
+    }
+
+    #[test]
+    fn shown_tokens_stand_as_the_model_wrote_them() {
+        let sent = |sampling: Sampling| {
+            let request =
+                GenerateRequest { prompt: text("hi", false), sampling: Some(sampling), ..GenerateRequest::default() };
+            let body = body(&request);
+            (body["skip_special_tokens"].clone(), body.get("spaces_between_special_tokens").cloned())
+        };
+        let shown = Sampling { shown_tokens: vec!["<x>".into()], ..Sampling::default() };
+        assert_eq!(sent(shown), (json!(false), Some(json!(false))));
+        assert_eq!(sent(Sampling::default()), (json!(true), None));
     }
 
     #[test]

@@ -25,6 +25,10 @@ static TOOLS: &[Sign] = &[
     Sign { template: &["<｜tool▁calls▁begin｜>", "```json"], format: "deepseek_v3", ..SIGN },
     Sign { template: &["<｜tool▁calls▁begin｜>"], format: "deepseek_v31", ..SIGN },
     Sign { template: &["<|tool_call_argument_begin|>"], format: "kimi_k2", ..SIGN },
+    Sign { template: &["<|open|>", "<|close|>", "<|sep|>"], format: "kimi_k3", ..SIGN },
+    Sign { template: &["plamo:begin_tool_request"], format: "plamo3", ..SIGN },
+    Sign { template: &["<ifm|tool_call>"], format: "k2_horizon", ..SIGN },
+    Sign { template: &["<dots_function_call>"], format: "dots", ..SIGN },
     Sign { template: &["<seed:tool_call>"], format: "seed_oss", ..SIGN },
     Sign { template: &["<tool_call>", "<function=", "<parameter="], format: "qwen3_coder", ..SIGN },
     Sign { template: &["<arg_key>"], format: "glm45", ..SIGN },
@@ -74,6 +78,9 @@ static TOOLS: &[Sign] = &[
 
 static REASONING: &[Sign] = &[
     Sign { template: &["<|channel|>", "<|message|>"], format: "harmony", ..SIGN },
+    Sign { template: &["<|open|>", "<|close|>", "<|sep|>"], format: "kimi_k3", ..SIGN },
+    Sign { template: &["plamo:begin_think"], format: "plamo3", ..SIGN },
+    Sign { template: &["ifm|think"], format: "k2_horizon", ..SIGN },
     Sign { template: &["<seed:think>"], format: "seed_oss", ..SIGN },
     // The markers may be put together from a variable.
     Sign { template: &["seed:think"], format: "seed_oss", ..SIGN },

@@ -34,9 +34,14 @@ pub fn marks(tools: Option<ToolFormat>, reasoning: Option<ReasoningFormat>) -> V
     tokens
 }
 
-/// A marker may be two tokens side by side, or have a line's end.
+/// A marker may be tokens side by side, with words between them, or have a line's end.
 fn tokens(marker: &'static str) -> impl Iterator<Item = &'static str> {
-    marker.trim().split_inclusive('>').map(str::trim).filter(|token| !token.is_empty())
+    let ends = marker.trim().split_inclusive('>');
+    ends.flat_map(|piece| {
+        let (word, token) = piece.split_at(piece.find('<').unwrap_or(0));
+        [word.trim(), token.trim()]
+    })
+    .filter(|token| !token.is_empty())
 }
 
 impl ToolFormat {
@@ -112,4 +117,18 @@ impl fmt::Debug for ReasoningFormat {
 fn unknown(what: &'static str, name: &str, known: impl Iterator<Item = &'static [&'static str]>) -> UnknownFormat {
     let known = known.flatten().copied().collect::<Vec<_>>().join(", ");
     UnknownFormat { what, name: name.to_owned(), known }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_tokens_and_what_stands_between_them() {
+        let marks = marks(None, "kimi_k3".parse().ok());
+        assert_eq!(marks, ["<|close|>", "<|open|>", "<|sep|>", "message", "response", "think"]);
+        assert_eq!(tokens("function call<|role_sep|>").collect::<Vec<_>>(), ["function call", "<|role_sep|>"]);
+        assert_eq!(tokens("\n</think>\n<answer>\n").collect::<Vec<_>>(), ["</think>", "<answer>"]);
+        assert_eq!(tokens("<invoke name=").collect::<Vec<_>>(), ["<invoke name="]);
+    }
 }

@@ -40,7 +40,7 @@ pub(super) static ROWS: &[Row] = &[
     Row { names: &["kimi_k2"], kind: Kind::Marks(TOKENS) },
     Row { names: &["minimax_m2"], kind: Kind::Marks(TOKENS) },
     Row { names: &["nemotron_v3"], kind: Kind::Marks(TOKENS) },
-    Row { names: &["glm45", "glm47"], kind: Kind::Marks(Marks { anywhere: true, ..TOKENS }) },
+    Row { names: &["glm45", "glm47", "ling3"], kind: Kind::Marks(Marks { anywhere: true, ..TOKENS }) },
     Row {
         names: &["deepseek_v4", "deepseek_v41"],
         kind: Kind::Marks(Marks { opening: Opening::Answer, anywhere: true, ..TOKENS }),
@@ -122,6 +122,35 @@ pub(super) static ROWS: &[Row] = &[
         }),
     },
     Row { names: &["harmony", "openai_gptoss"], kind: Kind::Harmony },
+    Row {
+        names: &["plamo3"],
+        kind: Kind::Marks(Marks {
+            start: &["<|plamo:begin_think:plamo|>"],
+            end: &["<|plamo:end_think:plamo|>"],
+            ..TOKENS
+        }),
+    },
+    Row {
+        names: &["k2_horizon"],
+        kind: Kind::Marks(Marks {
+            start: &["<ifm|think>", "<ifm|think_fast>", "<ifm|think_faster>"],
+            end: &["</ifm|think>", "</ifm|think_fast>", "</ifm|think_faster>"],
+            opening: Opening::Answer,
+            ends_with_call: true,
+            ..THINK
+        }),
+    },
+    Row {
+        names: &["kimi_k3"],
+        kind: Kind::Marks(Marks {
+            start: &["<|open|>think<|sep|>"],
+            end: &["<|close|>think<|sep|>"],
+            opening: Opening::Answer,
+            ends_with_call: true,
+            answer: &["<|open|>response<|sep|>", "<|close|>response<|sep|>", "<|close|>message<|sep|>"],
+            ..THINK
+        }),
+    },
 ];
 
 /// What most models write.

@@ -35,6 +35,8 @@ pub(super) struct Tags {
     pub lenient: bool,
     pub form: Form,
     pub typing: Typing,
+    /// Names of parameters are written as attributes of XML are: `&amp;` and `&quot;` stand for what they name.
+    pub escaped: bool,
 }
 
 impl Tags {
@@ -51,8 +53,8 @@ impl Tags {
 pub(super) enum Typing {
     /// In the tool's schema.
     Schema,
-    /// In the tag: `string="true"`, else it is JSON.
-    Tag,
+    /// In the tag: it is a string where this stands, else it is JSON.
+    Tag(&'static str),
 }
 
 /// Reads the calls of one choice.
@@ -211,7 +213,7 @@ impl TaggedReader {
             Found::Nothing if text.len() <= MOST_OF_NAME => return None,
             Found::Maybe(_) | Found::Nothing => (0, 0),
         };
-        let name = text[..end].trim().trim_matches(['"', '\'']);
+        let name = named(&text[..end]);
         if name.is_empty() || end > MOST_OF_NAME {
             self.give_up(emit);
             return Some(0);
@@ -256,16 +258,13 @@ impl TaggedReader {
                 return Some(0);
             }
         };
-        let (name, is_string) = match tags.typing {
-            Typing::Schema => (header.trim().trim_matches(['"', '\'']), false),
-            Typing::Tag => (quoted_part(header), header.contains("string=\"true\"")),
+        let (name, types) = match tags.typing {
+            Typing::Schema => (named(header), self.tools.types(&self.function, named(header))),
+            Typing::Tag(string) if header.contains(string) => (quoted_part(header), Types::STRING),
+            Typing::Tag(_) => (quoted_part(header), Types::ANY),
         };
-        let types = match tags.typing {
-            Typing::Schema => self.tools.types(&self.function, name),
-            Typing::Tag if is_string => Types::STRING,
-            Typing::Tag => Types::ANY,
-        };
-        self.parameter = (name.to_owned(), types);
+        let name = if tags.escaped { name.replace("&quot;", "\"").replace("&amp;", "&") } else { name.to_owned() };
+        self.parameter = (name, types);
         if tags.value.is_some() {
             self.state = State::BeforeValue;
         } else {
@@ -353,6 +352,16 @@ impl TaggedReader {
         emit(Piece::Malformed(&self.raw));
         self.raw.clear();
         self.state = State::Text;
+    }
+}
+
+/// The name that a tag begins with: in quotes, behind which attributes may follow, or without.
+fn named(header: &str) -> &str {
+    let header = header.trim();
+    let quote = header.chars().next().filter(|sign| matches!(sign, '"' | '\''));
+    match quote.and_then(|quote| header[1..].split_once(quote)) {
+        Some((name, _)) => name,
+        None => header.trim_matches(['"', '\'']),
     }
 }
 

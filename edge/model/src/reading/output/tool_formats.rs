@@ -198,6 +198,19 @@ pub(super) static ROWS: &[Row] = &[
     },
     Row { names: &["deepseek_v31"], kind: Kind::Native(DEEPSEEK), around: PLAIN },
     Row {
+        names: &["plamo3"],
+        kind: Kind::Native(Tokens {
+            section: "<|plamo:begin_tool_requests:plamo|>",
+            section_end: "<|plamo:end_tool_requests:plamo|>",
+            call: "<|plamo:begin_tool_request:plamo|><|plamo:begin_tool_name:plamo|>",
+            arguments: "<|plamo:end_tool_name:plamo|>\
+                        <|plamo:begin_tool_arguments:plamo|><|plamo:constrain|>json<|plamo:msg|>",
+            call_end: &["<|plamo:end_tool_arguments:plamo|><|plamo:end_tool_request:plamo|>"],
+            name: str::trim,
+        }),
+        around: PLAIN,
+    },
+    Row {
         names: &["kimi_k2"],
         kind: Kind::Native(Tokens {
             section: "<|tool_calls_section_begin|>",
@@ -232,7 +245,54 @@ pub(super) static ROWS: &[Row] = &[
         }),
         around: TRIMMED,
     },
-    Row { names: &["glm45", "glm47"], kind: Kind::Tagged(GLM), around: TRIMMED },
+    Row {
+        names: &["dots"],
+        kind: Kind::Tagged(Tags {
+            section: &["<dots_function_call>"],
+            section_end: "</dots_function_call>",
+            call: "<invoke name=",
+            call_end: "</invoke>",
+            parameter: "<parameter name=",
+            ..FUNCTION
+        }),
+        around: TRIMMED,
+    },
+    Row { names: &["glm45", "glm47", "ling3", "poolside_v1"], kind: Kind::Tagged(GLM), around: TRIMMED },
+    Row {
+        names: &["k2_horizon"],
+        kind: Kind::Tagged(Tags {
+            section: &["<ifm|tool_calls>"],
+            section_end: "</ifm|tool_calls>",
+            call: "<ifm|tool_call>",
+            call_end: "</ifm|tool_call>",
+            parameter: "<ifm|arg_key>",
+            parameter_name_end: "</ifm|arg_key>",
+            // A type may stand before it, which the schema tells as well.
+            value: Some("<ifm|arg_value>"),
+            value_end: "</ifm|arg_value>",
+            ..GLM
+        }),
+        around: PLAIN,
+    },
+    Row {
+        names: &["kimi_k3"],
+        kind: Kind::Tagged(Tags {
+            section: &["<|open|>tools<|sep|>"],
+            section_end: "<|close|>tools<|sep|>",
+            call: "<|open|>call tool=",
+            call_name_end: Some("<|sep|>"),
+            call_end: "<|close|>call<|sep|>",
+            parameter: "<|open|>argument key=",
+            parameter_name_end: "<|sep|>",
+            value_end: "<|close|>argument<|sep|>",
+            lenient: false,
+            form: Form::Bare,
+            typing: Typing::Tag("type=\"string\""),
+            escaped: true,
+            ..FUNCTION
+        }),
+        around: PLAIN,
+    },
     Row {
         names: &["hy_v3"],
         kind: Kind::Tagged(Tags {
@@ -363,6 +423,7 @@ const FUNCTION: Tags = Tags {
     lenient: true,
     form: Form::Lines,
     typing: Typing::Schema,
+    escaped: false,
 };
 
 const GLM: Tags = Tags {
@@ -386,6 +447,6 @@ const DSML: Tags = Tags {
     parameter: "<｜DSML｜parameter",
     value_end: "</｜DSML｜parameter>",
     form: Form::Bare,
-    typing: Typing::Tag,
+    typing: Typing::Tag("string=\"true\""),
     ..FUNCTION
 };
