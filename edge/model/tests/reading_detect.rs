@@ -25,6 +25,7 @@ const SIGNS: &[Sign] = &[
     ("{{ '<|open|>' + tag }}{{ '<|sep|>' }}{{ '<|close|>' + tag }}", &[], None, Some("kimi_k3"), Some("kimi_k3")),
     ("{{ '<|plamo:begin_tool_requests:plamo|>' }}", &[], None, Some("plamo3"), None),
     ("<ifm|think_fast><ifm|tool_call>", &[], None, Some("k2_horizon"), Some("k2_horizon")),
+    ("{%- set ns = ']<]minimax[>[' -%}<mm:think>", &[], None, Some("minimax_m3"), Some("minimax_m3")),
     ("<dots_function_call>", &[], None, Some("dots"), None),
     ("<think>", &[], None, None, None),
     ("{{ '<think>' + r + '</think>' }}", &[], None, None, Some("deepseek_v3")),

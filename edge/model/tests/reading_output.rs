@@ -104,6 +104,33 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ),
     ("qwen3_coder", "", "<tool_call>\n<function=known>\n<parameter=s>\nhal", r#"known({"s": "hal"#),
     ("qwen3_coder", "", "<tool_call> no", r#""<tool_call> no""#),
+    // Arguments as elements, which nest; they are typed by the schema, and what is repeated is a list.
+    (
+        "minimax_m3",
+        "",
+        "So.]<]minimax[>[<tool_call>\n]<]minimax[>[<invoke name=\"known\">\n]<]minimax[>[<s>1 < 2\n]<]minimax[>[</s>\n]<]minimax[>[<n>007]<]minimax[>[</n>\n]<]minimax[>[<b>True]<]minimax[>[</b>]<]minimax[>[<u>null]<]minimax[>[</u>]<]minimax[>[</invoke>\n]<]minimax[>[</tool_call>\nOk.",
+        "\"So.\"known({\"s\": \"1 < 2\\n\", \"n\": 7, \"b\": true, \"u\": null})",
+    ),
+    (
+        "minimax_m3",
+        "",
+        "]<]minimax[>[<tool_call>]<]minimax[>[<invoke name='known'>]<]minimax[>[<o>]<]minimax[>[<a>1]<]minimax[>[</a>]<]minimax[>[<a>]<]minimax[>[<b>]<]minimax[>[</b>x]<]minimax[>[</a>]<]minimax[>[</o>]<]minimax[>[<l>]<]minimax[>[<item>1]<]minimax[>[</item>]<]minimax[>[</l>]<]minimax[>[</invoke>]<]minimax[>[<invoke name=g>]<]minimax[>[</invoke>]<]minimax[>[</tool_call>",
+        "known({\"o\": {\"a\": [\"1\", {\"b\": \"\", \"$text\": \"x\"}]}, \"l\": [\"1\"]})g({})",
+    ),
+    // What is complete of a call that is not; from a tag that is none on, nothing is read.
+    (
+        "minimax_m3",
+        "",
+        "]<]minimax[>[<tool_call>]<]minimax[>[<invoke name=\"known\">]<]minimax[>[<s>a]<]minimax[>[</s>]<]minimax[>[<n>1",
+        "known({\"s\": \"a\"}",
+    ),
+    (
+        "minimax_m3",
+        "",
+        "]<]minimax[>[<tool_call>]<]minimax[>[<invoke name=\"known\">]<]minimax[>[<s>a]<]minimax[>[</s>]<]minimax[>[<n>1]<]minimax[>[</m>]<]minimax[>[<b>true]<]minimax[>[</b>]<]minimax[>[</invoke>",
+        "known({\"s\": \"a\"})",
+    ),
+    ("minimax_m3", "", "]<]minimax[>[<tool_call>oops", "\"]<]minimax[>[<tool_call>oops\""),
     // The types stand in the tags, names are escaped, values are not; what is behind a name in quotes is none of it.
     (
         "kimi_k3",
@@ -206,6 +233,7 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ("", "mistral", "[THINK]a[/THINK]b[THINK]c[/THINK]", r#"{?"ac"}"b""#),
     ("hermes", "qwen3", "a<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>", r#"{?"a"}f({})"#),
     ("hermes", "qwen3", "a</think>\n\n<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>\n", r#"{?"a"}f({})"#),
+    ("", "minimax_m3", "<mm:think>a</mm:think>b", r#"{?"a"}"b""#),
     ("", "k2_horizon", "<ifm|think_fast>a</ifm|think_fast>b", r#"{?"a"}"b""#),
     ("", "plamo3", "a<|plamo:end_think:plamo|>b", r#"{?"a"}"b""#),
     (

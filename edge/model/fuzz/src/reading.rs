@@ -18,6 +18,7 @@ pub enum Family {
     Native,
     Python,
     Gemma,
+    Elements,
     Harmony,
     /// Every format of reasoning, before every format of calls.
     Reasoning,
@@ -39,8 +40,16 @@ const PROMPT_ENDS: &[&str] = &[
 ];
 
 impl Family {
-    pub const ALL: [Self; 7] =
-        [Self::Json, Self::Tagged, Self::Native, Self::Python, Self::Gemma, Self::Harmony, Self::Reasoning];
+    pub const ALL: [Self; 8] = [
+        Self::Json,
+        Self::Tagged,
+        Self::Native,
+        Self::Python,
+        Self::Gemma,
+        Self::Elements,
+        Self::Harmony,
+        Self::Reasoning,
+    ];
 
     /// Its formats of calls.
     pub fn tool_formats(self) -> &'static [&'static str] {
@@ -82,6 +91,7 @@ impl Family {
             Self::Native => &["deepseek_v3", "deepseek_v31", "kimi_k2", "plamo3"],
             Self::Python => &["pythonic", "llama4_pythonic", "lfm2", "olmo3"],
             Self::Gemma => &["gemma4", "functiongemma"],
+            Self::Elements => &["minimax_m3"],
             Self::Harmony => &["harmony"],
             Self::Reasoning => &[],
         }
@@ -89,7 +99,7 @@ impl Family {
 
     /// Arguments are written by the reader, and not by the model.
     fn writes_arguments(self) -> bool {
-        matches!(self, Self::Tagged | Self::Python | Self::Gemma)
+        matches!(self, Self::Tagged | Self::Python | Self::Gemma | Self::Elements)
     }
 }
 

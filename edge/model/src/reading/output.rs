@@ -11,6 +11,7 @@
 mod arguments;
 mod call_reader;
 mod detect;
+mod elements;
 mod format;
 mod gemma;
 mod harmony;

@@ -75,6 +75,7 @@ pub fn tools() -> &'static Arc<Functions> {
             "b": {"type": "boolean"},
             "o": {"$ref": "#/$defs/o"},
             "u": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            "l": {"type": "array", "items": {"type": "string"}},
         }, "$defs": {"o": {"type": "object"}}});
         schema.as_object().unwrap().clone()
     });

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::elements::ElementReader;
 use super::gemma::GemmaReader;
 use super::json::JsonReader;
 use super::marker::Pending;
@@ -39,6 +40,7 @@ enum Notation {
     Tagged(TaggedReader),
     Python(PythonReader),
     Gemma(GemmaReader),
+    Elements(ElementReader),
 }
 
 impl CallReader {
@@ -50,6 +52,7 @@ impl CallReader {
             Kind::Tagged(tags) => Notation::Tagged(TaggedReader::new(tags, tools)),
             Kind::Python(around) => Notation::Python(PythonReader::new(around, tools)),
             Kind::Gemma(markers) => Notation::Gemma(GemmaReader::new(markers, tools)),
+            Kind::Elements(elements) => Notation::Elements(ElementReader::new(elements, tools)),
             Kind::Harmony => return None,
         };
         Some(Self { notation, pending: Pending::default() })
@@ -83,6 +86,7 @@ impl Notation {
             Self::Tagged(reader) => reader,
             Self::Python(reader) => reader,
             Self::Gemma(reader) => reader,
+            Self::Elements(reader) => reader,
         }
     }
 
@@ -93,6 +97,7 @@ impl Notation {
             Self::Tagged(reader) => reader,
             Self::Python(reader) => reader,
             Self::Gemma(reader) => reader,
+            Self::Elements(reader) => reader,
         }
     }
 }

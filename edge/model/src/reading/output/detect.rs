@@ -26,6 +26,7 @@ static TOOLS: &[Sign] = &[
     Sign { template: &["<｜tool▁calls▁begin｜>"], format: "deepseek_v31", ..SIGN },
     Sign { template: &["<|tool_call_argument_begin|>"], format: "kimi_k2", ..SIGN },
     Sign { template: &["<|open|>", "<|close|>", "<|sep|>"], format: "kimi_k3", ..SIGN },
+    Sign { template: &["]<]minimax[>["], format: "minimax_m3", ..SIGN },
     Sign { template: &["plamo:begin_tool_request"], format: "plamo3", ..SIGN },
     Sign { template: &["<ifm|tool_call>"], format: "k2_horizon", ..SIGN },
     Sign { template: &["<dots_function_call>"], format: "dots", ..SIGN },
@@ -79,6 +80,7 @@ static TOOLS: &[Sign] = &[
 static REASONING: &[Sign] = &[
     Sign { template: &["<|channel|>", "<|message|>"], format: "harmony", ..SIGN },
     Sign { template: &["<|open|>", "<|close|>", "<|sep|>"], format: "kimi_k3", ..SIGN },
+    Sign { template: &["mm:think>"], format: "minimax_m3", ..SIGN },
     Sign { template: &["plamo:begin_think"], format: "plamo3", ..SIGN },
     Sign { template: &["ifm|think"], format: "k2_horizon", ..SIGN },
     Sign { template: &["<seed:think>"], format: "seed_oss", ..SIGN },

@@ -141,6 +141,10 @@ pub(super) static ROWS: &[Row] = &[
         }),
     },
     Row {
+        names: &["minimax_m3"],
+        kind: Kind::Marks(Marks { start: &["<mm:think>"], end: &["</mm:think>"], opening: Opening::Answer, ..THINK }),
+    },
+    Row {
         names: &["kimi_k3"],
         kind: Kind::Marks(Marks {
             start: &["<|open|>think<|sep|>"],

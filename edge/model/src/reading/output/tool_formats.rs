@@ -1,6 +1,7 @@
 //! The table of the formats of calls.
 
 use super::arguments::Form;
+use super::elements::Elements;
 use super::gemma::Markers;
 use super::harmony::MARKERS as HARMONY;
 use super::native::{self, Tokens};
@@ -25,6 +26,7 @@ pub(super) enum Kind {
     Tagged(Tags),
     Python(python::Around),
     Gemma(Markers),
+    Elements(Elements),
     /// Channels, which say what reasoning is, too.
     Harmony,
 }
@@ -39,6 +41,7 @@ impl Row {
             Kind::Native(tokens) => std::slice::from_ref(&tokens.section),
             Kind::Python(around) => around.open,
             Kind::Gemma(markers) => std::slice::from_ref(&markers.open),
+            Kind::Elements(elements) => std::slice::from_ref(&elements.section),
             Kind::Harmony => &[],
         }
     }
@@ -51,6 +54,7 @@ impl Row {
             Kind::Tagged(tags) => tags.all(),
             Kind::Python(around) => [around.open, around.close].concat(),
             Kind::Gemma(Markers { open, close, string }) => vec![open, close, string],
+            Kind::Elements(elements) => elements.all(),
             Kind::Harmony => HARMONY.to_vec(),
         }
     }
@@ -256,6 +260,17 @@ pub(super) static ROWS: &[Row] = &[
             ..FUNCTION
         }),
         around: TRIMMED,
+    },
+    Row {
+        names: &["minimax_m3"],
+        kind: Kind::Elements(Elements {
+            mark: "]<]minimax[>[",
+            section: "]<]minimax[>[<tool_call>",
+            section_end: "]<]minimax[>[</tool_call>",
+            call: "]<]minimax[>[<invoke name=",
+            call_end: "]<]minimax[>[</invoke>",
+        }),
+        around: PLAIN,
     },
     Row { names: &["glm45", "glm47", "ling3", "poolside_v1"], kind: Kind::Tagged(GLM), around: TRIMMED },
     Row {

@@ -13,9 +13,17 @@ const MOST_REFERENCES: usize = 8;
 /// branches would be looked at without end; what is not known has any type.
 const MOST_LOOKS: usize = 1000;
 
-/// What reading knows of functions: their names, and the types of their parameters.
+/// What reading knows of functions, by their names.
 #[derive(Debug, Default, PartialEq)]
-pub struct Functions(HashMap<String, HashMap<String, Types>>);
+pub struct Functions(HashMap<String, Known>);
+
+#[derive(Debug, PartialEq)]
+struct Known {
+    /// Of its parameters.
+    types: HashMap<String, Types>,
+    /// Of its parameters, as text: of most formats nobody looks into them.
+    schema: Option<Box<str>>,
+}
 
 /// The types that a value may have, as a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +32,7 @@ pub(super) struct Types(u8);
 impl Functions {
     /// These.
     pub fn new(functions: &[Function<'_>]) -> Self {
-        Self(functions.iter().map(|function| (function.name.to_owned(), parameters(function))).collect())
+        Self(functions.iter().map(|function| (function.name.to_owned(), Known::of(function))).collect())
     }
 
     pub(super) fn offers(&self, name: &str) -> bool {
@@ -33,7 +41,19 @@ impl Functions {
 
     /// The types of a parameter; any, where nothing is said of it.
     pub(super) fn types(&self, function: &str, parameter: &str) -> Types {
-        self.0.get(function).and_then(|parameters| parameters.get(parameter)).copied().unwrap_or(Types::ANY)
+        self.0.get(function).and_then(|known| known.types.get(parameter)).copied().unwrap_or(Types::ANY)
+    }
+
+    /// The schema of a function's parameters. None: no such function is offered, or nothing is said of what it takes.
+    pub(super) fn schema(&self, function: &str) -> Option<Map<String, Value>> {
+        serde_json::from_str(self.0.get(function)?.schema.as_ref()?).ok()
+    }
+}
+
+impl Known {
+    fn of(function: &Function<'_>) -> Self {
+        let schema = function.parameters.and_then(|schema| serde_json::to_string(schema).ok());
+        Self { types: parameters(function), schema: schema.map(String::into_boxed_str) }
     }
 }
 
@@ -86,18 +106,67 @@ impl Types {
 fn parameters(function: &Function<'_>) -> HashMap<String, Types> {
     let Some(schema) = function.parameters else { return HashMap::new() };
     let Some(Value::Object(properties)) = schema.get("properties") else { return HashMap::new() };
-    let mut looks = Looks { root: schema, left: MOST_LOOKS };
+    let mut looks = Looks::into(schema);
     properties.iter().map(|(name, property)| (name.clone(), looks.types(property, MOST_REFERENCES))).collect()
 }
 
+/// What holds other values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Container {
+    Array,
+    Object,
+}
+
 /// Looks for the types that schemas allow.
-struct Looks<'s> {
+pub(super) struct Looks<'s> {
     root: &'s Map<String, Value>,
     /// How many more there may be.
     left: usize,
 }
 
-impl Looks<'_> {
+impl<'s> Looks<'s> {
+    /// Into the schemas of one function.
+    pub(super) fn into(root: &'s Map<String, Value>) -> Self {
+        Self { root, left: MOST_LOOKS }
+    }
+
+    /// The types that a schema allows.
+    pub(super) fn of(&mut self, schema: &Value) -> Types {
+        self.types(schema, MOST_REFERENCES)
+    }
+
+    /// The list or the object that a schema allows, the first of those that it has to choose from.
+    pub(super) fn container(&mut self, schema: &'s Value) -> Option<(Container, &'s Map<String, Value>)> {
+        self.held(schema, MOST_REFERENCES)
+    }
+
+    fn held(&mut self, schema: &'s Value, references: usize) -> Option<(Container, &'s Map<String, Value>)> {
+        let fields = schema.as_object()?;
+        self.left = self.left.checked_sub(1)?;
+        let named = |kind: &str| match fields.get("type") {
+            Some(Value::String(name)) => name == kind,
+            Some(Value::Array(names)) => names.iter().any(|name| name == kind),
+            _ => false,
+        };
+        let untyped = !fields.contains_key("type");
+        if named("array") || (untyped && fields.contains_key("items")) {
+            return Some((Container::Array, fields));
+        }
+        if named("object")
+            || (untyped && ["properties", "additionalProperties"].iter().any(|key| fields.contains_key(*key)))
+        {
+            return Some((Container::Object, fields));
+        }
+        let choices = ["anyOf", "oneOf", "allOf"].iter().filter_map(|key| fields.get(*key)?.as_array()).flatten();
+        for choice in choices {
+            if let Some(held) = self.held(choice, references) {
+                return Some(held);
+            }
+        }
+        let reference = fields.get("$ref")?.as_str()?;
+        self.held(local(reference, self.root)?, references.checked_sub(1)?)
+    }
+
     /// The recursion is as deep as the JSON that was read, which has a bound, times the references.
     fn types(&mut self, schema: &Value, references: usize) -> Types {
         let Value::Object(fields) = schema else { return Types::ANY };
