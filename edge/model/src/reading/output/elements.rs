@@ -5,16 +5,14 @@
 //! A name that is repeated makes a list of what came before, so that nothing is known of the arguments before the call is
 //! complete: they are given out together.
 
-use std::collections::HashMap;
+mod object;
+
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
-
-use super::arguments::{quoted, typed};
 use super::call_reader::ReadCalls;
 use super::marker::{Found, certain, find};
 use super::piece::{Emit, Piece};
-use super::tools::{Container, Functions, Looks, Types};
+use super::tools::Functions;
 
 /// How many bytes a name may have with what stands around it.
 const MOST_OF_NAME: usize = 256;
@@ -24,9 +22,6 @@ const MOST_BEFORE_CALL: usize = 1024;
 
 /// How many bytes a call may have. What is beyond them is left out.
 const MOST_OF_CALL: usize = 1024 * 1024;
-
-/// How deep elements may stand in each other.
-const MOST_DEPTH: usize = 64;
 
 /// The tags of a format.
 #[derive(Debug)]
@@ -201,10 +196,7 @@ impl ElementReader {
 
     fn give_arguments(&mut self, emit: Emit<'_>) {
         let schema = self.tools.schema(&self.function).unwrap_or_default();
-        let mut writing = Writing { looks: Looks::into(&schema), out: String::new() };
-        let inside = children(&mut &*self.body, self.elements.mark, 0);
-        writing.object(&inside.members, "", Some(&schema));
-        emit(Piece::Arguments(&writing.out));
+        emit(Piece::Arguments(&object::of(&self.body, self.elements.mark, &schema)));
         self.body = String::new();
     }
 
@@ -212,115 +204,5 @@ impl ElementReader {
         emit(Piece::Malformed(&self.raw));
         self.raw.clear();
         self.state = State::Text;
-    }
-}
-
-/// What stands in an element, or in a call.
-#[derive(Debug, Default)]
-struct Inside<'t> {
-    text: String,
-    members: Vec<(&'t str, Inside<'t>)>,
-}
-
-/// Reads up to the first tag that begins none, and leaves the text there.
-fn children<'t>(text: &mut &'t str, mark: &str, depth: usize) -> Inside<'t> {
-    let mut inside = Inside::default();
-    while let Some((before, tag)) = text.split_once(mark) {
-        let open = tag.strip_prefix('<').filter(|name| !name.starts_with('/') && depth < MOST_DEPTH);
-        let Some((name, rest)) = open.and_then(|open| open.split_once('>')) else {
-            inside.text.push_str(before);
-            *text = &text[before.len()..];
-            return inside;
-        };
-        let mut rest = rest;
-        let child = children(&mut rest, mark, depth + 1);
-        let end =
-            rest.strip_prefix(mark).and_then(|rest| rest.strip_prefix("</")?.strip_prefix(name)?.strip_prefix('>'));
-        let Some(end) = end else { return inside };
-        inside.text.push_str(before);
-        inside.members.push((name, child));
-        *text = end;
-    }
-    inside.text.push_str(text);
-    *text = "";
-    inside
-}
-
-/// The member for text that stands among elements.
-const AMONG: &str = "$text";
-
-/// Writes elements as JSON.
-struct Writing<'s> {
-    looks: Looks<'s>,
-    out: String,
-}
-
-impl<'s> Writing<'s> {
-    /// What is repeated is a list.
-    fn object(&mut self, members: &[(&str, Inside<'_>)], among: &str, schema: Option<&'s Map<String, Value>>) {
-        let mut places: HashMap<&str, usize> = HashMap::new();
-        let mut named: Vec<(&str, Vec<&Inside<'_>>)> = Vec::new();
-        for (name, inside) in members {
-            let place = *places.entry(name).or_insert(named.len());
-            match named.get_mut(place) {
-                Some((_, all)) => all.push(inside),
-                None => named.push((name, vec![inside])),
-            }
-        }
-        self.out.push('{');
-        for (number, (name, all)) in named.iter().enumerate() {
-            self.name(number, name);
-            let of_name = |schema: &'s Map<String, Value>| {
-                schema
-                    .get("properties")
-                    .and_then(|properties| properties.get(name))
-                    .or(schema.get("additionalProperties"))
-            };
-            let schema = schema.and_then(of_name);
-            match all[..] {
-                [one] => self.value(one, schema),
-                _ => self.list(all.iter().copied(), schema),
-            }
-        }
-        if !among.trim().is_empty() && !places.contains_key(AMONG) {
-            self.name(named.len(), AMONG);
-            self.out.push_str(&quoted(among));
-        }
-        self.out.push('}');
-    }
-
-    fn name(&mut self, number: usize, name: &str) {
-        self.out.push_str(if number == 0 { "" } else { ", " });
-        self.out.push_str(&quoted(name));
-        self.out.push_str(": ");
-    }
-
-    fn list<'i, 't: 'i>(&mut self, all: impl Iterator<Item = &'i Inside<'t>>, schema: Option<&'s Value>) {
-        self.out.push('[');
-        for (number, inside) in all.enumerate() {
-            self.out.push_str(if number == 0 { "" } else { ", " });
-            self.value(inside, schema);
-        }
-        self.out.push(']');
-    }
-
-    fn value(&mut self, inside: &Inside<'_>, schema: Option<&'s Value>) {
-        let container = schema.and_then(|schema| self.looks.container(schema));
-        if !inside.members.is_empty() {
-            return match container {
-                Some((Container::Array, schema)) => {
-                    self.list(inside.members.iter().map(|(_, inside)| inside), schema.get("items"));
-                }
-                Some((Container::Object, schema)) => self.object(&inside.members, &inside.text, Some(schema)),
-                None => self.object(&inside.members, &inside.text, None),
-            };
-        }
-        let types = schema.map_or(Types::STRING, |schema| self.looks.of(schema));
-        let empty = inside.text.trim().is_empty() && !types.has(Types::STRING);
-        match container {
-            Some((Container::Array, _)) if empty => self.out.push_str("[]"),
-            Some((Container::Object, _)) if empty => self.out.push_str("{}"),
-            _ => self.out.push_str(&typed(&inside.text, types)),
-        }
     }
 }
