@@ -2,9 +2,13 @@
 //! ratios of each turn, as the machine itself changes from minute to minute by more than most changes do. Or the gateway beside
 //! HAProxy, which does nothing but pass on what comes: what that takes is the measure of the machine.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
 
 use crate::{
     figure::{Compared, Figures},
@@ -21,16 +25,26 @@ pub enum Other {
     Haproxy,
 }
 
-impl Other {
-    async fn start(&self, place: &Place) -> Result<Rig> {
-        match self {
-            Self::Build(folder) => {
-                Rig::start(&Place { gateway: folder.clone(), ..place.clone() }, &Layout::PLAIN).await
-            }
-            Self::Haproxy => Rig::haproxy(place).await,
+/// A build whose programs were copied just now. Those that the kernel has read back from the disk are up to a tenth slower than
+/// the same that were just written.
+struct Copied(TempDir);
+
+impl Copied {
+    fn of(build: &Path) -> Result<Self> {
+        let folder = TempDir::with_prefix("cloudach-build-")?;
+        for program in ["cloudach-edge", "cloudach-router", "cloudach-sidecar"] {
+            let from = build.join(program);
+            fs::copy(&from, folder.path().join(program)).with_context(|| format!("cannot copy {}", from.display()))?;
         }
+        Ok(Self(folder))
     }
 
+    async fn start(&self, place: &Place) -> Result<Rig> {
+        Rig::start(&Place { gateway: self.0.path().to_owned(), ..place.clone() }, &Layout::PLAIN).await
+    }
+}
+
+impl Other {
     fn knows(&self, scenario: Scenario) -> bool {
         match self {
             Self::Build(_) => true,
@@ -52,7 +66,16 @@ pub async fn measure(
     for scenario in scenarios {
         ensure!(other.knows(*scenario), "{scenario:?} cannot be measured beside HAProxy: name others with `--only`");
     }
-    let rigs = [Rig::start(place, &Layout::PLAIN).await?, other.start(place).await?];
+    let this = Copied::of(&place.gateway)?;
+    let build = match other {
+        Other::Build(folder) => Some(Copied::of(folder)?),
+        Other::Haproxy => None,
+    };
+    let beside = match &build {
+        Some(build) => build.start(place).await?,
+        None => Rig::haproxy(place).await?,
+    };
+    let rigs = [this.start(place).await?, beside];
     let mut figures = [Figures::default(), Figures::default()];
     for round in 1..=rounds {
         for scenario in scenarios {
