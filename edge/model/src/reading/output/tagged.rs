@@ -258,10 +258,14 @@ impl TaggedReader {
                 return Some(0);
             }
         };
-        let (name, types) = match tags.typing {
-            Typing::Schema => (named(header), self.tools.types(&self.function, named(header))),
-            Typing::Tag(string) if header.contains(string) => (quoted_part(header), Types::STRING),
-            Typing::Tag(_) => (quoted_part(header), Types::ANY),
+        let name = match tags.typing {
+            Typing::Schema => named(header),
+            Typing::Tag(_) => quoted_part(header),
+        };
+        let types = match tags.typing {
+            Typing::Schema => self.tools.types(&self.function, name),
+            Typing::Tag(string) if header.contains(string) => Types::STRING,
+            Typing::Tag(_) => Types::ANY,
         };
         let name = if tags.escaped { name.replace("&quot;", "\"").replace("&amp;", "&") } else { name.to_owned() };
         self.parameter = (name, types);

@@ -21,7 +21,7 @@ pub struct Functions(HashMap<String, Known>);
 struct Known {
     /// Of its parameters.
     types: HashMap<String, Types>,
-    /// Of its parameters, as text: of most formats nobody looks into them.
+    /// Of its parameters, as text: only formats whose arguments nest look into it.
     schema: Option<Box<str>>,
 }
 
