@@ -337,6 +337,10 @@ impl<R: Reply> Answer<R> {
                     sink.meter.trace().keep(kept::BELOW);
                 }
                 sink.meter.choice_finished(number, finished.usage);
+                // It was cut off before its last events were looked at.
+                if choice.is_finished() {
+                    return Ok(());
+                }
                 if reason == FinishReason::Stop && choice.turns_at_end(sink) {
                     return self.turn_if_due(number as usize, out);
                 }
@@ -357,7 +361,7 @@ impl<R: Reply> Answer<R> {
         self.parts.remove(choice.generation());
         let choice = choice.number();
         self.meter.turned(choice);
-        match continuation.from(choice, &written, tokens) {
+        match continuation.from(choice, &written, tokens, Instant::now()) {
             Some(generation) => {
                 let part = self.generate(choice, generation)?;
                 self.choices[number].go_on(part);

@@ -124,6 +124,11 @@ impl Choice {
         self.stage == Stage::Open
     }
 
+    /// Whether its end is told.
+    pub fn is_finished(&self) -> bool {
+        self.stage == Stage::Finished
+    }
+
     /// Text that has come and was not read.
     pub fn gathered(&self) -> &str {
         self.gathered.as_ref().map_or("", |gathered| &gathered.text)
@@ -240,9 +245,11 @@ impl Choice {
                 });
             }
             // Log-probabilities of calls are never shown, as at OpenAI.
-            Reader::Calls(_) => reader.push(text, &mut |event| give(*number, event, &mut Vec::new(), sink)),
-            Reader::Output(output) => {
-                let before_turn = watch.as_mut().and_then(|watch| watch.look(output, text, count));
+            Reader::Calls(_) | Reader::Output(_) => {
+                let before_turn = match (watch, &*reader) {
+                    (Some(watch), Reader::Output(output)) => watch.look(output, text, count),
+                    _ => None,
+                };
                 let text = before_turn.unwrap_or(text);
                 trail.push(text, logprobs);
                 reader.push(text, &mut |event| {

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use cloudach_openai::chat::{ChatRequest, ServiceTier};
 use cloudach_service::trace::names;
+use tokio::time::Instant;
 
 use crate::{
     Edge,
@@ -184,7 +185,7 @@ impl<R: Reply, F: Fn(&Asked<'_>) -> R + Send + Sync> Question for Conversation<'
         let turn = reading.turn.as_deref().map(|turn| {
             let prompt = text_prompt(prompt.text.clone(), false);
             let request = Shared { reading: &turn.then, ..shared.clone() }.generation(0, 0, prompt);
-            Continuation { at: turn.at.clone(), request, reader: turn.then.reader.clone() }
+            Continuation { at: turn.at.clone(), request, begun: Instant::now(), reader: turn.then.reader.clone() }
         });
         let prompts = std::iter::repeat_n(prompt.text, request.n as usize);
         let generations =

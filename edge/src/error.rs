@@ -23,15 +23,40 @@ use tracing::warn;
 
 use crate::{access::limits::Exceeded, config::Links, http::headers::Reach, store::Away};
 
+/// Where a request is let in: at OpenAI, responses have a gate of their own (compat-spec a.0, a.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    Usual,
+    OfResponses,
+}
+
+impl Door {
+    /// Of the requests to this path.
+    pub fn of(path: &str) -> Self {
+        match path.strip_prefix("/v1/responses") {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => Self::OfResponses,
+            _ => Self::Usual,
+        }
+    }
+
+    /// How far its refusals have come.
+    fn reach(self) -> Reach {
+        match self {
+            Self::Usual => Reach::Gate,
+            Self::OfResponses => Reach::Models,
+        }
+    }
+}
+
 /// Why a request is not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// No key came with the request.
     #[error("no API key")]
-    NoKey,
+    NoKey(Door),
     /// The key, masked, is not known.
     #[error("unknown API key {0}")]
-    WrongKey(String),
+    WrongKey(String, Door),
     /// The operator has stopped the key.
     #[error("the key is suspended")]
     Suspended,
@@ -230,10 +255,16 @@ pub fn put_into_words(mut response: Response, words: &Words<'_>, dialect: Dialec
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, content_type(row.reach));
     row.retry.write(&mut parts.headers);
+    if row.status == StatusCode::UNAUTHORIZED && row.reach != Reach::Gate {
+        parts.headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
+    }
     let body;
     (parts.status, body) = dialect.word(row.told(), words.request_id);
     Response::from_parts(parts, body.into())
 }
+
+/// How a key is given.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"OpenAI API\"");
 
 /// OpenAI's gate names the encoding, what is behind it does not.
 fn content_type(reach: Reach) -> HeaderValue {

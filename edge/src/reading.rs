@@ -182,7 +182,7 @@ impl Reading {
         };
         if let Some(forced) = forced {
             let schema = forced.constraint(dialect).map_err(|error| refused(request, &error))?;
-            return Ok(Some(Self::of_calls(&forced, &schema)));
+            return Ok(Some(Self::of_calls(request, &forced, &schema)));
         }
         let Some(constraint) = &request.constraint else { return Ok(None) };
         if request.tool_choice == ToolChoice::Auto && !functions.is_empty() && formats.tools.is_some() {
@@ -190,7 +190,7 @@ impl Reading {
             let calls = Forced::Required { functions: &functions, parallel: request.parallel_tool_calls };
             let schema = calls.constraint(dialect).map_err(|error| refused(request, &error))?;
             if let Some(schema) = held::to_answer_or_calls(constraint, &schema, translated)? {
-                return Ok(Some(Self::of_calls(&calls, &schema)));
+                return Ok(Some(Self::of_calls(request, &calls, &schema)));
             }
         }
         Ok(Some(Self::of_text(&request.sampling, Some(held::to(constraint, translated)?))))
@@ -207,12 +207,13 @@ impl Reading {
         let functions = held::callable(&request.tools, dialect)?;
         let calls = Forced::Required { functions: &functions, parallel: request.parallel_tool_calls };
         let schema = calls.constraint(dialect).map_err(|error| refused(request, &error))?;
-        Ok(Some(Turn { at: At::Calls(strict), then: Self::of_calls(&calls, &schema) }))
+        Ok(Some(Turn { at: At::Calls(strict), then: Self::of_calls(request, &calls, &schema) }))
     }
 
-    fn of_calls(calls: &Forced<'_>, schema: &serde_json::Value) -> Self {
+    fn of_calls(request: &ChatRequest, calls: &Forced<'_>, schema: &serde_json::Value) -> Self {
+        let sampling = &request.sampling;
         Self {
-            reader: Reader::of_calls(calls),
+            reader: Reader::of_calls(calls, &sampling.stop, sampling.include_stop),
             constraint: Some(held::to_schema(schema)),
             stops: Stops::Nobody,
             marks: Vec::new(),

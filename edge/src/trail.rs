@@ -48,9 +48,22 @@ impl Trail {
         }
     }
 
+    /// Where this text is. What hides before it may contain it, too, as `</think>` does `hi`: a place where whole tokens make
+    /// it up goes before one where a token begins with it, and that before any other.
     fn find(&self, text: &str) -> Option<usize> {
         // Most answers are told without any.
-        if self.tokens.is_empty() { None } else { self.text.find(text) }
+        if self.tokens.is_empty() {
+            return None;
+        }
+        let is_border = |place: usize| {
+            place == 0
+                || place == self.text.len()
+                || self.tokens.binary_search_by_key(&place, |(place, _)| *place).is_ok()
+        };
+        let places = || self.text.match_indices(text).map(|(place, _)| place);
+        let begins = || places().filter(|&place| is_border(place));
+        let whole = begins().find(|place| is_border(place + text.len()));
+        whole.or_else(|| begins().next()).or_else(|| places().next())
     }
 
     /// Forgets the text up to there, and its tokens but one that reaches beyond. One without text goes with what follows.
@@ -113,6 +126,27 @@ mod tests {
         trail.push("end", tokens(&["end"]));
         assert_eq!(told(&mut trail, "end"), ["end"]);
         assert!(told(&mut trail, "nothing").is_empty());
+    }
+
+    /// Checklist C22.
+    #[test]
+    fn what_is_hidden_may_contain_what_is_told() {
+        for (hidden, answer) in [
+            (&["</think>", "\n\n"][..], &["hi", " there"][..]),
+            (&["</think>", "\n\n"], &["<", "p", ">"]),
+            (&["</", "think", ">\n\n"], &["t", "he"]),
+            (&["<|channel|>", "final", "<|message|>"], &["a", " message"]),
+        ] {
+            let mut trail = Trail::default();
+            for token in hidden.iter().chain(answer) {
+                trail.push(token, tokens(&[token]));
+                if answer.contains(token) {
+                    assert_eq!(told(&mut trail, token), [*token], "behind {hidden:?}");
+                }
+            }
+            trail.push(&[hidden, answer].concat().concat(), tokens(&[hidden, answer].concat()));
+            assert_eq!(told(&mut trail, &answer.concat()), answer, "at once, behind {hidden:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use cloudach_model::reading::{Event, OutputReader, Reader};
 use cloudach_proto::v1::{GenerateRequest, prompt};
+use tokio::time::Instant;
 
 use crate::reading::At;
 
@@ -15,20 +16,34 @@ pub struct Continuation {
     pub at: At,
     /// The generation from the prompt on, as of the first choice.
     pub request: GenerateRequest,
+    /// When that generation had all its time.
+    pub begun: Instant,
     /// Reads what follows.
     pub reader: Reader,
 }
 
 impl Continuation {
-    /// The generation of a choice that goes on from what it has `written`; none when it has used up its tokens.
-    pub fn from(&self, choice: u32, written: &str, tokens: u64) -> Option<GenerateRequest> {
+    /// The generation of a choice that goes on from what it has `written` until `now`; none when it has used up its tokens. Its
+    /// seed is that of the choice, and not moved on by its tokens: how many they are may depend on how they came.
+    pub fn from(&self, choice: u32, written: &str, tokens: u64, now: Instant) -> Option<GenerateRequest> {
         let mut request = self.request.clone();
         let sampling = request.sampling.get_or_insert_default();
+        let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
         if let Some(most) = &mut sampling.max_tokens {
-            *most = u32::try_from(u64::from(*most).saturating_sub(tokens)).unwrap_or_default();
+            *most = most.saturating_sub(tokens);
             if *most == 0 {
                 return None;
             }
+        }
+        if let Some(least) = &mut sampling.min_tokens {
+            *least = least.saturating_sub(tokens);
+        }
+        let context = request.context.get_or_insert_default();
+        if context.timeout_ms > 0 {
+            let gone = now.saturating_duration_since(self.begun);
+            let gone = u64::try_from(gone.as_millis()).unwrap_or(u64::MAX);
+            // 0 would be none at all.
+            context.timeout_ms = context.timeout_ms.saturating_sub(gone).max(1);
         }
         // As the first generation of each choice has it.
         sampling.seed = sampling.seed.map(|seed| seed.wrapping_add(i64::from(choice)));
@@ -137,6 +152,42 @@ impl Watch {
             (At::Answer, Event::Text(_) | Event::CallBegin { .. }) => true,
             (At::Calls(strict), Event::CallBegin { name }) => strict.iter().any(|function| function == name),
             _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use cloudach_model::reading::Reader;
+    use cloudach_proto::v1::{RequestContext, Sampling};
+
+    use super::*;
+
+    #[test]
+    fn what_was_allowed_is_allowed_once() {
+        let sampling = Sampling { max_tokens: Some(100), min_tokens: Some(50), seed: Some(7), ..Sampling::default() };
+        let context = RequestContext { timeout_ms: 5000, ..RequestContext::default() };
+        let request =
+            GenerateRequest { sampling: Some(sampling), context: Some(context), ..GenerateRequest::default() };
+        let begun = Instant::now();
+        let continuation = Continuation { at: At::Answer, request, begun, reader: Reader::Plain };
+        for (tokens, gone, expected) in [
+            (0, 0, Some((100, 50, 5000))),
+            (30, 1500, Some((70, 20, 3500))),
+            (60, 6000, Some((40, 0, 1))),
+            (100, 0, None),
+            (u64::MAX, 0, None),
+        ] {
+            let request = continuation.from(2, "", tokens, begun + Duration::from_millis(gone));
+            let seen = request.map(|request| {
+                let sampling = request.sampling.unwrap_or_default();
+                assert_eq!(sampling.seed, Some(9), "the choice's own");
+                let [most, least] = [sampling.max_tokens, sampling.min_tokens].map(Option::unwrap_or_default);
+                (most, least, request.context.unwrap_or_default().timeout_ms)
+            });
+            assert_eq!(seen, expected, "after {tokens} tokens and {gone} ms");
         }
     }
 }

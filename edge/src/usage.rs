@@ -88,8 +88,8 @@ struct Choice {
     /// Kept to be counted, whoever counts the rest: engines do not tell it apart.
     reasoning: String,
     tokens_seen: u64,
-    /// Those of generations before the one that runs.
-    tokens_before: u64,
+    /// Of generations before the one that runs, if there were any.
+    before: Option<Before>,
     /// As the engine said at the start. 0: it did not.
     prompt_tokens: u64,
     engine: Option<TokenUsage>,
@@ -99,11 +99,25 @@ struct Choice {
     reason: Option<FinishReason>,
 }
 
+/// What the generations of a choice came to before it went on in another one.
+#[derive(Debug, Clone, Copy, Default)]
+struct Before {
+    tokens: u64,
+    /// Of the first one's prompt. 0 where it was ended before its engine told.
+    cached_tokens: u64,
+}
+
 impl Choice {
+    /// Of its prompt, as the engine says at the end of what read it: what follows a turn finds all of it in the cache.
+    fn cached_tokens(&self) -> Option<u64> {
+        let said = self.engine.as_ref().map(|usage| u64::from(usage.cached_tokens));
+        self.before.map(|before| before.cached_tokens).or(said)
+    }
+
     /// The prompt has so many tokens, as the engine says. What follows a turn has a prompt that is longer by what was
     /// generated before it.
     fn note_prompt(&mut self, tokens: u32) {
-        if self.tokens_before == 0 {
+        if self.before.is_none() {
             self.prompt_tokens = self.prompt_tokens.max(tokens.into());
         }
     }
@@ -238,11 +252,13 @@ impl Meter {
     /// A choice goes on in another generation, whose prompt holds what was written before.
     pub fn turned(&mut self, choice: u32) {
         let Some(choice) = self.choices.get_mut(choice as usize) else { return };
+        let cached_tokens = choice.cached_tokens().unwrap_or_default();
         if let Some(usage) = choice.engine.take() {
-            choice.prompt_tokens = choice.prompt_tokens.max(usage.prompt_tokens.into());
+            choice.note_prompt(usage.prompt_tokens);
             choice.tokens_seen = choice.tokens_seen.max(usage.completion_tokens.into());
         }
-        choice.tokens_before += mem::take(&mut choice.tokens_seen);
+        let tokens = choice.before.unwrap_or_default().tokens + mem::take(&mut choice.tokens_seen);
+        choice.before = Some(Before { tokens, cached_tokens });
     }
 
     /// The edge that the request came to.
@@ -329,16 +345,17 @@ impl Meter {
     fn usage(&self, counted: Counted) -> (Usage, Usage) {
         let (mut shown, mut engine) = (Usage::default(), Usage::default());
         for prompt in self.choices.chunks(self.choices_per_prompt) {
-            let counts = || prompt.iter().filter_map(|choice| choice.engine.as_ref());
             // Choices share their prompt: it is counted once.
             let at_start = prompt.iter().map(|choice| choice.prompt_tokens);
-            let first = prompt.iter().filter(|choice| choice.tokens_before == 0);
+            let first = prompt.iter().filter(|choice| choice.before.is_none());
             let at_end = first.filter_map(|choice| choice.engine.as_ref()).map(|usage| u64::from(usage.prompt_tokens));
             engine.prompt_tokens += at_end.chain(at_start).max().unwrap_or_default();
-            engine.cached_tokens += counts().map(|usage| u64::from(usage.cached_tokens)).max().unwrap_or_default();
+            // One choice finds in the cache what another one has just read.
+            engine.cached_tokens += prompt.iter().filter_map(Choice::cached_tokens).min().unwrap_or_default();
             for choice in prompt {
                 let exact = choice.engine.as_ref().map(|usage| u64::from(usage.completion_tokens));
-                engine.completion_tokens += choice.tokens_before + exact.unwrap_or(choice.tokens_seen);
+                let before = choice.before.unwrap_or_default().tokens;
+                engine.completion_tokens += before + exact.unwrap_or(choice.tokens_seen);
             }
         }
         // What no replica took has used nothing.

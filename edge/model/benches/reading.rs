@@ -23,11 +23,11 @@ fn main() {
     measure("plain", &Reader::of_text(&[], false), "", prose);
     measure("4 stop strings", &Reader::of_text(&stops, false), "", prose);
     measure("4 stop strings of 1024 letters, all but the last in the text", &Reader::of_text(&hostile, false), "", "a");
-    measure("required calls, one after the other", &Reader::of_calls(&required), "[", call);
-    measure("required call, inside of its arguments", &Reader::of_calls(&required), long, prose);
+    measure("required calls, one after the other", &Reader::of_calls(&required, &[], false), "[", call);
+    measure("required call, inside of its arguments", &Reader::of_calls(&required, &[], false), long, prose);
     measure(
         "named call, inside of its arguments",
-        &Reader::of_calls(&Forced::Named(weather[0])),
+        &Reader::of_calls(&Forced::Named(weather[0]), &[], false),
         "{\"text\": \"",
         prose,
     );

@@ -38,8 +38,8 @@ pub enum Event<'a> {
 
 /// Reads one choice. A clone that has read nothing yet serves for another choice of the same request.
 ///
-/// Stop strings are about text that the client sees and not about the notation of calls (checklist C21),
-/// so no reader does both: an engine that is forced to call must not be given stop strings either.
+/// Stop strings are about text that the client sees and not about the notation of calls (checklist C21): an engine that
+/// is forced to call must not be given stop strings either.
 #[derive(Debug, Clone)]
 pub enum Reader {
     /// All text is for the client.
@@ -58,9 +58,9 @@ impl Reader {
         if stops.is_empty() { Self::Plain } else { Self::Stops(StopReader::new(stops, keep).into()) }
     }
 
-    /// For an engine that was given [`Forced::constraint`].
-    pub fn of_calls(forced: &Forced<'_>) -> Self {
-        Self::Calls(CallsReader::new(forced).into())
+    /// For an engine that was given [`Forced::constraint`]. The stop strings are about what it writes in place of calls.
+    pub fn of_calls(forced: &Forced<'_>, stops: &[String], keep: bool) -> Self {
+        Self::Calls(CallsReader::new(forced, StopReader::new(stops, keep)).into())
     }
 
     /// For a model that writes calls or reasoning in a format of its own.
@@ -73,16 +73,7 @@ impl Reader {
         match self {
             Self::Plain if text.is_empty() => {}
             Self::Plain => emit(Event::Text(text)),
-            Self::Stops(reader) if reader.has_stopped() => {}
-            Self::Stops(reader) => {
-                let shown = reader.push(text);
-                if !shown.text.is_empty() {
-                    emit(Event::Text(shown.text));
-                }
-                if shown.stopped {
-                    emit(Event::Stopped);
-                }
-            }
+            Self::Stops(reader) => reader.tell(text, emit),
             Self::Calls(reader) => reader.push(text, emit),
             Self::Output(reader) => reader.push(text, emit),
         }
@@ -91,8 +82,9 @@ impl Reader {
     /// The stop string at which the answer ended, if it did.
     pub fn stop_met(&self) -> Option<&str> {
         match self {
-            Self::Plain | Self::Calls(_) => None,
+            Self::Plain => None,
             Self::Stops(reader) => reader.met(),
+            Self::Calls(reader) => reader.stop_met(),
             Self::Output(reader) => reader.stop_met(),
         }
     }
@@ -101,13 +93,8 @@ impl Reader {
     pub fn finish(&mut self, emit: &mut impl FnMut(Event<'_>)) {
         match self {
             Self::Plain => {}
-            Self::Stops(reader) => {
-                let text = reader.finish();
-                if !text.is_empty() {
-                    emit(Event::Text(text));
-                }
-            }
-            Self::Calls(reader) => reader.finish(),
+            Self::Stops(reader) => reader.tell_rest(emit),
+            Self::Calls(reader) => reader.finish(emit),
             Self::Output(reader) => reader.finish(emit),
         }
     }

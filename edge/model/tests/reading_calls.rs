@@ -116,9 +116,28 @@ fn arguments_flow() {
         (", {\"name\": \"get_weather\", \"parameters\": {\"a", "get_weather({\"a"),
         ("\": 1}}]", "\": 1})"),
     ];
-    let mut reader = Reader::of_calls(&REQUIRED);
+    let mut reader = Reader::of_calls(&REQUIRED, &[], false);
     for (piece, expected) in steps {
         assert_eq!(line(&read(&mut reader, [piece])), expected, "{piece}");
+    }
+}
+
+/// Text in place of calls ends at a stop string, for every cut, which is nothing to calls.
+#[test]
+fn stop_strings_are_about_text() {
+    let stops = ["Paris".to_owned(), "ris and".to_owned()];
+    for (text, expected, met) in [
+        (r#"{"city": "Paris"}"#, r#""{\"city\": \""."#, Some("Paris")),
+        (r#"{"city": "Pari"}"#, r#""{\"city\": \"Pari\"}""#, None),
+        ("To Pa", r#""To Pa""#, None),
+        (r#"[{"name": "get_weather", "parameters": {"city": "Paris"}}]"#, r#"get_weather({"city": "Paris"})"#, None),
+    ] {
+        for cut in 0..=text.len() {
+            let mut reader = Reader::of_calls(&REQUIRED, &stops, false);
+            let more = if met.is_some() { " and on" } else { "" };
+            let seen = read(&mut reader, [&text[..cut], &text[cut..], more]);
+            assert_eq!((&*line(&seen), reader.stop_met()), (expected, met), "{text} cut at {cut}");
+        }
     }
 }
 
@@ -148,7 +167,7 @@ fn golden_outputs() {
                 (_, Err(_)) => format!("get_weather({raw}"),
             };
             let chunks = case["chunks"].as_array().unwrap().iter().map(|chunk| chunk.as_str().unwrap());
-            let seen = read(&mut Reader::of_calls(&forced), chunks);
+            let seen = read(&mut Reader::of_calls(&forced, &[], false), chunks);
             // The recorded texts have one space behind each sign, and escapes.
             let plain = |text: &str| text.replace(": ", ":").replace("\\u6771\\u4eac", "東京");
             assert_eq!(plain(&line(&seen)), plain(&expected), "{}", case["id"]);
@@ -183,7 +202,7 @@ fn hostile_texts() {
     ];
     for (begin, repeated, is_text) in cases {
         let start = Instant::now();
-        let mut reader = Reader::of_calls(&REQUIRED);
+        let mut reader = Reader::of_calls(&REQUIRED, &[], false);
         let piece = repeated.repeat(1000 / repeated.len());
         let mut pushed = begin.len();
         let mut text = 0;
@@ -260,7 +279,7 @@ proptest! {
             sign => before + sign + &String::from_iter(after),
         };
         for forced in [REQUIRED, NAMED] {
-            let seen = read(&mut Reader::of_calls(&forced), [text.as_str()]);
+            let seen = read(&mut Reader::of_calls(&forced, &[], false), [text.as_str()]);
             check(&forced, &text, &line(&seen));
             // Text is the rest, from some place on.
             let mut plain = seen.iter().filter_map(|event| if let Seen::Text(text) = event { Some(text) } else { None });
@@ -292,10 +311,10 @@ fn check(forced: &Forced<'_>, text: &str, expected: &str) {
     let ends: Vec<usize> = text.char_indices().map(|(begin, _)| begin).chain([text.len()]).collect();
     for end in &ends {
         let (first, second) = text.split_at(*end);
-        let seen = read(&mut Reader::of_calls(forced), [first, second]);
+        let seen = read(&mut Reader::of_calls(forced, &[], false), [first, second]);
         assert_eq!(line(&seen), expected, "{first:?} {second:?}");
     }
-    let seen = read(&mut Reader::of_calls(forced), ends.windows(2).map(|ends| &text[ends[0]..ends[1]]));
+    let seen = read(&mut Reader::of_calls(forced, &[], false), ends.windows(2).map(|ends| &text[ends[0]..ends[1]]));
     assert_eq!(line(&seen), expected, "{text:?} character by character");
 }
 
@@ -305,13 +324,15 @@ enum Seen {
     Arguments(String),
     End,
     Text(String),
+    Stopped,
 }
 
 fn read<'t>(reader: &mut Reader, pieces: impl IntoIterator<Item = &'t str>) -> Vec<Seen> {
     let mut seen = Vec::new();
     let mut emit = |event: Event<'_>| match (event, seen.last_mut()) {
         (Event::Text("") | Event::CallArguments(""), _) => panic!("an empty event"),
-        (Event::Reasoning(_) | Event::Stopped, _) => panic!("calls have no stop strings"),
+        (Event::Reasoning(_), _) => panic!("calls have no reasoning"),
+        (Event::Stopped, _) => seen.push(Seen::Stopped),
         (Event::Text(more), Some(Seen::Text(text))) => text.push_str(more),
         (Event::Text(text), _) => seen.push(Seen::Text(text.to_owned())),
         (Event::CallArguments(more), Some(Seen::Arguments(arguments))) => arguments.push_str(more),
@@ -332,6 +353,7 @@ fn line(seen: &[Seen]) -> String {
         Seen::Arguments(arguments) => arguments.clone(),
         Seen::End => ")".to_owned(),
         Seen::Text(text) => format!("{text:?}"),
+        Seen::Stopped => ".".to_owned(),
     };
     seen.iter().map(one).collect()
 }

@@ -87,6 +87,11 @@ impl Invalid {
         Self::new(format!("Invalid value for '{name}': expected {expected}.")).param(name).code("invalid_value")
     }
 
+    /// A URL's query cannot be read.
+    pub fn query_string(why: impl Display) -> Self {
+        Self::new(format!("Invalid query string: {why}."))
+    }
+
     /// A parameter of a URL's query that only streams have.
     pub fn only_streamed(name: &str) -> Self {
         Self::new(format!("The '{name}' parameter is only allowed when 'stream' is enabled.")).param(name)

@@ -54,6 +54,30 @@ fn a_turn_of_a_model_is_one_message_and_its_calls_are_answered_behind_it() {
     );
 }
 
+/// Some gateways count calls anew in each turn. Checklist C04.
+#[test]
+fn an_id_of_a_call_may_come_again() {
+    let call =
+        |arguments: &str| json!({"type": "function_call", "call_id": "call_0", "name": "f", "arguments": arguments});
+    let output = |said: &str| json!({"type": "function_call_output", "call_id": "call_0", "output": said});
+    let user = json!({"role": "user", "content": "And?"});
+    let told = |input: Value| -> Vec<String> {
+        let tools = messages(input).into_iter().filter(|message| message["role"] == "tool");
+        tools.map(|message| message["content"].as_str().unwrap().to_owned()).collect()
+    };
+    for (input, expected) in [
+        (json!([call("1"), output("a"), call("2"), output("b")]), &["a", "b"][..]),
+        (json!([call("1"), output("a"), user, call("2"), output("b"), call("3"), output("c")]), &["a", "b", "c"]),
+        (json!([call("1"), call("2"), output("a"), output("b")]), &["a", "b"]),
+        (json!([call("1"), output("a"), output("b"), call("2"), output("c")]), &["b", "c"]),
+        (json!([output("a"), call("1"), call("2"), output("b")]), &["a", "b"]),
+    ] {
+        assert_eq!(told(input.clone()), expected, "{input}");
+    }
+    let error = begin(json!({"input": [call("1"), output("a"), user, call("2")]})).unwrap_err();
+    assert_eq!(error.message, "No tool output found for function call call_0.");
+}
+
 #[test]
 fn instructions_stand_first_and_are_of_one_response() {
     let (chat, record) = begin(json!({"instructions": "Be kind."})).unwrap();

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Edge, context,
-    error::ApiError,
+    error::{ApiError, Door},
     http::{
         headers::header_value,
         peer::{self, Peer},
@@ -191,8 +191,9 @@ impl FromRequestParts<Edge> for Arc<Caller> {
             return Ok(caller);
         }
         let mut step = trace.step("authenticate");
-        let key = key(&parts.headers).ok_or(ApiError::NoKey)?;
-        let wrong = || ApiError::WrongKey(masked(&key));
+        let door = Door::of(parts.uri.path());
+        let key = key(&parts.headers).ok_or(ApiError::NoKey(door))?;
+        let wrong = || ApiError::WrongKey(masked(&key), door);
         let caller = match &edge.issuers {
             Some(issuers) if jwt::looks_like_a_token(&key) => {
                 issuers.find(&key).await.map_err(|not_let_in| match not_let_in {

@@ -54,9 +54,15 @@ impl Row {
         use Reach::{Account, Gate};
         match error {
             // Who asks.
-            ApiError::NoKey => wrong(Status::UNAUTHORIZED, texts::no_key(words)).at(Gate),
-            ApiError::WrongKey(masked) => {
-                wrong(Status::UNAUTHORIZED, texts::wrong_key(masked, words)).code("invalid_api_key").at(Gate)
+            ApiError::NoKey(door) => {
+                let text = match door {
+                    super::Door::Usual => texts::no_key(words),
+                    super::Door::OfResponses => texts::NO_BEARER.to_owned(),
+                };
+                wrong(Status::UNAUTHORIZED, text).at(door.reach())
+            }
+            ApiError::WrongKey(masked, door) => {
+                wrong(Status::UNAUTHORIZED, texts::wrong_key(masked, words)).code("invalid_api_key").at(door.reach())
             }
             ApiError::Suspended => Self {
                 kind: Kind::Quota,

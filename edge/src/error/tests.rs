@@ -23,8 +23,8 @@ macro_rules! every_error {
 }
 
 every_error! {
-    ApiError::NoKey => [ApiError::NoKey];
-    ApiError::WrongKey(_) => [ApiError::WrongKey("sk-abcde****wxyz".to_owned())];
+    ApiError::NoKey(_) => [ApiError::NoKey(Door::Usual), ApiError::NoKey(Door::OfResponses)];
+    ApiError::WrongKey(..) => [Door::Usual, Door::OfResponses].map(|door| ApiError::WrongKey("sk-abcde****wxyz".to_owned(), door));
     ApiError::Suspended => [ApiError::Suspended];
     ApiError::Keys(_) => [ApiError::Keys(crate::store::Away::Disconnected)];
     ApiError::NoIssuerKeys => [ApiError::NoIssuerKeys];
@@ -120,13 +120,15 @@ const SERVER: &str = "server_error";
 
 #[test]
 fn the_rows_of_the_edge_are_as_documented() {
-    use Reach::{Account, Engine, Gate};
+    use Reach::{Account, Engine, Gate, Models};
     let no_model = Some("model_not_found");
     let rate = Some("rate_limit_exceeded");
     let quota = "insufficient_quota";
-    let expected: [Seen<'_>; 40] = [
+    let expected: [Seen<'_>; 42] = [
         (401, INVALID, None, None, None, Gate, "You didn't provide an API key."),
+        (401, INVALID, None, None, None, Models, "Missing bearer or basic authentication in header"),
         (401, INVALID, None, Some("invalid_api_key"), None, Gate, "Incorrect API key provided: sk-abcde****wxyz."),
+        (401, INVALID, None, Some("invalid_api_key"), None, Models, "Incorrect API key provided: sk-abcde****wxyz."),
         (429, quota, None, Some(quota), Some("false"), Gate, "You exceeded your current quota"),
         (503, SERVER, None, None, Some("true"), Gate, "Your API key cannot be looked up right now."),
         (503, SERVER, None, None, Some("true"), Gate, "Your access token cannot be checked right now."),
@@ -239,11 +241,12 @@ fn whole_texts_are_openais() {
     let [tokens, requests, too_large] = rate_limits();
     for (error, text) in [
         (
-            ApiError::NoKey,
+            ApiError::NoKey(Door::Usual),
             "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or as the password field (with blank username) if you're accessing the API from your browser and are prompted for a username and password. You can obtain an API key from https://platform.openai.com/account/api-keys.",
         ),
+        (ApiError::NoKey(Door::OfResponses), "Missing bearer or basic authentication in header"),
         (
-            ApiError::WrongKey("sk-confo***0000".to_owned()),
+            ApiError::WrongKey("sk-confo***0000".to_owned(), Door::Usual),
             "Incorrect API key provided: sk-confo***0000. You can find your API key at https://platform.openai.com/account/api-keys.",
         ),
         (

@@ -25,6 +25,9 @@ pub const MODEL_UNAVAILABLE: &str =
     "This model is not available right now: none of its replicas is ready. You can retry your request.";
 pub const TOOK_TOO_LONG: &str = "The request took longer than this server allows.";
 
+/// Where responses are asked for.
+pub const NO_BEARER: &str = "Missing bearer or basic authentication in header";
+
 pub fn no_key(words: &Words<'_>) -> String {
     format!(
         "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth \

@@ -13,7 +13,7 @@ use std::{
 
 use axum::{
     body::Body,
-    http::{Request, Response, Version, header::CONNECTION},
+    http::{Method, Request, Response, Version, header::CONNECTION},
 };
 use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -173,12 +173,15 @@ impl Service<Request<Incoming>> for Answering {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.peer);
         let is_current = request.version() == Version::HTTP_11;
+        let is_told = request.method() != Method::HEAD;
         let persistent = !request.headers().get_all(CONNECTION).iter().any(says_close);
         let (api, slot, unsent) = (self.api.clone(), self.slot.clone(), self.unsent.clone());
         Box::pin(async move {
             let response = api.answer(request).await;
-            // Of an answer before this one, bytes may still be hyper's to send. And HTTP/1.0 knows no chunks.
-            if response.extensions().get::<OfEvents>().is_none() || !is_current || !unsent.is_none() {
+            // Of an answer before this one, bytes may still be hyper's to send. HTTP/1.0 knows no chunks. And to HEAD no byte of a body
+            // is sent, for which hyper sees.
+            let is_stream = is_told && response.extensions().get::<OfEvents>().is_some();
+            if !is_stream || !is_current || !unsent.is_none() {
                 return Ok(response);
             }
             *slot.lock() = Some(Streamed { response, persistent });

@@ -24,6 +24,7 @@ mod socket;
 mod streaming;
 mod tokens;
 mod unread;
+mod url;
 
 use axum::{
     Router,

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::{
     Extension,
-    extract::{Path, State, rejection::PathRejection},
+    extract::State,
     http::header,
     response::{IntoResponse, Response},
 };
 use cloudach_openai::models::{self, Model};
 
 use super::headers::Reach;
-use crate::{Edge, access::caller::Caller, catalog, error::ApiError};
+use crate::{Edge, access::caller::Caller, catalog, error::ApiError, http::url::Path};
 
 pub async fn list(State(edge): State<Edge>, caller: Arc<Caller>) -> Result<Response, ApiError> {
     let all = edge.catalog.all()?;
@@ -20,13 +20,7 @@ pub async fn list(State(edge): State<Edge>, caller: Arc<Caller>) -> Result<Respo
     Ok(json(body))
 }
 
-pub async fn show(
-    State(edge): State<Edge>,
-    caller: Arc<Caller>,
-    path: Result<Path<String>, PathRejection>,
-) -> Result<Response, ApiError> {
-    // An id that is not UTF-8 names nothing.
-    let Path(id) = path.map_err(|_| ApiError::NoSuchModel(String::new()))?;
+pub async fn show(State(edge): State<Edge>, caller: Arc<Caller>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let routed = edge.catalog.shown(&id).map_err(|error| match error {
         ApiError::UnknownModel(id) => ApiError::NoSuchModel(id),
         error => error,

@@ -36,6 +36,29 @@ fn streams_and_whole_answers_follow_each_other_on_one_connection() {
     }
 }
 
+/// No byte of a body is sent to HEAD (RFC 9110, 9.3.2): a proxy that uses the connection again would take it for the next answer.
+#[test]
+fn a_stream_has_no_body_for_head() {
+    let fleet = Fleet::start(Plan::default());
+    let client = fleet.client();
+    let made = client.post("/v1/responses", &json!({ "model": "fake-model", "input": "[[say:Hi]]" })).json();
+    let path = format!("/v1/responses/{}?stream=true", made["id"].as_str().unwrap());
+    assert!(client.get(&path).text().contains("response.completed"));
+    let mut connection = TcpStream::connect(client.address).unwrap();
+    connection.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    connection.write_all(&client.request("HEAD", &path, &[], b"")).unwrap();
+    let mut head = [0; 4096];
+    let length = connection.read(&mut head).unwrap();
+    let head = String::from_utf8_lossy(&head[..length]).into_owned();
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("text/event-stream"), "{head}");
+    connection.write_all(&client.request("GET", "/v1/models", &[("connection", "close")], b"")).unwrap();
+    let mut rest = String::new();
+    connection.read_to_string(&mut rest).unwrap();
+    let both = head + &rest;
+    let (_, next) = both.split_once("\r\n\r\n").unwrap();
+    assert!(next.starts_with("HTTP/1.1 200 OK\r\n"), "{both}");
+}
+
 #[test]
 fn requests_that_were_sent_during_a_stream_are_answered_in_order() {
     let fleet = Fleet::start(Plan::default());

@@ -146,6 +146,27 @@ fn keys_that_are_missing_or_wrong() {
         let answer = client.ask(&client.request("GET", path, &[("x-api-key", "sk-wrong")], b""));
         assert_error(&answer, 401, Value::Null, json!("invalid_api_key"));
     }
+    // Responses have a gate of their own.
+    for (key, code, text) in [
+        ("", Value::Null, "Missing bearer or basic authentication in header"),
+        ("Bearer sk-wrong", json!("invalid_api_key"), "Incorrect API key provided: sk-wrong."),
+    ] {
+        for (method, path) in [("POST", "/v1/responses"), ("GET", "/v1/responses/resp_1")] {
+            let answer = client.ask(&client.request(method, path, &[("authorization", key)], b"{}"));
+            let error = answer.json()["error"].clone();
+            assert_eq!(
+                (answer.head.status, &error["type"], &error["param"]),
+                (401, &json!("invalid_request_error"), &Value::Null)
+            );
+            assert!(error["code"] == code && error["message"].as_str().unwrap().starts_with(text), "{error}");
+            assert_eq!(answer.head.get("content-type"), Some("application/json"));
+            assert!(
+                ["www-authenticate", "openai-version", "openai-processing-ms"]
+                    .iter()
+                    .all(|name| answer.head.get(name).is_some())
+            );
+        }
+    }
     // Who has no key learns nothing of the models, nor whether a body is right.
     let answer = client.ask(&client.request("POST", CHAT, &[("x-api-key", "sk-wrong")], b"{"));
     assert_error(&answer, 401, Value::Null, json!("invalid_api_key"));
@@ -227,6 +248,35 @@ fn urls_and_methods_that_are_not_there() {
         ["/v1", "/v1/", "/v1/models/", "/v1/chat", "/v1/chat/completions/", "//v1/models", "/metrics", "/%00", "/%ff"]
     {
         assert_eq!(ask("GET", path).head.status, 404, "{path}");
+    }
+    assert_serves(&fleet);
+}
+
+/// Checklist C09.
+#[test]
+fn urls_that_cannot_be_read() {
+    let fleet = FLEET.visit();
+    let client = fleet.client();
+    let ask = |method: &str, path: &str| client.ask(&client.request(method, path, &[], b"{}"));
+    for (method, path) in [
+        ("GET", "/v1/responses/%ff"),
+        ("DELETE", "/v1/responses/%ff"),
+        ("POST", "/v1/responses/%ff/cancel"),
+        ("GET", "/v1/responses/%ff/input_items"),
+        ("GET", "/v1/conversations/%ff"),
+        ("GET", "/v1/conversations/%ff/items/%ff"),
+        ("GET", "/v1/files/%ff"),
+        ("GET", "/v1/files/%ff/content"),
+        ("GET", "/v1/batches/%ff"),
+        ("GET", "/v1/models/%ff"),
+    ] {
+        let answer = ask(method, path);
+        assert_eq!(answer.head.status, 404, "{path}: {}", answer.text());
+        assert!(answer.json()["error"]["message"].is_string(), "{path}: {}", answer.text());
+    }
+    for path in ["/v1/files", "/v1/batches", "/v1/responses/resp_1/input_items", "/v1/conversations/conv_1/items"] {
+        let error = assert_error(&ask("GET", &format!("{path}?limit=1&limit=2")), 400, Value::Null, Value::Null);
+        assert_eq!(error["message"], "Invalid query string: duplicate field `limit`.", "{path}");
     }
     assert_serves(&fleet);
 }

@@ -10,7 +10,10 @@ const CHAT: &str = "/v1/chat/completions";
 static FLEET: Shared = Shared::new(|| {
     let formats = json!({ "tool_format": "hermes", "reasoning_format": "olmo3" });
     Fleet::start(Plan {
-        replicas: vec![Replica::of("thinker", Script::vllm()), Replica::of("llama", Script::llama_cpp())],
+        replicas: vec![
+            Replica::of("thinker", Script { prompt_tokens_details: true, ..Script::vllm() }),
+            Replica::of("llama", Script::llama_cpp()),
+        ],
         models: json!({ "thinker": formats, "llama": formats }),
         ..Plan::default()
     })
@@ -152,6 +155,27 @@ fn a_format_and_tools_go_together() {
     assert_eq!((seen.reasoning.as_str(), seen.finish_reason.as_str()), ("Hm.", "stop"));
 }
 
+/// What comes in place of calls is text like any other. Checklist C21, C22.
+#[test]
+fn an_answer_that_might_have_been_a_call_has_stops_and_log_probabilities() {
+    let fleet = FLEET.visit();
+    let client = fleet.client();
+    let asked = |model: &str, more: Value| {
+        let both = with(format(), json!({ "tools": [tool("get_time", true)], "logprobs": true }));
+        with(free(model, "<think>Hm.</think>So.", both), more)
+    };
+    for model in MODELS {
+        for (stop, expected) in [(json!(null), r#"{"zone":"CET"}"#), (json!("CET"), r#"{"zone":""#)] {
+            let answer = client.post(CHAT, &asked(model, json!({ "stop": stop }))).json();
+            let choice = &answer["choices"][0];
+            assert_eq!(choice["message"]["content"], expected, "{model}: {answer}");
+            let tokens = choice["logprobs"]["content"].as_array().unwrap();
+            let told: String = tokens.iter().map(|token| token["token"].as_str().unwrap()).collect();
+            assert_eq!((&*told, choice["finish_reason"].as_str()), (expected, Some("stop")), "{model}: {answer}");
+        }
+    }
+}
+
 /// Both generations are one answer: one usage, one prompt, and what both made.
 #[test]
 fn usage_is_of_both_parts() {
@@ -166,6 +190,29 @@ fn usage_is_of_both_parts() {
         held["completion_tokens_details"]["reasoning_tokens"],
         plain["completion_tokens_details"]["reasoning_tokens"]
     );
+}
+
+/// What follows a turn finds the whole prompt in the cache, and so does one choice what another one has just read. Neither was
+/// there before the request. Checklist C25.
+#[test]
+fn what_a_request_has_read_itself_is_not_told_as_cached() {
+    let fleet = FLEET.visit();
+    let client = fleet.client();
+    for model in MODELS {
+        for (name, n, more) in [("turned", 1, format()), ("several", 3, json!({})), ("both", 3, format())] {
+            let new = format!(
+                "{}[[free:<think>One two.</think>So.]]",
+                format!("{model} has never read of {name}. ").repeat(20)
+            );
+            let request = with(with(chat(&new), json!({ "model": model, "n": n })), more);
+            let cached = |usage: &Value| usage["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap();
+            let usage = client.post(CHAT, &request).json()["usage"].clone();
+            assert!(cached(&usage) < 64, "{model}, {name}: {usage}");
+            let again = client.post(CHAT, &request).json()["usage"].clone();
+            // An engine tells of what it was not left to end nothing at all.
+            assert!(cached(&again) > 150 || name != "several", "{model}, {name}: {again}");
+        }
+    }
 }
 
 /// A budget that is used up by thinking leaves nothing to answer with. What the engine wrote beyond the turn before it was

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use cloudach_model::reading::{CallsReader, Forced, Function};
+use cloudach_model::reading::{CallsReader, Forced, Function, StopReader};
 use serde_json::{Map, Value, json};
 
 use super::input::{Choices, cuts};
@@ -20,7 +20,7 @@ pub fn check(data: &[u8]) {
     let functions = functions();
     let forced =
         if named { Forced::Named(functions[0]) } else { Forced::Required { functions: &functions, parallel: true } };
-    let reader = CallsReader::new(&forced);
+    let reader = CallsReader::new(&forced, StopReader::new(&[], false));
     match arguments(&text) {
         Some(arguments) if meant == 1 => check_calls(&reader, named, &arguments, seed as u64),
         _ => check_text(&reader, &text, seed as u64),
@@ -77,7 +77,7 @@ fn tell(reader: &CallsReader, pieces: &[&str]) -> Told {
     for piece in pieces {
         reader.push(piece, &mut |event| told.add(event));
     }
-    reader.finish();
+    reader.finish(&mut |event| told.add(event));
     told
 }
 

@@ -2,13 +2,14 @@
 //!
 //! A call begins for the client when its name is complete, and its arguments flow from then on, as the
 //! model wrote them. An engine that did not keep to the constraint is not trusted to mean calls: from
-//! the first sign that does not fit, the text is plain text, and what was held before it too.
+//! the first sign that does not fit, the text is plain text, and what was held before it too. So is an answer in a form
+//! of its own, where the model had the choice.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::nesting::{JsonString, Nesting};
-use super::{Event, Forced};
+use super::{Event, Forced, StopReader};
 
 /// How many bytes may wait to be understood: a name, the signs around it, arguments that came before
 /// their name. Under the constraint some hundred do.
@@ -22,6 +23,8 @@ pub struct CallsReader {
     known: Known,
     /// The text since the last event, where it is not part of an event.
     held: String,
+    /// Reads plain text.
+    stops: StopReader,
 }
 
 /// What the model was made to write.
@@ -80,14 +83,15 @@ enum Known {
 }
 
 impl CallsReader {
-    pub fn new(forced: &Forced<'_>) -> Self {
+    /// Plain text ends at these stop strings.
+    pub fn new(forced: &Forced<'_>, stops: StopReader) -> Self {
         let form = match forced {
             Forced::Named(function) => Form::Arguments(function.name.into()),
             Forced::Required { functions, .. } => {
                 Form::Calls(functions.iter().map(|function| function.name.to_owned()).collect())
             }
         };
-        Self { form, place: Place::Start, known: Known::Nothing, held: String::new() }
+        Self { form, place: Place::Start, known: Known::Nothing, held: String::new(), stops }
     }
 
     /// Reads the next piece.
@@ -95,7 +99,7 @@ impl CallsReader {
         while let Some(sign) = text.chars().next() {
             text = match (self.place, sign) {
                 (Place::Text, _) => {
-                    emit(Event::Text(text));
+                    self.stops.tell(text, emit);
                     return;
                 }
                 (Place::Arguments(nesting), _) => self.arguments(nesting, text, emit),
@@ -117,8 +121,14 @@ impl CallsReader {
     }
 
     /// The engine has ended. A call that has begun stays as it is, one that has not begun was none.
-    pub fn finish(&mut self) {
+    pub fn finish(&mut self, emit: &mut impl FnMut(Event<'_>)) {
         self.held = String::new();
+        self.stops.tell_rest(emit);
+    }
+
+    /// The stop string at which plain text ended, if it did.
+    pub fn stop_met(&self) -> Option<&str> {
+        self.stops.met()
     }
 
     fn begin_arguments(&mut self) {
@@ -264,7 +274,7 @@ impl CallsReader {
         if matches!(self.known, Known::Both) {
             emit(Event::CallEnd);
         }
-        emit(Event::Text(&std::mem::take(&mut self.held)));
+        self.stops.tell(&std::mem::take(&mut self.held), emit);
         self.place = Place::Text;
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Event;
+
 /// Finds the stop string that is complete first; of several that end together, the longest.
 ///
 /// Holds back exactly the longest end of the text that is a proper beginning of a stop string. That end
@@ -69,6 +71,28 @@ impl StopReader {
         let (holder, held) = self.held();
         self.matched.fill(0);
         self.stops.get(holder).map_or("", |stop| &stop.text[..held])
+    }
+
+    /// Tells what [`StopReader::push`] shows, and once that a stop string was met.
+    pub(super) fn tell(&mut self, text: &str, emit: &mut impl FnMut(Event<'_>)) {
+        if self.has_stopped() {
+            return;
+        }
+        let shown = self.push(text);
+        if !shown.text.is_empty() {
+            emit(Event::Text(shown.text));
+        }
+        if shown.stopped {
+            emit(Event::Stopped);
+        }
+    }
+
+    /// Tells what [`StopReader::finish`] shows.
+    pub(super) fn tell_rest(&mut self, emit: &mut impl FnMut(Event<'_>)) {
+        let text = self.finish();
+        if !text.is_empty() {
+            emit(Event::Text(text));
+        }
     }
 
     /// Whether a stop string was met.

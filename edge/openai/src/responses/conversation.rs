@@ -3,7 +3,7 @@
 //! What a model put out in one turn (reasoning, text and calls) is one message. The answers of functions stand right
 //! behind the calls that they answer, wherever the client put them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::chat::{Content, Message, ToolCall};
 use crate::invalid::{Invalid, shorten};
@@ -49,8 +49,12 @@ pub(crate) fn messages(instructions: Vec<Item>, items: Vec<Item>) -> Result<Vec<
     Ok(messages)
 }
 
-/// What functions answered, by the calls. Of several answers to one call, the last.
-fn answers(items: &[Item]) -> Result<HashMap<String, Content>, Invalid> {
+/// What functions answered to the calls of an id, in their order.
+type Answers = HashMap<String, VecDeque<Content>>;
+
+/// What functions answered, by the calls. Of several answers to one call, the last. An id may come again in a later turn (checklist
+/// C04): an answer is to the last call before it.
+fn answers(items: &[Item]) -> Result<Answers, Invalid> {
     let called: HashSet<&str> = items
         .iter()
         .filter_map(|item| match item {
@@ -58,8 +62,11 @@ fn answers(items: &[Item]) -> Result<HashMap<String, Content>, Invalid> {
             _ => None,
         })
         .collect();
-    let mut answers = HashMap::new();
+    let (mut answers, mut calls) = (Answers::new(), HashMap::<&str, usize>::new());
     for item in items {
+        if let Item::FunctionCall { call_id, .. } = item {
+            *calls.entry(call_id).or_default() += 1;
+        }
         let Item::FunctionCallOutput { call_id, output, .. } = item else { continue };
         if !called.contains(call_id.as_str()) {
             return Err(Invalid::new(format!(
@@ -72,7 +79,13 @@ fn answers(items: &[Item]) -> Result<HashMap<String, Content>, Invalid> {
             Output::Text(text) => Content::Text(text.clone()),
             Output::Parts(parts) => Content::Parts(parts.iter().map(|part| part.text().to_owned()).collect()),
         };
-        answers.insert(call_id.clone(), content);
+        let answered = answers.entry(call_id.clone()).or_default();
+        // Before all calls, it is to the first.
+        let call = calls.get(call_id.as_str()).map_or(0, |count| count - 1);
+        match answered.get_mut(call) {
+            Some(before) => *before = content,
+            None => answered.push_back(content),
+        }
     }
     Ok(answers)
 }
@@ -90,14 +103,14 @@ impl Turn {
         self.texts.is_empty() && self.calls.is_empty()
     }
 
-    fn end(&mut self, answers: &mut HashMap<String, Content>, messages: &mut Vec<Message>) -> Result<(), Invalid> {
+    fn end(&mut self, answers: &mut Answers, messages: &mut Vec<Message>) -> Result<(), Invalid> {
         let Self { thoughts, texts, calls } = std::mem::take(self);
         if thoughts.is_empty() && texts.is_empty() && calls.is_empty() {
             return Ok(());
         }
         let answered: Result<Vec<Message>, Invalid> = calls
             .iter()
-            .map(|call| match answers.remove(&call.id) {
+            .map(|call| match answers.get_mut(&call.id).and_then(VecDeque::pop_front) {
                 Some(content) => Ok(Message::Tool { content, tool_call_id: call.id.clone(), name: None }),
                 None => Err(Invalid::new(format!("No tool output found for function call {}.", shorten(&call.id)))
                     .param("input")),

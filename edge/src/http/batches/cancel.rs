@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 
 use super::place;
-use crate::{Edge, access::caller::Caller, error::ApiError, http::files::json};
+use crate::{Edge, access::caller::Caller, error::ApiError, http::files::json, http::url::Path};
 
 pub async fn cancel(
     State(edge): State<Edge>,

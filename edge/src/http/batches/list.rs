@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Query, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use cloudach_openai::files::page;
 use serde::Deserialize;
 
@@ -13,7 +10,7 @@ use crate::{
     Edge,
     access::caller::Caller,
     error::ApiError,
-    http::{files::json, pages::limit},
+    http::{files::json, pages::limit, url::Query},
 };
 
 /// Batches of a page, as at OpenAI.

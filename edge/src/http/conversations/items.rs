@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, Query, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use cloudach_openai::{conversations, ids, responses};
 
 use super::json;
@@ -14,7 +11,12 @@ use crate::{
     access::{admission::Permit, caller::Caller},
     conversations::{no_such_item, place},
     error::ApiError,
-    http::{arrival, body::Whole, pages::Asked},
+    http::{
+        arrival,
+        body::Whole,
+        pages::Asked,
+        url::{Path, Query},
+    },
 };
 
 /// `POST /v1/conversations/{id}/items`

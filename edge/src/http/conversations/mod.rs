@@ -5,7 +5,7 @@ pub mod items;
 use std::sync::Arc;
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::header,
     response::{IntoResponse, Response},
 };
@@ -23,6 +23,7 @@ use crate::{
     access::{admission::Permit, caller::Caller},
     conversations::place,
     error::ApiError,
+    http::url::Path,
 };
 
 /// `POST /v1/conversations`

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::State,
     http::header,
     response::{IntoResponse, Response},
 };
 
 use super::{find, place};
-use crate::{Edge, access::caller::Caller, error::ApiError, responses::follow::holding};
+use crate::{Edge, access::caller::Caller, error::ApiError, http::url::Path, responses::follow::holding};
 
 pub async fn show(State(edge): State<Edge>, caller: Arc<Caller>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let place = place(&caller, &id)?;

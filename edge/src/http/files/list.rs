@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Query, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use cloudach_openai::files::{Purpose, page};
 use serde::Deserialize;
 
@@ -15,7 +12,10 @@ use crate::{
     access::caller::Caller,
     error::ApiError,
     files::Wanted,
-    http::pages::{limit, newest_first},
+    http::{
+        pages::{limit, newest_first},
+        url::Query,
+    },
 };
 
 /// Files of a page, as at OpenAI.

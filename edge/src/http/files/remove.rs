@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 
 use super::{json, place};
-use crate::{Edge, access::caller::Caller, error::ApiError, files::not_found};
+use crate::{Edge, access::caller::Caller, error::ApiError, files::not_found, http::url::Path};
 
 pub async fn remove(
     State(edge): State<Edge>,

@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 
 use super::{find, json, place};
-use crate::{Edge, access::caller::Caller, error::ApiError};
+use crate::{Edge, access::caller::Caller, error::ApiError, http::url::Path};
 
 pub async fn show(State(edge): State<Edge>, caller: Arc<Caller>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let (file, bytes) = find(&edge.files, &place(&caller, &id)?).await?;

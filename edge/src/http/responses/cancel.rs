@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use cloudach_openai::{Invalid, responses::Step};
 
 use super::{find, place, whole};
-use crate::{Edge, access::caller::Caller, error::ApiError, responses::Found};
+use crate::{Edge, access::caller::Caller, error::ApiError, http::url::Path, responses::Found};
 
 pub async fn cancel(
     State(edge): State<Edge>,

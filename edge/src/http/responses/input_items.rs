@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, Query, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use cloudach_openai::responses;
 
 use super::{find, json, place};
-use crate::{Edge, access::caller::Caller, error::ApiError, http::pages::Asked};
+use crate::{
+    Edge,
+    access::caller::Caller,
+    error::ApiError,
+    http::pages::Asked,
+    http::url::{Path, Query},
+};
 
 pub async fn list(
     State(edge): State<Edge>,

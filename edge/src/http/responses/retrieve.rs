@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, Query, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use cloudach_openai::Invalid;
 use serde::Deserialize;
 
@@ -14,7 +11,10 @@ use crate::{
     Edge,
     access::caller::Caller,
     error::ApiError,
-    http::idempotent::Ending,
+    http::{
+        idempotent::Ending,
+        url::{Path, Query},
+    },
     responses::{Found, follow},
     sse,
 };

@@ -93,6 +93,36 @@ fn a_wrong_prompt_among_several_is_refused_before_the_stream() {
     assert!(answer.text().contains("maximum context length"), "{}", answer.text());
 }
 
+/// One of several prompts is through, and beyond its stop string, while nothing is heard of another: each is told whole, and ends
+/// once. Shown special tokens are why vLLM is not told of the stop string. Checklist C08.
+#[test]
+fn a_prompt_that_stops_early_takes_nothing_from_the_others() {
+    let fleet = FLEET.visit();
+    for first in ["0ms", "30ms", "150ms"] {
+        let request = with(
+            completion(""),
+            json!({
+                "prompt": ["[[say:one STOP two three four]]", format!("[[first={first}]][[say:five six]]")],
+                "stop": "STOP",
+                "skip_special_tokens": false,
+            }),
+        );
+        let whole = fleet.client().post(COMPLETIONS, &request).json();
+        let told =
+            |index: usize| (whole["choices"][index]["text"].clone(), whole["choices"][index]["finish_reason"].clone());
+        assert_eq!(told(0), (json!("one "), json!("stop")), "{whole}");
+        assert_eq!(told(1), (json!("five six"), json!("stop")), "{whole}");
+        let chunks = fleet.client().stream(COMPLETIONS, &streamed(request)).chunks();
+        for (index, text) in [(0, "one "), (1, "five six")] {
+            assert_eq!(completion_text(&chunks, index), text);
+            let ends = chunks.iter().filter(|chunk| {
+                chunk["choices"][0]["index"] == index && !chunk["choices"][0]["finish_reason"].is_null()
+            });
+            assert_eq!(ends.count(), 1, "{chunks:?}");
+        }
+    }
+}
+
 /// Engines look for stop strings only behind the tokens that must be there.
 #[test]
 fn stop_strings_within_min_tokens_are_passed_over() {
