@@ -121,6 +121,7 @@ def wired(owner, pod, manifest, by, expect):
         if "admin" in ports:
             expect(container["livenessProbe"]["httpGet"]["path"] == "/livez", f"{owner}: alive is not /livez")
             expect(container["readinessProbe"]["httpGet"]["path"] == "/readyz", f"{owner}: ready is not /readyz")
+            expect(container["readinessProbe"]["failureThreshold"] > 1, f"{owner} is taken out for one answer that is late")
 
 
 def services(by, pods, expect):

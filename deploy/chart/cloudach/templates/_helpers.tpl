@@ -242,7 +242,8 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* Alive: the process answers. Ready: it may be sent work; not while it stops. */}}
+{{/* Alive: the process answers. Ready: it may be sent work; not while it stops. One answer that is late says nothing: where all edges are busy, all of
+     them would be taken out at once. A pod that is deleted is taken out at once, whatever its probe says. */}}
 {{- define "cloudach.probes" -}}
 livenessProbe:
   httpGet: {path: /livez, port: admin}
@@ -253,7 +254,7 @@ readinessProbe:
   httpGet: {path: /readyz, port: admin}
   periodSeconds: 2
   timeoutSeconds: 2
-  failureThreshold: 1
+  failureThreshold: 3
 {{- end }}
 
 {{- define "cloudach.preStop" -}}
