@@ -169,8 +169,8 @@ FLEET = [
             ("max(cloudach_router_replicas_ready{@})", "ready"),
             ("max(cloudach_router_replicas_ejected{@})", "left out"),
         ], "A replica with adapters counts in `ready` once for each name."),
-        ("Engines that died", "lines", "short", [rate("cloudach_sidecar_engine_deaths_total", "instance, cause")], "A second, by cause."),
-        ("Engines started again", "lines", "short", [("increase(cloudach_sidecar_engine_restarts_total{@}[$__rate_interval])", "{{instance}}")], ""),
+        ("Engines that died", "lines", "short", [("topk(10, sum by (instance, cause) (rate(cloudach_sidecar_engine_deaths_total{@}[$__rate_interval])))", "{{instance}} {{cause}}")], "A second, by cause: the ten that are most."),
+        ("Engines started again", "lines", "short", [("increase(cloudach_sidecar_engine_restarts_total{@}[$__rate_interval])", "{{instance}}")], "By their sidecars. Managed ones are loaded again by routers."),
         ("Went on elsewhere", "lines", "reqps", [
             ("sum(rate(cloudach_router_retries_total{@}[$__rate_interval]))", "tried again"),
             ("sum(rate(cloudach_router_resumptions_total{@}[$__rate_interval]))", "resumed in the middle"),

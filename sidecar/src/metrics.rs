@@ -44,7 +44,7 @@ pub(crate) struct Metrics {
     generated: Counter,
     /// 1 while the engine is ready.
     pub(crate) engine_up: Gauge,
-    /// How often the engine's process was started again.
+    /// How often the engine's process was started again. Of one that is managed, routers say when it is loaded again.
     pub(crate) engine_restarts: Counter,
     deaths: Family<CauseLabel, Counter>,
     running: Gauge,
@@ -83,14 +83,12 @@ label!(Outcome, Tokens);
 
 named! {
     /// Which causes there are is the contract's to say.
-    struct Cause(String) = causes();
+    struct Cause(String) = causes().map(|cause| format!("`{}`", death::name(cause))).collect::<Vec<_>>().join(", ");
 }
 
-fn causes() -> String {
+fn causes() -> impl Iterator<Item = DeathCause> {
     // The first is none.
-    let all = (1..).map_while(|number| DeathCause::try_from(number).ok());
-    let names: Vec<String> = all.map(|cause| format!("`{}`", death::name(cause))).collect();
-    names.join(", ")
+    (1..).map_while(|number| DeathCause::try_from(number).ok())
 }
 
 label_set! {
@@ -118,6 +116,11 @@ impl Outcome {
 impl Default for Metrics {
     fn default() -> Self {
         let tokens = Family::<TokensLabel, Counter>::default();
+        let deaths = Family::<CauseLabel, Counter>::default();
+        // Told from the start, so that the first one shows as a change.
+        for cause in causes() {
+            deaths.get_or_create(&CauseLabel { cause: Cause(death::name(cause)) }).inc_by(0);
+        }
         Self {
             generated: tokens.get_or_create_owned(&TokensLabel { kind: Tokens::Completion }),
             tokens,
@@ -129,7 +132,7 @@ impl Default for Metrics {
             per_token: Histogram::new(TOKEN_SECONDS),
             engine_up: Gauge::default(),
             engine_restarts: Counter::default(),
-            deaths: Family::default(),
+            deaths,
             running: Gauge::default(),
             waiting: Gauge::default(),
             kv_cache: Ratio::default(),
@@ -156,7 +159,11 @@ impl Metrics {
         self.traces.register(&mut page);
         page.answering(Question::Engine)
             .add("engine_up", "1 while the engine is ready", &self.engine_up)
-            .add("engine_restarts", "How often the engine's process was started again", &self.engine_restarts)
+            .add(
+                "engine_restarts",
+                "How often the sidecar has started its engine again; a managed one is loaded again by routers",
+                &self.engine_restarts,
+            )
             .add("engine_deaths", "How often the engine has died, by cause", &self.deaths)
             .add("requests", "Requests by how they ended", &self.requests)
             .add(
@@ -278,6 +285,7 @@ mod tests {
             "cloudach_sidecar_gpu_throttled{gpu=\"3\",reason=\"sw_thermal_slowdown\"} 0",
             "cloudach_sidecar_engine_restarts_total 0",
             "cloudach_sidecar_engine_deaths_total{cause=\"gpu_memory\"} 1",
+            "cloudach_sidecar_engine_deaths_total{cause=\"watchdog\"} 0",
             "cloudach_sidecar_gpu_memory_used_bytes{gpu=\"3\"} 5",
             "cloudach_sidecar_gpu_memory_total_bytes{gpu=\"3\"} 9",
             "cloudach_sidecar_gpu_temperature_celsius{gpu=\"3\"} 60",

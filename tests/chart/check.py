@@ -153,6 +153,25 @@ def restarts(helm, checks):
         checks.expect(changed == replaced, f"{words}: replaces {changed}, not {replaced}")
 
 
+def paces(helm, checks):
+    """How long a rollout waits between two pods of a pool: those that are ready without a model are not replaced one right after the other."""
+    for values, pool, setting, wanted in [
+        ("minimal", "llama", None, None),
+        ("minimal", "llama", "minReadySeconds=30", 30),
+        # Ready means with its model, however long that takes.
+        ("minimal", "llama", "config.engine.startup_timeout=25m", None),
+        ("managed", "shared", None, 900),
+        ("managed", "shared", "config.engine.startup_timeout=25m", 1500),
+        ("managed", "shared", "minReadySeconds=240", 240),
+        ("managed", "shared", "minReadySeconds=0", None),
+    ]:
+        words = ["--set", f"pools.{pool}.{setting}"] if setting else []
+        text = run(helm, "template", "cloudach", CHART, "-f", HERE / f"values/{values}.yaml", *words).stdout
+        [spec] = [its["spec"] for its in yaml.safe_load_all(text) if its and its["kind"] == "StatefulSet" and its["metadata"]["name"] == f"cloudach-pool-{pool}"]
+        has = spec.get("minReadySeconds")
+        checks.expect(has == wanted, f"{values} with {setting}: the next pod is replaced after {has} s, not {wanted}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--helm", required=True)
@@ -179,6 +198,7 @@ def main():
                 files += accepted(values.stem, manifests, program, Path(folder), checks)
     refused = refusals(asked.helm, checks)
     restarts(asked.helm, checks)
+    paces(asked.helm, checks)
 
     for problem in checks.problems:
         print(f"[chart] {problem}")

@@ -6,6 +6,8 @@ import yaml
 
 WORKLOADS = {"Deployment", "StatefulSet", "Pod"}
 UNITS = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "day": 86400, "days": 86400}
+# Without the first, schemas fail that the edge has written for it; without the second, cached tokens are not told, and not priced.
+FLAGS = {'{"backend":"guidance"}', "--enable-prompt-tokens-details"}
 
 
 def seconds(duration):
@@ -121,6 +123,7 @@ def wired(owner, pod, manifest, by, expect):
         if "admin" in ports:
             expect(container["livenessProbe"]["httpGet"]["path"] == "/livez", f"{owner}: alive is not /livez")
             expect(container["readinessProbe"]["httpGet"]["path"] == "/readyz", f"{owner}: ready is not /readyz")
+            expect(container["readinessProbe"]["failureThreshold"] > 1, f"{owner} is taken out for one answer that is late")
 
 
 def services(by, pods, expect):
@@ -215,6 +218,8 @@ def configurations(by, workloads, expect):
                     expect("model" not in config or config["model"] in models, f"{owner}: {config.get('model')} is not in the catalogue")
                     stops += seconds(config["engine"].get("stop_grace", "10s"))
                     wide = config["engine"]["url"]
+                    told = config["engine"].get("command", [])
+                    expect(config["engine"]["dialect"] != "vllm" or not told or FLAGS <= set(told), f"{owner}: vLLM lacks {FLAGS - set(told)}")
                     expect(wide.startswith(("unix:/run/cloudach/", "http://127.0.0.1:")), f"{owner}: the engine listens at {wide}")
                 sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
                 expect(pod["terminationGracePeriodSeconds"] >= stops + sleep + 5, f"{owner} is killed before it has stopped")

@@ -38,7 +38,10 @@ class Pod:
         [container] = spec["containers"]
         self.grace = spec["terminationGracePeriodSeconds"]
         self.ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-        self.probes = container["livenessProbe"]["httpGet"], container["readinessProbe"]["httpGet"]
+        self.liveness, self.readiness = container["livenessProbe"], container["readinessProbe"]
+        # When the kubelet asked last whether it is ready, and how often in a row it was not since it was; None before it first was.
+        self.asked, self.failures = 0.0, None
+        self.asking = threading.Lock()
         folder = cluster.folder / name
         (folder / "run").mkdir(parents=True, exist_ok=True)
         for volume in spec["volumes"]:
@@ -65,22 +68,34 @@ class Pod:
         return text.replace("/run/cloudach", f"{folder}/run")
 
     def asks(self, probe):
+        its = probe["httpGet"]
         try:
-            connection = http.client.HTTPConnection(self.address, self.ports[probe["port"]], timeout=2)
-            connection.request("GET", probe["path"])
+            connection = http.client.HTTPConnection(self.address, self.ports[its["port"]], timeout=probe["timeoutSeconds"])
+            connection.request("GET", its["path"])
             return connection.getresponse().status == 200
         except OSError:
             return False
 
     def alive(self):
-        return self.asks(self.probes[0])
+        return self.asks(self.liveness)
 
     def ready(self):
-        return self.asks(self.probes[1])
+        return self.asks(self.readiness)
+
+    def counts_as_ready(self):
+        """As the kubelet has it, which asks now and then, and overlooks single failures."""
+        with self.asking:
+            if time.monotonic() - self.asked >= self.readiness["periodSeconds"]:
+                self.asked = time.monotonic()
+                if self.ready():
+                    self.failures = 0
+                elif self.failures is not None:
+                    self.failures += 1
+            return self.failures is not None and self.failures < self.readiness["failureThreshold"]
 
     def wait_ready(self):
         until = time.monotonic() + 60
-        while not self.ready():
+        while not self.counts_as_ready():
             if self.process.poll() is not None or time.monotonic() > until:
                 raise SystemExit(f"[rehearsal] {self.name} did not become ready; its log is {self.log.name}")
             time.sleep(0.2)
@@ -202,7 +217,7 @@ class Endpoints:
         with self.lock:
             for pod in pods:
                 if pod.name.startswith("cloudach-edge"):
-                    good = not pod.leaving and pod.ready()
+                    good = not pod.leaving and pod.counts_as_ready()
                     if good:
                         self.seen[pod.name] = (pod, now)
             self.seen = {name: (pod, at) for name, (pod, at) in self.seen.items() if now - at < NOTICED}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A rollout of what the chart renders, with real processes in the place of pods: see rehearse.py. About 40 seconds.
+# A rollout of what the chart renders, with real processes in the place of pods: see rehearse.py. About a minute.
 #
 #   tests/chart/rehearse.sh
 #

@@ -158,6 +158,10 @@ def page(folder):
         expect(out.stdout.count("kind: Certificate\n") == 3, "install.md: cert-manager is asked for no certificates")
     else:
         skipped.append("install.md: its values: there is no helm")
+    commands = re.findall(r"command: (\[\S*vllm, serve.*?\])", text, re.DOTALL)
+    expect(len(commands) == 2, f"install.md starts vLLM {len(commands)} times")
+    for command in commands:
+        expect({'{"backend":"guidance"}', "--enable-prompt-tokens-details"} <= set(yaml.safe_load(command)), f"install.md: vLLM lacks flags: {command}")
     # What its commands name in the project is there.
     for path in set(re.findall(r"\bdeploy/[\w./-]+", " ".join(block for _, block in blocks))):
         expect((ROOT / path).exists(), f"install.md names {path}")

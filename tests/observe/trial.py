@@ -24,7 +24,6 @@ import named
 # Metrics that have no series here, and why.
 QUIET = {
     r"cloudach_sidecar_gpu_(?!xids).*": "there is no GPU",
-    r"cloudach_sidecar_engine_deaths_total": "no engine of the sidecar's own dies",
     r"cloudach_router_placement_commands.*": "nothing is placed",
     r"cloudach_router_model_replicas_wanted": "nothing is placed",
     r"cloudach_edge_fallbacks_total": "there is no route",

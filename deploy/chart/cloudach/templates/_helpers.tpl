@@ -78,6 +78,18 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if .keda.enabled }}{{ .keda.max }}{{ else }}{{ .replicas }}{{ end -}}
 {{- end }}
 
+{{/* Seconds for which a pool's pod is to have been ready before the next one is replaced. Managed ones are ready with nothing loaded: as long as a
+     load may take. Others are ready with their model. */}}
+{{- define "cloudach.minReady" -}}
+{{- if ne (toString .minReadySeconds) "" -}}
+{{- int .minReadySeconds -}}
+{{- else if hasKey .config "managed" -}}
+{{- include "cloudach.seconds" (.config.engine.startup_timeout | default "15m") -}}
+{{- else -}}
+0
+{{- end -}}
+{{- end }}
+
 {{/* "true" when some pool is managed. */}}
 {{- define "cloudach.managed" -}}
 {{- range $name, $pool := .Values.pools }}{{ if ($pool.config).managed }}true{{ end }}{{ end -}}
@@ -230,7 +242,8 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* Alive: the process answers. Ready: it may be sent work; not while it stops. */}}
+{{/* Alive: the process answers. Ready: it may be sent work; not while it stops. One answer that is late says nothing: where all edges are busy, all of
+     them would be taken out at once. A pod that is deleted is taken out at once, whatever its probe says. */}}
 {{- define "cloudach.probes" -}}
 livenessProbe:
   httpGet: {path: /livez, port: admin}
@@ -241,7 +254,7 @@ readinessProbe:
   httpGet: {path: /readyz, port: admin}
   periodSeconds: 2
   timeoutSeconds: 2
-  failureThreshold: 1
+  failureThreshold: 3
 {{- end }}
 
 {{- define "cloudach.preStop" -}}
