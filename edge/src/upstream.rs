@@ -1,5 +1,6 @@
 //! The routers: sends each request to one that is connected and has replicas for it.
 
+mod answering;
 pub mod generating;
 mod spread;
 
@@ -10,14 +11,13 @@ use cloudach_proto::{
         Refused,
         client::{Events, Peer},
     },
-    unary::Unary,
     v1::{ErrorCode, Failed, GenerateRequest},
 };
 use cloudach_service::{
     address::Address,
     grpc::Dial,
     stop::Running,
-    trace::{Span, Trace, names},
+    trace::{Span, names},
 };
 use futures_util::future::select_all;
 use parking_lot::Mutex;
@@ -28,7 +28,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::spread::Router;
-use crate::{catalog::Catalog, error::ApiError, trace};
+use crate::{catalog::Catalog, error::ApiError};
 
 /// How long after the loss of the last router requests wait for another one. Who replaces routers one after the other may stop
 /// the last before every edge has found the one before it again, which it tries every two seconds at the least. A fleet
@@ -91,8 +91,8 @@ impl Upstream {
     /// No router takes it now, or it is too large for any.
     fn generate(&self, request: GenerateRequest, catalog: &Catalog, span: &mut Span) -> Result<Events, ApiError> {
         let beginning = spread::beginning(&request);
-        let (name, router) = self.pick(&request.model, beginning, catalog)?;
-        span.set_text(names::ROUTER, name);
+        let (index, router) = self.pick(&request.model, beginning, catalog, None)?;
+        span.set_text(names::ROUTER, &self.names[index]);
         router.generate(request).map_err(|refused| match refused {
             Refused::TooLarge(_) => {
                 ApiError::Upstream(Failed::new(ErrorCode::InvalidRequest, "The request is too large."))
@@ -102,38 +102,19 @@ impl Upstream {
         })
     }
 
-    /// The answer of one message.
-    ///
-    /// # Errors
-    /// No router takes it now, or the engine's reason.
-    pub async fn answer<Q: Unary>(&self, of: &Trace, mut request: Q, catalog: &Catalog) -> Result<Q::Answer, ApiError> {
-        self.connected().await;
-        let (name, router) = self.pick(request.model(), None, catalog)?;
-        let mut span = of.call(Q::CALL);
-        span.set_text(names::ROUTER, name);
-        if let Some(ours) = span.context() {
-            request.to_fill_in().1.get_or_insert_default().traceparent = ours.to_string();
+    /// One that is connected, with its place; not this one where there is another.
+    fn pick(
+        &self,
+        model: &str,
+        beginning: Option<u64>,
+        catalog: &Catalog,
+        but: Option<usize>,
+    ) -> Result<(usize, &Peer), ApiError> {
+        let connected = self.routers.iter().enumerate().filter(|(_, router)| router.takes_requests().is_ok());
+        let mut connected: Vec<_> = connected.collect();
+        if connected.len() > 1 {
+            connected.retain(|(index, _)| but != Some(*index));
         }
-        let answered = self.answer_of(router, request).await;
-        if let Err(error) = &answered {
-            let (kind, message) = trace::told(error);
-            span.fail(kind, message);
-        }
-        span.end();
-        answered
-    }
-
-    async fn answer_of<Q: Unary>(&self, router: &Peer, request: Q) -> Result<Q::Answer, ApiError> {
-        let Some(answer) = self.kill.run_until_cancelled(request.ask(router.unary())).await else {
-            return Err(Failed::retryable(ErrorCode::ShuttingDown, "this server is stopping").into());
-        };
-        let lost = |status: tonic::Status| Failed::retryable(ErrorCode::ReplicaLost, status.message());
-        Ok(answer.map_err(lost)??)
-    }
-
-    fn pick(&self, model: &str, beginning: Option<u64>, catalog: &Catalog) -> Result<(&str, &Peer), ApiError> {
-        let connected: Vec<_> =
-            self.routers.iter().enumerate().filter(|(_, router)| router.takes_requests().is_ok()).collect();
         let seen: Vec<_> = connected
             .iter()
             .map(|(index, router)| Router {
@@ -142,8 +123,7 @@ impl Upstream {
                 serves: catalog.is_served_by(*index, model),
             })
             .collect();
-        let name = |index: usize| self.names[index].as_str();
-        spread::choose(&seen, beginning).map(|at| (name(connected[at].0), connected[at].1)).ok_or(ApiError::NoRouter)
+        spread::choose(&seen, beginning).map(|at| connected[at]).ok_or(ApiError::NoRouter)
     }
 }
 
