@@ -1,7 +1,5 @@
 //! Questions that one message answers, as embeddings and token counts are: a router that stops or dies is no reason to fail.
 
-#![expect(clippy::unwrap_used, reason = "a test says by panicking what is wrong")]
-
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
