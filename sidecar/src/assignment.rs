@@ -82,6 +82,7 @@ mod tests {
             arguments: vec!["--max-model-len".into(), "--enforce-eager".into()],
             gpus: vec![Gpu { id: "g".into(), memory_mib: 1 }],
             sleeps: false,
+            first_order: std::time::Duration::ZERO,
         }
     }
 

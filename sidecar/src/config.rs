@@ -144,6 +144,9 @@ pub struct Managed {
     /// The engine can sleep: vLLM with `--enable-sleep-mode` in its command and `VLLM_SERVER_DEV_MODE` in its environment.
     #[serde(default)]
     pub sleeps: bool,
+    /// How long a sidecar that has just started is not ready, to be told what to load first; then it waits for that.
+    #[serde(default = "Managed::default_first_order", with = "humantime_serde")]
+    pub first_order: Duration,
 }
 
 /// A GPU that the engine may use.
@@ -157,6 +160,11 @@ pub struct Gpu {
 }
 
 impl Managed {
+    /// Routers look at placement every second or so, and some seconds after they have begun to order.
+    fn default_first_order() -> Duration {
+        Duration::from_secs(30)
+    }
+
     fn allows_nothing(&self) -> bool {
         self.sources.is_empty() || self.sources.iter().any(String::is_empty)
     }

@@ -17,6 +17,7 @@ mod load;
 pub mod metrics;
 mod process;
 mod pulse;
+mod readiness;
 mod run;
 mod sidecar;
 mod state;

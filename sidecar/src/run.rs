@@ -11,7 +11,7 @@ use cloudach_service::{
     address::Address,
     admin::{self, AdminError},
     admin_token::AdminAccess,
-    grpc::{self, Dial, GrpcError, HealthReporter, Listener, ServingStatus},
+    grpc::{self, Dial, GrpcError, Listener},
     metrics::Exposition,
     reload::Live,
     stop::{Running, Stop},
@@ -33,13 +33,11 @@ use crate::{
     keeper::{Patience, keep},
     metrics::Metrics,
     process::EngineProcess,
+    readiness,
     sidecar::Sidecar,
-    state::{Draining, Phase, States},
+    state::{Draining, States},
     supervise,
 };
-
-/// The name of the condition that the sidecar's readiness waits for.
-const ENGINE_READY: &str = "engine ready";
 
 /// Why a sidecar could not run.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +98,7 @@ pub async fn run(live: Live<Config>, stop: Stop) -> Result<(), SidecarError> {
     if let Some(certificates) = &certificates {
         running.background.spawn(running.kill.clone().run_until_cancelled_owned(certificates.clone().follow()));
     }
-    running.ready.set(ENGINE_READY, false);
+    running.ready.set(readiness::ENGINE_READY, false);
     if let Some(admin) = config.admin {
         open_admin(admin, config.admin_api, page, &sidecar, &running).await?;
     }
@@ -112,7 +110,7 @@ pub async fn run(live: Live<Config>, stop: Stop) -> Result<(), SidecarError> {
     let background = &running.background;
     let kill = &running.kill;
     background.spawn(serve(listener, services, certificates.clone(), stop.clone(), kill.clone()));
-    background.spawn(kill.clone().run_until_cancelled_owned(show_state(sidecar.clone(), running.clone(), health)));
+    background.spawn(kill.clone().run_until_cancelled_owned(readiness::tell(sidecar.clone(), running.clone(), health)));
     background.spawn(kill.clone().run_until_cancelled_owned(drain_with(
         sidecar.clone(),
         stop.clone(),
@@ -202,26 +200,6 @@ async fn open_admin(
     let serving = admin::bind_with(address, running.ready.clone(), page, shown, running.kill.clone()).await?;
     running.background.spawn(serving);
     Ok(())
-}
-
-/// Keeps `/readyz` and gRPC's health service in step with the model's state.
-async fn show_state(sidecar: Arc<Sidecar>, running: Running, health: HealthReporter) {
-    let mut states = sidecar.states.subscribe();
-    loop {
-        let ready = {
-            let state = states.borrow_and_update();
-            // One that is managed is well with nothing loaded, and what routers have it do is no fault of its own.
-            let well =
-                sidecar.managed.is_some() || matches!(state.phase, Phase::Ready(_)) && state.draining == Draining::No;
-            well && !state.leaving && state.gpu_fault.is_none()
-        };
-        running.ready.set(ENGINE_READY, ready);
-        let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-        health.set_service_status(inference::SERVICE_NAME, status).await;
-        if states.changed().await.is_err() {
-            return;
-        }
-    }
 }
 
 /// Tells routers of a stop as soon as it is wished for, and refuses new work once the settle time is over.

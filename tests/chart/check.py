@@ -154,16 +154,12 @@ def restarts(helm, checks):
 
 
 def paces(helm, checks):
-    """How long a rollout waits between two pods of a pool: those that are ready without a model are not replaced one right after the other."""
+    """How long a rollout waits between two pods of a pool, beyond that they are ready."""
     for values, pool, setting, wanted in [
         ("minimal", "llama", None, None),
         ("minimal", "llama", "minReadySeconds=30", 30),
-        # Ready means with its model, however long that takes.
-        ("minimal", "llama", "config.engine.startup_timeout=25m", None),
-        ("managed", "shared", None, 900),
-        ("managed", "shared", "config.engine.startup_timeout=25m", 1500),
+        ("managed", "shared", None, None),
         ("managed", "shared", "minReadySeconds=240", 240),
-        ("managed", "shared", "minReadySeconds=0", None),
     ]:
         words = ["--set", f"pools.{pool}.{setting}"] if setting else []
         text = run(helm, "template", "cloudach", CHART, "-f", HERE / f"values/{values}.yaml", *words).stdout

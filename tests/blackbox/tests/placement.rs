@@ -16,11 +16,17 @@ fn fleet(sidecars: usize, models: Value, placement: Value) -> Fleet {
 }
 
 fn fleet_of(routers: usize, sidecars: usize, models: Value, placement: Value) -> Fleet {
+    // They are ready at once.
+    fleet_that_begins(routers, sidecars, models, placement, "0s")
+}
+
+fn fleet_that_begins(routers: usize, sidecars: usize, models: Value, placement: Value, first_order: &str) -> Fleet {
     let managed = json!({
         "sources": ["/models/"],
         "arguments": ["--startup-delay", "--nonsense"],
         "gpus": [{ "id": "gpu-0", "memory_mib": 10_000 }],
         "sleeps": true,
+        "first_order": first_order,
     });
     Fleet::start(Plan {
         routers,
@@ -131,6 +137,18 @@ fn two_share_a_gpu_by_sleeping_in_turns() {
     let decided = decided(&fleet);
     assert_eq!(decided, ["load one", "sleep one", "load two", "sleep two", "wake one"], "{decided:?}");
     assert_eq!(engines(&fleet).len(), 2);
+}
+
+/// Whoever replaces sidecars one after the other goes on when the last one is ready.
+#[test]
+fn a_managed_sidecar_is_ready_when_it_has_what_it_is_to_begin_with() {
+    let models = json!({ "one": model(json!({ "min": 1, "arguments": ["--startup-delay", "2s"] })) });
+    // Both wait until it is ready.
+    let mut fleet = fleet_that_begins(1, 1, models, json!({}), "60s");
+    assert_eq!(fleet.sidecars[0].metric("cloudach_sidecar_engine_up"), Some(1.0));
+    fleet.sidecars[0].terminate();
+    fleet.restart_sidecar(0);
+    assert_eq!(fleet.sidecars[0].metric("cloudach_sidecar_engine_up"), Some(1.0));
 }
 
 #[test]

@@ -78,18 +78,6 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if .keda.enabled }}{{ .keda.max }}{{ else }}{{ .replicas }}{{ end -}}
 {{- end }}
 
-{{/* Seconds for which a pool's pod is to have been ready before the next one is replaced. Managed ones are ready with nothing loaded: as long as a
-     load may take. Others are ready with their model. */}}
-{{- define "cloudach.minReady" -}}
-{{- if ne (toString .minReadySeconds) "" -}}
-{{- int .minReadySeconds -}}
-{{- else if hasKey .config "managed" -}}
-{{- include "cloudach.seconds" (.config.engine.startup_timeout | default "15m") -}}
-{{- else -}}
-0
-{{- end -}}
-{{- end }}
-
 {{/* "true" when some pool is managed. */}}
 {{- define "cloudach.managed" -}}
 {{- range $name, $pool := .Values.pools }}{{ if ($pool.config).managed }}true{{ end }}{{ end -}}
