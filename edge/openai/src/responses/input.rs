@@ -41,8 +41,8 @@ pub(crate) fn to_keep(path: &Path<'_>, value: Value, most: usize) -> Result<Vec<
     }
 }
 
-/// Instructions, where they are a list of items.
-pub(crate) fn said(role: Role, content: Vec<Part>) -> Item {
+/// A message that somebody has said.
+fn said(role: Role, content: Vec<Part>) -> Item {
     Item::Message { id: String::new(), status: Status::Completed, role, content }
 }
 

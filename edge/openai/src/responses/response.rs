@@ -177,6 +177,11 @@ impl Response {
 
     /// Appends the whole of it.
     pub fn write(&self, out: &mut Vec<u8>) {
+        self.write_to(self.events.is_some(), out);
+    }
+
+    /// Appends the whole of it. Who `follows` its events knows the items already, until it is over.
+    fn write_to(&self, follows: bool, out: &mut Vec<u8>) {
         let Self { record, .. } = self;
         let is_over = self.stage.is_last();
         out.extend_from_slice(b"{\"id\":");
@@ -207,8 +212,7 @@ impl Response {
         });
         record.echo.write_before(out);
         field("model", &record.model, out);
-        // Who follows the events knows the items already, until it is over.
-        field("output", if is_over || self.events.is_none() { &self.items[..] } else { &[] }, out);
+        field("output", if is_over || !follows { &self.items[..] } else { &[] }, out);
         record.echo.write_behind(is_over, out);
         match self.usage {
             Some([input, cached, output, reasoning]) => {
@@ -439,13 +443,9 @@ impl Response {
     /// An event that bears the whole response.
     fn tell_self(&mut self, kind: &str, out: &mut Vec<u8>) {
         let Some(mut events) = self.events.take() else { return };
-        // What is written depends on whether there are events: put there for so long.
-        let mut whole = Vec::new();
-        self.events = Some(Events::new(None, None));
-        self.write(&mut whole);
         events.write(kind, out, |out| {
             out.extend_from_slice(b",\"response\":");
-            out.extend_from_slice(&whole);
+            self.write_to(true, out);
         });
         self.events = Some(events);
     }

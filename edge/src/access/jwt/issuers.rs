@@ -46,7 +46,6 @@ const TOLD: Duration = Duration::from_secs(1);
 pub struct Issuers {
     issuers: Vec<(IssuerConfig, Keys)>,
     tenants: KnownTenants,
-    /// For callers whose issuer says nothing.
     /// For callers that have none of their own.
     limits: Mutex<Limits>,
     /// By the SHA-256 of the token.
