@@ -199,7 +199,7 @@ impl Underway {
                 self.passed.delta(delta);
             }
             Some(Event::Started(started)) => {
-                self.passed.prompt(started.prompt_tokens);
+                self.passed.started(started);
                 attempts.runs(&race.placed().replica);
                 if self.explains {
                     started.picked = race.why();
