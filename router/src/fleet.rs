@@ -42,8 +42,8 @@ pub struct Replica {
     hello: Hello,
     /// Commands on their way to it.
     commands: mpsc::Sender<Result<RouterCommand, Status>>,
-    /// What it last said of its model, by its name. It has one at the most.
-    models: Mutex<HashMap<String, ModelState>>,
+    /// What it last said of its model.
+    model: Mutex<Option<ModelState>>,
     /// What it last said of how busy it is.
     load: Mutex<Load>,
     /// The adapters that it has ready, and how many it can have so.
@@ -66,7 +66,7 @@ impl Replica {
             peer,
             hello,
             commands,
-            models: Mutex::default(),
+            model: Mutex::default(),
             load: Mutex::default(),
             resident: Mutex::default(),
             gpus: Mutex::default(),
@@ -83,7 +83,7 @@ impl Replica {
 
     /// For people: what it says of the state that its model is in.
     pub fn detail(&self) -> String {
-        self.models.lock().values().next().map(|state| state.detail.clone()).unwrap_or_default()
+        self.model.lock().as_ref().map(|state| state.detail.clone()).unwrap_or_default()
     }
 
     /// For people: why requests cannot be sent to it yet.
@@ -98,15 +98,15 @@ impl Replica {
 
     /// How often its engine has died, and why it did the last time.
     pub fn deaths(&self) -> Option<(u32, DeathCause)> {
-        let models = self.models.lock();
-        let state = models.values().next().filter(|state| state.deaths > 0)?;
+        let model = self.model.lock();
+        let state = model.as_ref().filter(|state| state.deaths > 0)?;
         Some((state.deaths, state.last_death()))
     }
 
     /// What placement needs to know.
     pub fn seen(&self) -> Seen {
-        let models = self.models.lock();
-        let state = models.values().next();
+        let model = self.model.lock();
+        let state = model.as_ref();
         Seen {
             dialect: self.hello.dialect.clone(),
             managed: self.hello.managed,
@@ -148,7 +148,7 @@ impl Replica {
 
     /// Where it has this adapter; none: it is no adapter of its model, or it does not say.
     pub fn residency(&self, name: &str) -> Option<Residency> {
-        if !self.models.lock().values().any(|state| state.adapters.iter().any(|adapter| adapter == name)) {
+        if !self.model.lock().as_ref().is_some_and(|state| state.adapters.iter().any(|adapter| adapter == name)) {
             return None;
         }
         let (adapters, slots) = &*self.resident.lock();
@@ -251,7 +251,7 @@ impl Fleet {
         self.publish();
     }
 
-    /// Takes a replica's word on one of its models.
+    /// Takes a replica's word on its model.
     pub fn model_state(&self, replica: &Replica, state: ModelState) {
         if state.phase() == ModelPhase::Ready {
             let known = Known {
@@ -267,11 +267,7 @@ impl Fleet {
             }
             all.insert(state.model.clone(), known);
         }
-        let mut models = replica.models.lock();
-        // It has one engine: what it says of another model is the end of the one before.
-        models.clear();
-        models.insert(state.model.clone(), state);
-        drop(models);
+        *replica.model.lock() = Some(state);
         self.publish();
     }
 
