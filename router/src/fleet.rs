@@ -267,7 +267,14 @@ impl Fleet {
             }
             all.insert(state.model.clone(), known);
         }
-        *replica.model.lock() = Some(state);
+        let mut model = replica.model.lock();
+        let renewed = model.as_ref().is_some_and(|before| is_renewed(before, &state));
+        *model = Some(state);
+        drop(model);
+        if renewed {
+            replica.read.forget();
+            replica.health(|health| health.renew(Instant::now()));
+        }
         self.publish();
     }
 
@@ -354,6 +361,13 @@ impl Fleet {
     }
 }
 
+/// Whether what was known of a replica's engine says nothing of the one that it has now. One that slept has read nothing
+/// either.
+fn is_renewed(before: &ModelState, now: &ModelState) -> bool {
+    let served = matches!(before.phase(), ModelPhase::Ready | ModelPhase::Draining);
+    before.model != now.model || (now.phase() == ModelPhase::Ready && (!served || before.deaths != now.deaths))
+}
+
 #[cfg(test)]
 mod tests {
     use cloudach_proto::v1;
@@ -397,5 +411,32 @@ mod tests {
         assert!(!fleet.could_hold(&spec(80)), "the other one is not managed");
         assert_eq!(words(), Some(SchemaWords::Llguidance));
         assert_eq!(fleet.why_not_ready("m"), "two is being connected");
+    }
+
+    #[tokio::test]
+    async fn another_engine_begins_anew() {
+        let well = || says("m", ModelPhase::Ready, SchemaWords::Unspecified);
+        let phase = |phase| says("m", phase, SchemaWords::Unspecified);
+        let died = ModelState { deaths: 1, ..well() };
+        for (what, then, anew) in [
+            ("it died and is back", vec![phase(ModelPhase::Loading), well()], true),
+            ("it failed and is back", vec![phase(ModelPhase::Failed), well()], true),
+            ("it slept", vec![phase(ModelPhase::Draining), phase(ModelPhase::Sleeping), well()], true),
+            ("it died and was back before that was told", vec![died], true),
+            ("it has another model", vec![says("n", ModelPhase::Loading, SchemaWords::Unspecified)], true),
+            ("it is not back yet", vec![phase(ModelPhase::Loading)], false),
+            ("it drained", vec![phase(ModelPhase::Draining), well()], false),
+            ("it said the same again", vec![well()], false),
+        ] {
+            let (fleet, one) = (Fleet::default(), replica("one", &[]));
+            fleet.join(one.clone());
+            fleet.model_state(&one, well());
+            let eject = crate::config::Eject { failures: 1, ..crate::config::Relay::default().eject };
+            let now = Instant::now();
+            one.health(|health| health.fail(now, false, Default::default(), true, &eject));
+            assert!(!one.takes(now) && one.glance.is_out());
+            then.into_iter().for_each(|state| fleet.model_state(&one, state));
+            assert_eq!((one.takes(now), one.glance.is_out()), (anew, !anew), "{what}");
+        }
     }
 }

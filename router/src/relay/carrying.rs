@@ -195,6 +195,7 @@ impl Underway {
         };
         match &mut event.event {
             Some(Event::Delta(delta)) => {
+                race.placed().answers();
                 attempts.trace().token();
                 self.passed.delta(delta);
             }
