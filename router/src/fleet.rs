@@ -3,7 +3,10 @@
 mod glance;
 mod view;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use cloudach_proto::{
@@ -24,12 +27,16 @@ use self::view::View;
 pub use self::{glance::Glance, view::Serving};
 
 use crate::{
+    catalogue::Names,
     pick::{adapter::Residency, health::Health, prefix::Read},
     placement::{course::Seen, situation::Gpu, spec::Spec},
 };
 
 /// More adapters than an engine serves; what a replica says beyond that is not looked at.
 const MOST_ADAPTERS: usize = 1000;
+
+/// More models and adapters than a fleet serves; what replicas say of others is not kept.
+const MOST_KNOWN: usize = 100_000;
 
 /// More GPUs than a machine has; what a replica says beyond that is not looked at.
 const MOST_GPUS: usize = 64;
@@ -84,6 +91,11 @@ impl Replica {
     /// For people: what it says of the state that its model is in.
     pub fn detail(&self) -> String {
         self.model.lock().as_ref().map(|state| state.detail.clone()).unwrap_or_default()
+    }
+
+    /// The names that it answers to, or will.
+    fn names(&self) -> Vec<String> {
+        self.model.lock().iter().flat_map(names).cloned().collect()
     }
 
     /// For people: why requests cannot be sent to it yet.
@@ -241,8 +253,10 @@ impl Fleet {
         self.publish();
     }
 
-    /// The catalogue is another one.
-    pub fn catalogue_changed(&self) {
+    /// The catalogue is another one: what nobody has any more, nor could ask for, is forgotten.
+    pub fn catalogue_changed(&self, names: &Names) {
+        let attached: HashSet<String> = self.replicas().iter().flat_map(|replica| replica.names()).collect();
+        self.known.lock().retain(|name, _| names.entry(name).is_some() || attached.contains(name));
         self.publish();
     }
 
@@ -260,12 +274,12 @@ impl Fleet {
                 capabilities: state.capabilities,
                 traits: state.traits.clone(),
             };
-            // An adapter is spoken to as its model is.
             let mut all = self.known.lock();
-            for adapter in state.adapters.iter().take(MOST_ADAPTERS) {
-                all.insert(adapter.clone(), known.clone());
+            for name in names(&state) {
+                if all.len() < MOST_KNOWN || all.contains_key(name) {
+                    all.insert(name.clone(), known.clone());
+                }
             }
-            all.insert(state.model.clone(), known);
         }
         let mut model = replica.model.lock();
         let renewed = model.as_ref().is_some_and(|before| is_renewed(before, &state));
@@ -361,6 +375,11 @@ impl Fleet {
     }
 }
 
+/// A model's name, and those of its adapters: they are spoken to as it is.
+fn names(state: &ModelState) -> impl Iterator<Item = &String> {
+    std::iter::once(&state.model).chain(state.adapters.iter().take(MOST_ADAPTERS))
+}
+
 /// Whether what was known of a replica's engine says nothing of the one that it has now. One that slept has read nothing
 /// either.
 fn is_renewed(before: &ModelState, now: &ModelState) -> bool {
@@ -438,5 +457,25 @@ mod tests {
             then.into_iter().for_each(|state| fleet.model_state(&one, state));
             assert_eq!((one.takes(now), one.glance.is_out()), (anew, !anew), "{what}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_has_nor_could_ask_for_is_forgotten() {
+        let (fleet, one, two) = (Fleet::default(), replica("one", &[]), replica("two", &[]));
+        [&one, &two].into_iter().for_each(|replica| fleet.join(replica.clone()));
+        let ready =
+            |model: &str| ModelState { context_length: 9, ..says(model, ModelPhase::Ready, SchemaWords::Unspecified) };
+        let with_adapter =
+            |model: &str, adapter: &str| ModelState { adapters: vec![adapter.to_owned()], ..ready(model) };
+        fleet.model_state(&one, with_adapter("old", "old-adapter"));
+        fleet.model_state(&one, ready("asked-for"));
+        fleet.model_state(&one, ready("there"));
+        fleet.model_state(&two, with_adapter("there", "adapter"));
+        let names = Names::check(cloudach_service::config::parse("models: {asked-for: {}}").unwrap()).unwrap();
+        fleet.catalogue_changed(&names);
+        let known = |name| fleet.known(name).context_length == 9;
+        assert_eq!(["asked-for", "there", "adapter"].map(known), [true; 3]);
+        assert_eq!(["old", "old-adapter"].map(known), [false; 2]);
+        assert_eq!(fleet.known.lock().len(), 3);
     }
 }
