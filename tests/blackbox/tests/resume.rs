@@ -3,7 +3,9 @@
 
 #![expect(clippy::print_stdout, reason = "says what was compared")]
 
-use cloudach_blackbox::{Client, Fleet, Plan, Replica, chat, with};
+use std::{thread, time::Duration};
+
+use cloudach_blackbox::{Client, Fleet, Link, Plan, Replica, chat, eventually, with};
 use cloudach_fake_engine::{Answer, Break, Fault, FaultRule, Script};
 use serde_json::{Value, json};
 
@@ -217,6 +219,48 @@ fn characters_in_parts_survive_two_deaths() {
         }
         fleet.assert_well();
     }
+}
+
+/// What the edge has of an answer is what its router has, also where that one has moved it: another router goes on with it.
+#[test]
+fn characters_in_parts_survive_a_replica_and_then_a_router() {
+    // From the first character on: before it the prompt would be read again, and what it says of faults too.
+    const FIRST: u32 = 2;
+    const STREAMS: u32 = 12;
+    let script = Script { answer: Answer::cut(&"é日本🦀 and 👩‍👩‍👧 ".repeat(3), 1), ..Script::vllm() };
+    let mut fleet = Fleet::start(Plan {
+        routers: 2,
+        replicas: vec![Replica::fake(script.clone()), Replica::fake(script)],
+        link: Link::Tcp,
+        ..Plan::default()
+    });
+    let client = fleet.client();
+    let seen = |client: &Client, prompt: &str| {
+        let seen = streamed(client, CHAT, &chat(prompt));
+        (seen.choices, seen.usage["completion_tokens"].clone())
+    };
+    let undisturbed = seen(&client, "What?");
+    let streams: Vec<_> = (FIRST..FIRST + STREAMS)
+        .map(|at| {
+            let client = client.clone();
+            // What begins alike goes to one router.
+            thread::spawn(move || seen(&client, &format!("{at} [[delay=30ms]][[fault:die_after={at}]]")))
+        })
+        .collect();
+    let figure = |fleet: &Fleet, router: usize, name: &str| fleet.routers[router].metric(name).unwrap_or_default();
+    eventually(Duration::from_secs(10), "all of them have moved", || {
+        let names = ["cloudach_router_resumptions_total", "cloudach_router_retries_total"];
+        let moved: f64 = (0..2).flat_map(|router| names.map(|name| figure(&fleet, router, name))).sum();
+        moved >= f64::from(STREAMS)
+    });
+    let open = |router| figure(&fleet, router, "cloudach_router_requests_open");
+    let busier = usize::from(open(1) > open(0));
+    assert!(open(busier) >= 3.0, "they are under way");
+    fleet.routers[busier].kill();
+    for (at, stream) in (FIRST..).zip(streams) {
+        assert_eq!(stream.join().expect("it is read"), undisturbed, "broken at token {at} first");
+    }
+    fleet.restart_router(busier);
 }
 
 /// What is written again under its schema is held against tokens that the caller has once.
