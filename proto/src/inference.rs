@@ -96,12 +96,15 @@ impl<R> Service<R> {
     where
         R: Answers<Q>,
     {
-        self.takes_requests()?;
+        let stopped = || Err(Failed::retryable(ErrorCode::ShuttingDown, "this process is stopping"));
+        if self.takes_requests().is_err() {
+            // Not as a status, which would be that of a connection that broke.
+            return Ok(Response::new(Q::respond(stopped())));
+        }
         let _token = self.tasks.token();
         let (metadata, _, mut request) = request.into_parts();
         take_trace(&metadata, request.to_fill_in().1);
         let answering = self.runs.answer(request).with_cancellation_token(&self.stopping.kill);
-        let stopped = || Err(Failed::retryable(ErrorCode::ShuttingDown, "this process is stopping"));
         Ok(Response::new(Q::respond(answering.await.unwrap_or_else(stopped))))
     }
 }

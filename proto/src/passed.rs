@@ -1,6 +1,6 @@
 //! What was passed on of an answer, so that another process can go on with it. No I/O.
 
-use crate::v1::{Delta, FinishReason, Finished, GenerateRequest, Resumed, TokenUsage};
+use crate::v1::{Delta, FinishReason, Finished, GenerateRequest, Resumed, Started, TokenUsage};
 
 /// What the caller has of an answer. Four bytes a token: no text is kept.
 #[derive(Debug, Default)]
@@ -33,11 +33,27 @@ impl Passed {
         self.token_ids.len()
     }
 
+    /// A replica has it. What goes on behind fewer tokens than the caller has tells the rest of them again; the event that
+    /// is passed on says how many stay.
+    pub fn started(&mut self, started: &mut Started) {
+        self.prompt(started.prompt_tokens);
+        if let Some(kept) = started.kept_tokens {
+            self.keep(usize::try_from(kept).unwrap_or(usize::MAX));
+        }
+        started.kept_tokens = Some(count(&self.token_ids));
+    }
+
     /// The prompt has so many tokens. 0: this event did not say.
-    pub fn prompt(&mut self, tokens: u32) {
+    fn prompt(&mut self, tokens: u32) {
         if self.prompt_tokens == 0 {
             self.prompt_tokens = tokens;
         }
+    }
+
+    /// The tokens after the first so many are to come again.
+    fn keep(&mut self, tokens: usize) {
+        self.token_ids.truncate(tokens);
+        self.shown = self.shown.min(tokens);
     }
 
     /// A delta is passed on.
@@ -57,10 +73,11 @@ impl Passed {
     }
 
     /// How a replica is told to go on. None: it may begin anew, as nothing can be seen yet. Tokens that show nothing are
-    /// generated again, and come out as they did where chance has no part in it.
-    pub fn resumed(&self) -> Option<Resumed> {
+    /// generated again, and come out as they did where chance has no part in it: here they are forgotten.
+    pub fn resumed(&mut self) -> Option<Resumed> {
+        self.keep(self.shown);
         (self.shown > 0).then(|| Resumed {
-            token_ids: self.token_ids[..self.shown].to_vec(),
+            token_ids: self.token_ids.clone(),
             text_bytes: self.text_bytes,
             logprobs: self.logprobs,
         })
@@ -74,11 +91,15 @@ impl Passed {
         }
         let usage = TokenUsage {
             prompt_tokens: self.prompt_tokens,
-            completion_tokens: u32::try_from(self.token_ids.len()).unwrap_or(u32::MAX),
+            completion_tokens: count(&self.token_ids),
             cached_tokens: 0,
         };
         Some(Finished { reason: FinishReason::Length.into(), usage: Some(usage), ..Finished::default() })
     }
+}
+
+fn count(ids: &[u32]) -> u32 {
+    u32::try_from(ids.len()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -106,6 +127,74 @@ mod tests {
         assert_eq!(parts.resumed(), resumed(&[5, 6, 7], 3, 3));
         parts.delta(&Delta { token_ids: vec![8, 9], ..Delta::default() });
         assert_eq!(parts.resumed(), resumed(&[5, 6, 7], 3, 3), "the first part of a character");
+    }
+
+    fn add(passed: &mut Passed, ids: &[u32], text: &str) {
+        passed.delta(&Delta { token_ids: ids.to_vec(), text: text.to_owned(), ..Delta::default() });
+    }
+
+    fn start(passed: &mut Passed, kept_tokens: Option<u32>) -> Option<u32> {
+        let mut started = Started { kept_tokens, ..Started::default() };
+        passed.started(&mut started);
+        started.kept_tokens
+    }
+
+    /// However often an answer moves, its tokens are those that an undisturbed one has.
+    #[test]
+    fn what_is_generated_again_takes_the_place_of_what_was() {
+        let mut parts = passed(&[(&[5], "a", 0), (&[6, 7], "", 0)]);
+        assert_eq!(parts.resumed().unwrap().token_ids, [5]);
+        assert_eq!(start(&mut parts, Some(1)), Some(1));
+        add(&mut parts, &[6, 7], "");
+        add(&mut parts, &[8], "é");
+        add(&mut parts, &[9], "");
+        assert_eq!((parts.resumed().unwrap().token_ids, parts.tokens()), (vec![5, 6, 7, 8], 4));
+        let mut anew = passed(&[(&[7], "", 0)]);
+        assert_eq!(anew.resumed(), None);
+        assert!(!anew.is_begun(), "it begins anew");
+        assert_eq!(start(&mut anew, None), Some(0), "who has more of it forgets that");
+        add(&mut anew, &[17, 18], "x");
+        assert_eq!(anew.resumed().unwrap().token_ids, [17, 18]);
+    }
+
+    /// Of tokens that came together it is not known which of them show; who has a tokenizer tells.
+    #[test]
+    fn who_goes_on_says_from_where() {
+        let whole = || passed(&[(&[5, 6, 7], "ab", 0)]);
+        for (told, kept) in [(None, 3), (Some(3), 3), (Some(2), 2), (Some(0), 0), (Some(9), 3)] {
+            let mut parts = whole();
+            assert_eq!(parts.resumed().unwrap().token_ids, [5, 6, 7]);
+            assert_eq!(start(&mut parts, told), Some(kept), "{told:?}");
+            assert_eq!(parts.tokens(), kept as usize, "{told:?}");
+        }
+        let mut parts = whole();
+        start(&mut parts, Some(2));
+        add(&mut parts, &[7], "");
+        add(&mut parts, &[8], "é");
+        assert_eq!(parts.resumed().unwrap().token_ids, [5, 6, 7, 8]);
+    }
+
+    /// Whoever hears of an answer through somebody else has the same tokens as that one.
+    #[test]
+    fn each_hop_has_the_same_tokens() {
+        let (mut router, mut edge) = (Passed::default(), Passed::default());
+        let pass = |router: &mut Passed, edge: &mut Passed, ids: &[u32], text| {
+            add(router, ids, text);
+            add(edge, ids, text);
+        };
+        let begin = |router: &mut Passed, edge: &mut Passed, kept_tokens| {
+            let mut started = Started { kept_tokens, ..Started::default() };
+            router.started(&mut started);
+            edge.started(&mut started);
+        };
+        begin(&mut router, &mut edge, None);
+        pass(&mut router, &mut edge, &[5, 6], "a");
+        pass(&mut router, &mut edge, &[7], "");
+        assert_eq!(router.resumed().unwrap().token_ids, [5, 6]);
+        begin(&mut router, &mut edge, Some(1));
+        pass(&mut router, &mut edge, &[6, 7], "");
+        pass(&mut router, &mut edge, &[8], "é");
+        assert_eq!([router.resumed(), edge.resumed()].map(|resumed| resumed.unwrap().token_ids), [[5, 6, 7, 8]; 2]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use cloudach_proto::{
         server::{EventStream, Generate, Stopping},
     },
     unary::{Answers, Unary},
-    v1::{Delta, ErrorCode, Failed, Finished, GenerateEvent, GenerateRequest, generate_event::Event},
+    v1::{Delta, ErrorCode, Failed, Finished, GenerateEvent, GenerateRequest, TokenizeRequest, generate_event::Event},
 };
 use futures_util::{StreamExt, stream};
 use tokio::{
@@ -263,4 +263,13 @@ async fn the_single_generate_call_is_cancelled_by_dropping_it() {
     served.running(1).await;
     drop(stream);
     served.running(0).await;
+}
+
+#[tokio::test]
+async fn who_stops_refuses_single_questions_as_itself_and_not_as_a_broken_connection() {
+    let served = serve().await;
+    let asked = async || TokenizeRequest::default().ask(served.peer.unary()).await.unwrap().unwrap_err().code();
+    assert_eq!(asked().await, ErrorCode::Unsupported);
+    served.stopping.drain.cancel();
+    assert_eq!(asked().await, ErrorCode::ShuttingDown);
 }

@@ -3,7 +3,10 @@
 mod glance;
 mod view;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use cloudach_proto::{
@@ -24,12 +27,16 @@ use self::view::View;
 pub use self::{glance::Glance, view::Serving};
 
 use crate::{
+    catalogue::Names,
     pick::{adapter::Residency, health::Health, prefix::Read},
     placement::{course::Seen, situation::Gpu, spec::Spec},
 };
 
 /// More adapters than an engine serves; what a replica says beyond that is not looked at.
 const MOST_ADAPTERS: usize = 1000;
+
+/// More models and adapters than a fleet serves; what replicas say of others is not kept.
+const MOST_KNOWN: usize = 100_000;
 
 /// More GPUs than a machine has; what a replica says beyond that is not looked at.
 const MOST_GPUS: usize = 64;
@@ -42,8 +49,8 @@ pub struct Replica {
     hello: Hello,
     /// Commands on their way to it.
     commands: mpsc::Sender<Result<RouterCommand, Status>>,
-    /// What it last said of its model, by its name. It has one at the most.
-    models: Mutex<HashMap<String, ModelState>>,
+    /// What it last said of its model.
+    model: Mutex<Option<ModelState>>,
     /// What it last said of how busy it is.
     load: Mutex<Load>,
     /// The adapters that it has ready, and how many it can have so.
@@ -66,7 +73,7 @@ impl Replica {
             peer,
             hello,
             commands,
-            models: Mutex::default(),
+            model: Mutex::default(),
             load: Mutex::default(),
             resident: Mutex::default(),
             gpus: Mutex::default(),
@@ -83,7 +90,12 @@ impl Replica {
 
     /// For people: what it says of the state that its model is in.
     pub fn detail(&self) -> String {
-        self.models.lock().values().next().map(|state| state.detail.clone()).unwrap_or_default()
+        self.model.lock().as_ref().map(|state| state.detail.clone()).unwrap_or_default()
+    }
+
+    /// The names that it answers to, or will.
+    fn names(&self) -> Vec<String> {
+        self.model.lock().iter().flat_map(names).cloned().collect()
     }
 
     /// For people: why requests cannot be sent to it yet.
@@ -98,15 +110,15 @@ impl Replica {
 
     /// How often its engine has died, and why it did the last time.
     pub fn deaths(&self) -> Option<(u32, DeathCause)> {
-        let models = self.models.lock();
-        let state = models.values().next().filter(|state| state.deaths > 0)?;
+        let model = self.model.lock();
+        let state = model.as_ref().filter(|state| state.deaths > 0)?;
         Some((state.deaths, state.last_death()))
     }
 
     /// What placement needs to know.
     pub fn seen(&self) -> Seen {
-        let models = self.models.lock();
-        let state = models.values().next();
+        let model = self.model.lock();
+        let state = model.as_ref();
         Seen {
             dialect: self.hello.dialect.clone(),
             managed: self.hello.managed,
@@ -148,7 +160,7 @@ impl Replica {
 
     /// Where it has this adapter; none: it is no adapter of its model, or it does not say.
     pub fn residency(&self, name: &str) -> Option<Residency> {
-        if !self.models.lock().values().any(|state| state.adapters.iter().any(|adapter| adapter == name)) {
+        if !self.model.lock().as_ref().is_some_and(|state| state.adapters.iter().any(|adapter| adapter == name)) {
             return None;
         }
         let (adapters, slots) = &*self.resident.lock();
@@ -241,8 +253,10 @@ impl Fleet {
         self.publish();
     }
 
-    /// The catalogue is another one.
-    pub fn catalogue_changed(&self) {
+    /// The catalogue is another one: what nobody has any more, nor could ask for, is forgotten.
+    pub fn catalogue_changed(&self, names: &Names) {
+        let attached: HashSet<String> = self.replicas().iter().flat_map(|replica| replica.names()).collect();
+        self.known.lock().retain(|name, _| names.entry(name).is_some() || attached.contains(name));
         self.publish();
     }
 
@@ -251,7 +265,7 @@ impl Fleet {
         self.publish();
     }
 
-    /// Takes a replica's word on one of its models.
+    /// Takes a replica's word on its model.
     pub fn model_state(&self, replica: &Replica, state: ModelState) {
         if state.phase() == ModelPhase::Ready {
             let known = Known {
@@ -260,18 +274,21 @@ impl Fleet {
                 capabilities: state.capabilities,
                 traits: state.traits.clone(),
             };
-            // An adapter is spoken to as its model is.
             let mut all = self.known.lock();
-            for adapter in state.adapters.iter().take(MOST_ADAPTERS) {
-                all.insert(adapter.clone(), known.clone());
+            for name in names(&state) {
+                if all.len() < MOST_KNOWN || all.contains_key(name) {
+                    all.insert(name.clone(), known.clone());
+                }
             }
-            all.insert(state.model.clone(), known);
         }
-        let mut models = replica.models.lock();
-        // It has one engine: what it says of another model is the end of the one before.
-        models.clear();
-        models.insert(state.model.clone(), state);
-        drop(models);
+        let mut model = replica.model.lock();
+        let renewed = model.as_ref().is_some_and(|before| is_renewed(before, &state));
+        *model = Some(state);
+        drop(model);
+        if renewed {
+            replica.read.forget();
+            replica.health(|health| health.renew(Instant::now()));
+        }
         self.publish();
     }
 
@@ -358,6 +375,18 @@ impl Fleet {
     }
 }
 
+/// A model's name, and those of its adapters: they are spoken to as it is.
+fn names(state: &ModelState) -> impl Iterator<Item = &String> {
+    std::iter::once(&state.model).chain(state.adapters.iter().take(MOST_ADAPTERS))
+}
+
+/// Whether what was known of a replica's engine says nothing of the one that it has now. One that slept has read nothing
+/// either.
+fn is_renewed(before: &ModelState, now: &ModelState) -> bool {
+    let served = matches!(before.phase(), ModelPhase::Ready | ModelPhase::Draining);
+    before.model != now.model || (now.phase() == ModelPhase::Ready && (!served || before.deaths != now.deaths))
+}
+
 #[cfg(test)]
 mod tests {
     use cloudach_proto::v1;
@@ -401,5 +430,52 @@ mod tests {
         assert!(!fleet.could_hold(&spec(80)), "the other one is not managed");
         assert_eq!(words(), Some(SchemaWords::Llguidance));
         assert_eq!(fleet.why_not_ready("m"), "two is being connected");
+    }
+
+    #[tokio::test]
+    async fn another_engine_begins_anew() {
+        let well = || says("m", ModelPhase::Ready, SchemaWords::Unspecified);
+        let phase = |phase| says("m", phase, SchemaWords::Unspecified);
+        let died = ModelState { deaths: 1, ..well() };
+        for (what, then, anew) in [
+            ("it died and is back", vec![phase(ModelPhase::Loading), well()], true),
+            ("it failed and is back", vec![phase(ModelPhase::Failed), well()], true),
+            ("it slept", vec![phase(ModelPhase::Draining), phase(ModelPhase::Sleeping), well()], true),
+            ("it died and was back before that was told", vec![died], true),
+            ("it has another model", vec![says("n", ModelPhase::Loading, SchemaWords::Unspecified)], true),
+            ("it is not back yet", vec![phase(ModelPhase::Loading)], false),
+            ("it drained", vec![phase(ModelPhase::Draining), well()], false),
+            ("it said the same again", vec![well()], false),
+        ] {
+            let (fleet, one) = (Fleet::default(), replica("one", &[]));
+            fleet.join(one.clone());
+            fleet.model_state(&one, well());
+            let eject = crate::config::Eject { failures: 1, ..crate::config::Relay::default().eject };
+            let now = Instant::now();
+            one.health(|health| health.fail(now, false, Default::default(), true, &eject));
+            assert!(!one.takes(now) && one.glance.is_out());
+            then.into_iter().for_each(|state| fleet.model_state(&one, state));
+            assert_eq!((one.takes(now), one.glance.is_out()), (anew, !anew), "{what}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_has_nor_could_ask_for_is_forgotten() {
+        let (fleet, one, two) = (Fleet::default(), replica("one", &[]), replica("two", &[]));
+        [&one, &two].into_iter().for_each(|replica| fleet.join(replica.clone()));
+        let ready =
+            |model: &str| ModelState { context_length: 9, ..says(model, ModelPhase::Ready, SchemaWords::Unspecified) };
+        let with_adapter =
+            |model: &str, adapter: &str| ModelState { adapters: vec![adapter.to_owned()], ..ready(model) };
+        fleet.model_state(&one, with_adapter("old", "old-adapter"));
+        fleet.model_state(&one, ready("asked-for"));
+        fleet.model_state(&one, ready("there"));
+        fleet.model_state(&two, with_adapter("there", "adapter"));
+        let names = Names::check(cloudach_service::config::parse("models: {asked-for: {}}").unwrap()).unwrap();
+        fleet.catalogue_changed(&names);
+        let known = |name| fleet.known(name).context_length == 9;
+        assert_eq!(["asked-for", "there", "adapter"].map(known), [true; 3]);
+        assert_eq!(["old", "old-adapter"].map(known), [false; 2]);
+        assert_eq!(fleet.known.lock().len(), 3);
     }
 }

@@ -33,8 +33,8 @@ pub struct Trial {
     outliers: Arc<Outliers>,
     replica: Arc<Replica>,
     model: Arc<str>,
-    /// It is the one that finds out whether the replica is well again.
-    tries: bool,
+    /// It is the one that finds out whether the replica is well again, and has not yet.
+    tries: AtomicBool,
     told: AtomicBool,
 }
 
@@ -63,31 +63,47 @@ impl Trial {
     /// A request begins there.
     pub fn begin(outliers: Arc<Outliers>, replica: Arc<Replica>, model: Arc<str>) -> Self {
         let tries = replica.health(|health| health.begin(Instant::now()));
-        Self { outliers, replica, model, tries, told: AtomicBool::new(false) }
+        Self { outliers, replica, model, tries: AtomicBool::new(tries), told: AtomicBool::new(false) }
+    }
+
+    /// The replica answers; the answer may take long.
+    pub fn answers(&self) {
+        if self.tries() {
+            self.changed(self.replica.health(|health| health.answer(Instant::now())));
+        }
     }
 
     /// The replica did well.
     pub fn succeeded(&self) {
-        if self.told.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        if self.replica.health(|health| health.succeed(Instant::now(), self.tries)) == Change::Back {
-            info!(replica = self.replica.name, model = &*self.model, "replica is well again");
-            self.outliers.fleet.make_room();
+        if !self.told.swap(true, Ordering::Relaxed) {
+            let tries = self.tries();
+            self.changed(self.replica.health(|health| health.succeed(Instant::now(), tries)));
         }
     }
 
     /// The replica failed.
     pub fn failed(&self) {
         if !self.told.swap(true, Ordering::Relaxed) {
-            self.outliers.fail(&self.replica, &self.model, self.tries);
+            self.outliers.fail(&self.replica, &self.model, self.tries());
+        }
+    }
+
+    /// Whether it is the one that finds out. It has, from now on.
+    fn tries(&self) -> bool {
+        self.tries.load(Ordering::Relaxed) && self.tries.swap(false, Ordering::Relaxed)
+    }
+
+    fn changed(&self, change: Change) {
+        if change == Change::Back {
+            info!(replica = self.replica.name, model = &*self.model, "replica is well again");
+            self.outliers.fleet.make_room();
         }
     }
 }
 
 impl Drop for Trial {
     fn drop(&mut self) {
-        if self.tries && !self.told.load(Ordering::Relaxed) {
+        if self.tries() {
             self.replica.health(Health::untried);
         }
     }

@@ -79,6 +79,11 @@ impl Drop for Placed {
 }
 
 impl Placed {
+    /// The replica answers.
+    pub fn answers(&self) {
+        self.trial.answers();
+    }
+
     /// The replica has answered, and says what it used.
     pub fn learn(&self, usage: Option<&TokenUsage>) {
         self.trial.succeeded();
@@ -86,9 +91,7 @@ impl Placed {
             self.replica.read.learn(self.why.cached_tokens, usage.cached_tokens);
         }
     }
-}
 
-impl Placed {
     /// The request failed there, and it was the replica that did.
     pub fn lost(&self) {
         self.trial.failed();

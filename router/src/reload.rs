@@ -38,7 +38,7 @@ impl Followers {
         self.hedges.follow(models());
         self.placement.follow(&names);
         self.names.replace(names);
-        self.fleet.catalogue_changed();
+        self.fleet.catalogue_changed(&self.names.now());
     }
 }
 

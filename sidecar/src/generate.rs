@@ -15,6 +15,8 @@ use crate::{engine::ModelInfo, flight::Flight, sidecar::Sidecar, trace::Traced};
 impl Generate for Sidecar {
     fn generate(self: Arc<Self>, mut request: Box<GenerateRequest>) -> EventStream {
         let mut traced = Traced::begin(&self.tracer, &mut request);
+        // From before it is taken, so that it misses nothing.
+        let breaks_off = self.breaks_off();
         let (mut flight, model) = match self.admit(&request.model) {
             Ok(admitted) => admitted,
             Err(failed) => {
@@ -28,10 +30,10 @@ impl Generate for Sidecar {
             Box::pin(async move { sidecar.engine.generate(*request, &model).await.map(Box::new) })
         };
         Box::pin(stream! {
-            let mut hung = pin!(self.hangs());
+            let mut breaks_off = pin!(breaks_off);
             let accepted = tokio::select! {
                 accepted = starting => accepted,
-                failed = &mut hung => Err(failed),
+                failed = &mut breaks_off => Err(failed),
             };
             let mut generation = match accepted {
                 Ok(generation) => generation,
@@ -45,7 +47,7 @@ impl Generate for Sidecar {
             loop {
                 let event = tokio::select! {
                     event = generation.next() => event,
-                    failed = &mut hung => failed.into(),
+                    failed = &mut breaks_off => failed.into(),
                 };
                 let mut event = self.noted(&mut flight, event);
                 traced.note(&mut event);
@@ -82,18 +84,6 @@ impl Sidecar {
             self.suspect(failed);
         }
         event
-    }
-
-    /// Comes when the engine is found to hang from now on: nothing will come of a request that it has.
-    pub(crate) fn hangs(&self) -> impl Future<Output = Failed> + use<> {
-        let mut hung = self.hung.subscribe();
-        async move {
-            if hung.changed().await.is_err() {
-                // The sidecar has gone, and with it whoever waits for this.
-                std::future::pending::<()>().await;
-            }
-            Failed::retryable(ErrorCode::ReplicaLost, "the engine was lost: it hangs")
-        }
     }
 
     /// A request that lost the engine is a reason to look at it now.

@@ -11,7 +11,7 @@ use crate::{
     engine::{EngineError, Figures, ModelInfo},
     process::{EngineProcess, Status},
     pulse::{Pulse, Signs, Verdict},
-    sidecar::Sidecar,
+    sidecar::{BrokenOff, Sidecar},
     state::Phase,
 };
 
@@ -101,7 +101,7 @@ async fn tend(sidecar: &Sidecar, patience: Patience) {
 /// The engine hangs: whatever runs in it is lost, and it is replaced, where that can be done. Otherwise it may come back.
 async fn hangs(sidecar: &Sidecar, reason: String) {
     warn!(reason, "the engine hangs");
-    sidecar.hung.send_modify(|times| *times += 1);
+    sidecar.broken_off.send_replace(BrokenOff::Hung);
     match &sidecar.process {
         Some(process) => {
             tell(sidecar, Phase::Loading(reason.clone()));

@@ -172,7 +172,7 @@ fn assemble(config: &Config, replica: String, metrics: Arc<Metrics>, tracer: Tra
         states: States::new(config.model.clone()),
         flights: Arc::new(Flights::new(config.limits.max_requests, metrics.clone())),
         engine_suspected: Notify::new(),
-        hung: watch::Sender::new(0),
+        broken_off: watch::Sender::default(),
         figures: watch::Sender::default(),
         metrics,
         tracer,

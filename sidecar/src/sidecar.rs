@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use cloudach_proto::v1::{ErrorCode, Failed};
 use cloudach_service::trace::Tracer;
 use tokio::sync::{Notify, watch};
 
@@ -14,6 +15,25 @@ use crate::{
     process::EngineProcess,
     state::States,
 };
+
+/// Why everything that runs in the engine is over.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum BrokenOff {
+    /// The engine hangs: nothing will come of it.
+    #[default]
+    Hung,
+    /// The model is unloaded, and they have had their time.
+    Unloaded,
+}
+
+impl BrokenOff {
+    fn failed(self) -> Failed {
+        match self {
+            Self::Hung => Failed::retryable(ErrorCode::ReplicaLost, "the engine was lost: it hangs"),
+            Self::Unloaded => Failed::retryable(ErrorCode::ShuttingDown, "the model is unloaded here; try another"),
+        }
+    }
+}
 
 /// One sidecar.
 #[derive(Debug)]
@@ -35,10 +55,25 @@ pub(crate) struct Sidecar {
     pub(crate) flights: Arc<Flights>,
     /// Rung when a request found the engine gone.
     pub(crate) engine_suspected: Notify,
-    /// Changes when the engine hangs: whatever runs in it is lost.
-    pub(crate) hung: watch::Sender<u64>,
+    /// Told when whatever runs in the engine is over.
+    pub(crate) broken_off: watch::Sender<BrokenOff>,
     /// What the engine last said about its load.
     pub(crate) figures: watch::Sender<Figures>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tracer: Tracer,
+}
+
+impl Sidecar {
+    /// Comes when everything is broken off that is in the engine from now on.
+    pub(crate) fn breaks_off(&self) -> impl Future<Output = Failed> + use<> {
+        let mut broken_off = self.broken_off.subscribe();
+        async move {
+            if broken_off.changed().await.is_err() {
+                // The sidecar has gone, and with it whoever waits for this.
+                std::future::pending::<()>().await;
+            }
+            let why = *broken_off.borrow();
+            why.failed()
+        }
+    }
 }

@@ -10,11 +10,11 @@ use crate::{engine::PutToEngine, sidecar::Sidecar, trace};
 impl<Q: Unary + PutToEngine> Answers<Q> for Sidecar {
     async fn answer(&self, mut request: Q) -> Result<Q::Answer, Failed> {
         let trace = trace::begin_unary(&self.tracer, &mut request);
+        let breaks_off = self.breaks_off();
         let (flight, model) = self.admit(request.model()).inspect_err(|failed| trace::fail(&trace, failed))?;
-        let hung = self.hangs();
         let mut answered = tokio::select! {
             answered = request.put_to(&self.engine, &model) => answered,
-            failed = hung => Err(failed),
+            failed = breaks_off => Err(failed),
         };
         flight.end(answered.as_ref().err());
         match &mut answered {

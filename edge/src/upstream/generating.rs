@@ -147,14 +147,14 @@ impl Stream for Generating {
             match &mut this.stage {
                 Stage::Over => return Poll::Ready(None),
                 Stage::Carried(events) => {
-                    let Some(event) = ready!(Pin::new(events).poll_next(context)) else {
+                    let Some(mut event) = ready!(Pin::new(events).poll_next(context)) else {
                         this.stage = Stage::Over;
                         return Poll::Ready(None);
                     };
-                    match &event.event {
+                    match &mut event.event {
                         Some(Event::Started(started)) => {
                             this.span.set_text(names::REPLICA, &started.replica);
-                            this.passed.prompt(started.prompt_tokens);
+                            this.passed.started(started);
                         }
                         Some(Event::Delta(delta)) => this.passed.delta(delta),
                         Some(Event::Failed(failed)) if this.is_ended_by_stop(failed) => {

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use cloudach_service::backoff::Backoff;
 use futures_util::Stream;
 use parking_lot::Mutex;
 use tokio::{
@@ -32,11 +33,8 @@ const COMPANY: usize = 256;
 /// Messages handed to tonic ahead of the network. What waits behind them still merges and can still be cancelled.
 const MESSAGES_AHEAD: usize = 2;
 
-/// Waits between attempts to reach a peer: the first, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-
-/// A session that held this long was well: what broke it says nothing about the next try.
-const HELD_WELL: Duration = Duration::from_secs(5);
+/// Between attempts to reach a peer. A session that held for five seconds was well.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2), Duration::from_secs(5));
 
 /// A process that serves Inference, and the sessions to it. They are opened at once and again whenever they break,
 /// until this is dropped or everything ends.
@@ -217,7 +215,7 @@ impl Session {
 }
 
 async fn keep_open(channel: Channel, session: &Session, changed: &watch::Sender<u64>) {
-    let mut backoff = BACKOFF.0;
+    let mut backoff = PAUSES;
     loop {
         let begun = Instant::now();
         match run(channel.clone(), session, changed).await {
@@ -227,12 +225,14 @@ async fn keep_open(channel: Channel, session: &Session, changed: &watch::Sender<
         if session.break_off("the connection to the replica broke") {
             changed.send_modify(|revision| *revision += 1);
         }
-        if begun.elapsed() >= HELD_WELL {
-            backoff = BACKOFF.0;
-        }
-        sleep(backoff).await;
-        backoff = (backoff * 2).min(BACKOFF.1);
+        sleep(backoff.next_drawn(begun.elapsed(), random())).await;
     }
+}
+
+/// A draw from 0 to 1, so that all who have lost a peer do not come back to it in step.
+fn random() -> f64 {
+    // Without randomness they do: a pity, not a failure.
+    f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX)
 }
 
 /// Carries one session from its opening to its end.

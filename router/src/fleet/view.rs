@@ -42,7 +42,7 @@ impl View {
                 managed.insert((replica.hello.dialect.clone(), gpus));
             }
             let is_connected = replica.peer.is_connected();
-            for state in replica.models.lock().values() {
+            if let Some(state) = replica.model.lock().as_ref() {
                 if state.capabilities.is_some_and(|said| said.schema_words() == SchemaWords::LlamaCpp) {
                     narrow.insert(state.model.clone());
                 }

@@ -112,19 +112,32 @@ impl Health {
         }
     }
 
+    /// The request that tries it has the first of its answer: how long the rest takes is the answer's affair.
+    pub fn answer(&mut self, now: Instant) -> Change {
+        if self.out.take().is_none() {
+            return Change::None;
+        }
+        self.back_since = Some(now);
+        self.lately = Lately::default();
+        self.failures_in_row = 0;
+        Change::Back
+    }
+
     /// A request ended well there.
     pub fn succeed(&mut self, now: Instant, tried: bool) -> Change {
         self.lately = self.lately.at(now);
         self.lately.well += 1.0;
         self.failures_in_row = 0;
         // What was sent there before says little of it now.
-        if self.out.is_none() || !tried {
-            return Change::None;
-        }
-        self.out = None;
-        self.back_since = Some(now);
+        if tried { self.answer(now) } else { Change::None }
+    }
+
+    /// Another engine answers there: what the one before did says nothing of it. Should it fail as well, it is left out for
+    /// longer, as the replica is the same.
+    pub fn renew(&mut self, now: Instant) {
+        self.answer(now);
         self.lately = Lately::default();
-        Change::Back
+        self.failures_in_row = 0;
     }
 
     /// A request failed there. `peers` is how all the others have done; it is put out only where it `may` be.
@@ -198,6 +211,36 @@ mod tests {
         assert!(health.begin(now));
         assert_eq!(health.succeed(now, true), Change::Back);
         assert_eq!(again(&mut health, now + CONFIG.most * 2), Change::Out(CONFIG.base));
+    }
+
+    #[test]
+    fn it_is_back_with_the_first_of_an_answer() {
+        let (mut health, mut now) = (Health::default(), Instant::now());
+        assert_eq!(health.answer(now), Change::None);
+        assert_eq!([(); 3].map(|()| fail(&mut health, now, false))[2], Change::Out(CONFIG.base));
+        now += CONFIG.base;
+        assert!(health.begin(now) && !health.takes(now));
+        assert_eq!(health.answer(now), Change::Back);
+        assert!(health.takes(now) && !health.is_out());
+        // The rest of it is a request like any other.
+        assert_eq!(fail(&mut health, now, false), Change::None);
+        assert_eq!(health.succeed(now, false), Change::None);
+        assert_eq!([(); 3].map(|()| fail(&mut health, now, false))[2], Change::Out(CONFIG.base * 2));
+    }
+
+    #[test]
+    fn another_engine_begins_with_nothing_against_it() {
+        let (mut health, now) = (Health::default(), Instant::now());
+        assert_eq!([(); 2].map(|()| fail(&mut health, now, false)), [Change::None; 2]);
+        health.renew(now);
+        assert_eq!(
+            [(); 3].map(|()| fail(&mut health, now, false)).map(|change| change != Change::None),
+            [false, false, true]
+        );
+        health.renew(now);
+        assert!(health.takes(now) && !health.is_out());
+        assert_eq!(health.lately(now).share(), 0.0);
+        assert_eq!([(); 3].map(|()| fail(&mut health, now, false))[2], Change::Out(CONFIG.base * 2));
     }
 
     #[test]

@@ -132,6 +132,12 @@ impl Read {
         }
     }
 
+    /// Another engine answers there: it has read nothing.
+    pub fn forget(&self) {
+        self.blocks.clear();
+        *self.trust.lock() = Trust::default();
+    }
+
     /// The replica said how many of the tokens it was believed to have it had.
     pub fn learn(&self, believed: u32, had: u32) {
         self.trust.lock().learn(believed, had);
@@ -240,6 +246,19 @@ mod tests {
         assert!(seen.cached(&blocks) < 10);
         (0..50).for_each(|_| seen.learn(512, 512));
         assert!(seen.cached(&blocks) > 500);
+    }
+
+    #[test]
+    fn another_engine_has_read_nothing() {
+        let seen = Read::default();
+        let blocks = text(&"x".repeat(4 * BLOCK), None);
+        seen.note(&blocks);
+        seen.learn(512, 500);
+        (0..50).for_each(|_| seen.learn(512, 0));
+        seen.forget();
+        assert_eq!(seen.cached(&blocks), 0);
+        seen.note(&blocks);
+        assert_eq!(seen.cached(&blocks), 512, "and is believed again");
     }
 
     #[test]

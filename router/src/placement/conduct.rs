@@ -159,13 +159,7 @@ impl Placement {
         let mut changes = fleet.changes();
         let mut led = None;
         loop {
-            let epoch = *leads.borrow_and_update();
-            if epoch != led {
-                info!(epoch, "{}", if epoch.is_some() { "this router orders" } else { "another router orders" });
-                led = epoch;
-                // Sidecars that are there already say so within this time.
-                sleep(self.settle).await;
-            }
+            let epoch = settled(&mut leads, &mut led, self.settle).await;
             self.step(&fleet, epoch);
             tokio::select! {
                 Ok(()) = changes.changed() => {}
@@ -246,9 +240,54 @@ impl Placement {
     }
 }
 
+/// The epoch to order with, once it has been the same for so long: sidecars that are there already say so within that time.
+/// `led` is what it was before.
+async fn settled(leads: &mut watch::Receiver<Option<u64>>, led: &mut Option<u64>, settle: Duration) -> Option<u64> {
+    loop {
+        let epoch = *leads.borrow_and_update();
+        if epoch == *led {
+            return epoch;
+        }
+        info!(epoch, "{}", if epoch.is_some() { "this router orders" } else { "another router orders" });
+        *led = epoch;
+        sleep(settle).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
+
+    /// Whoever has ceased to lead while it waited orders nothing.
+    #[tokio::test(start_paused = true)]
+    async fn who_leads_is_looked_at_again_after_the_wait() {
+        let settle = Duration::from_secs(10);
+        for (before, meanwhile, after, waits) in [
+            (None, None, None, 0),
+            (Some(5), Some(5), Some(5), 1),
+            (Some(5), None, None, 2),
+            (Some(5), Some(7), Some(7), 2),
+        ] {
+            let (tell, mut leads) = watch::channel(before);
+            let begun = Instant::now();
+            let mut led = None;
+            let changes = async {
+                sleep(settle / 2).await;
+                tell.send_if_modified(|now| std::mem::replace(now, meanwhile) != meanwhile);
+            };
+            let (epoch, ()) = tokio::join!(
+                async {
+                    let epoch = settled(&mut leads, &mut led, settle).await;
+                    assert_eq!(begun.elapsed(), settle * waits, "{before:?}, then {meanwhile:?}");
+                    epoch
+                },
+                changes
+            );
+            assert_eq!((epoch, led), (after, after), "{before:?}, then {meanwhile:?}");
+        }
+    }
 
     #[test]
     fn an_adapter_is_found_with_its_model() {

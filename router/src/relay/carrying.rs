@@ -195,11 +195,12 @@ impl Underway {
         };
         match &mut event.event {
             Some(Event::Delta(delta)) => {
+                race.placed().answers();
                 attempts.trace().token();
                 self.passed.delta(delta);
             }
             Some(Event::Started(started)) => {
-                self.passed.prompt(started.prompt_tokens);
+                self.passed.started(started);
                 attempts.runs(&race.placed().replica);
                 if self.explains {
                     started.picked = race.why();

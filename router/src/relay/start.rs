@@ -93,19 +93,19 @@ impl Relay {
         attempts: &mut Attempts,
     ) -> Result<Placed, Failed> {
         let patience = if request.resumed.is_some() { self.config.resume_within } else { Duration::ZERO };
-        let until = deadline.min(Instant::now() + patience);
+        let now = Instant::now();
+        let mut waiting = Waiting { until: deadline.min(now + patience), again: now + AGAIN_AFTER };
         let mut changes = self.fleet.changes();
         loop {
             if let Some(placed) = self.picker.pick(wanted, |replica| attempts.may_ask(replica)) {
                 attempts.start(&placed.replica);
                 return Ok(placed);
             }
-            let now = Instant::now();
-            if now >= until {
-                return Err(attempts.take_failure().unwrap_or_else(|| self.unavailable(&request.model)));
-            }
-            if timeout_at(until.min(now + AGAIN_AFTER), changes.changed()).await.is_err() {
-                attempts.forgive();
+            match waiting.next(Instant::now()) {
+                Next::Over => return Err(attempts.take_failure().unwrap_or_else(|| self.unavailable(&request.model))),
+                Next::Forgive => attempts.forgive(),
+                // Whatever has changed, or has not: it is looked again.
+                Next::Wait(until) => drop(timeout_at(until, changes.changed()).await),
             }
         }
     }
@@ -172,6 +172,36 @@ impl Relay {
     }
 }
 
+/// How an answer waits for another replica. However often the fleet changes meanwhile, its times stay.
+#[derive(Debug)]
+struct Waiting {
+    /// When it is given up.
+    until: Instant,
+    /// When those that failed it may be asked again.
+    again: Instant,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Wait(Instant),
+    Forgive,
+    Over,
+}
+
+impl Waiting {
+    /// What is to be done when nobody can be asked.
+    fn next(&mut self, now: Instant) -> Next {
+        if now >= self.until {
+            return Next::Over;
+        }
+        if now >= self.again {
+            self.again = now + AGAIN_AFTER;
+            return Next::Forgive;
+        }
+        Next::Wait(self.until.min(self.again))
+    }
+}
+
 /// Opens the request at this replica.
 fn opened(
     mut request: Box<GenerateRequest>,
@@ -191,5 +221,25 @@ fn opened(
             span.fail(failed.kind(), failed.for_operators());
             Err(failed)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fleet_that_changes_all_the_time_keeps_nobody_from_being_asked_again() {
+        let begun = Instant::now();
+        let at = |millis: u64| begun + Duration::from_millis(millis);
+        let mut waiting = Waiting { until: at(2500), again: begun + AGAIN_AFTER };
+        // Looked at ten times a second, as something changes as often.
+        let seen: Vec<_> = (0..26).map(|tenth| waiting.next(at(tenth * 100))).collect();
+        let forgiven: Vec<_> = (0..26).filter(|&tenth| seen[tenth] == Next::Forgive).collect();
+        assert_eq!(forgiven, [10, 20]);
+        assert_eq!((&seen[9], &seen[24]), (&Next::Wait(at(1000)), &Next::Wait(at(2500))));
+        assert_eq!(seen[25], Next::Over);
+        let mut impatient = Waiting { until: begun, again: begun + AGAIN_AFTER };
+        assert_eq!(impatient.next(begun), Next::Over);
     }
 }

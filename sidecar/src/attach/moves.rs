@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::{
     engine::ModelInfo,
-    sidecar::Sidecar,
+    sidecar::{BrokenOff, Sidecar},
     state::{Phase, State},
 };
 
@@ -15,7 +15,10 @@ use crate::{
 /// way.
 const QUIET_WITHIN: Duration = Duration::from_secs(10);
 
-/// Lets requests finish for a while, and ends the engine. Returns when nothing is left of it.
+/// How long what is broken off may take to be told.
+const HANDED_OVER_WITHIN: Duration = Duration::from_secs(1);
+
+/// Lets requests finish for a while, gives back those that run on, and ends the engine. Returns when nothing is left of it.
 pub(super) async fn unload(sidecar: &Sidecar) -> Result<(), String> {
     let process = sidecar.process.as_ref().ok_or("this sidecar did not start its engine, so it cannot stop it")?;
     let mut states = sidecar.states.subscribe();
@@ -23,7 +26,11 @@ pub(super) async fn unload(sidecar: &Sidecar) -> Result<(), String> {
     if !begins {
         return Ok(());
     }
-    let _ = quiet(sidecar, sidecar.grace).await;
+    if quiet(sidecar, sidecar.grace).await.is_err() {
+        // Others go on with them; an engine that ends under them would be one that was lost.
+        sidecar.broken_off.send_replace(BrokenOff::Unloaded);
+        let _ = quiet(sidecar, HANDED_OVER_WITHIN).await;
+    }
     if process.has_ended() {
         // It died before, and nobody else notices that it is not wanted any more.
         process.set_wanted(false);

@@ -13,7 +13,7 @@ use super::{
     headers,
     http::{Client, HttpError},
 };
-use crate::config::Config;
+use crate::config::{Config, Limits};
 
 /// How long a question about the engine's own state may take: its server may be busy with a batch of new requests.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -68,6 +68,8 @@ impl EngineError {
 #[derive(Debug, Clone)]
 pub(crate) struct Calls {
     pub(super) client: Arc<Client>,
+    /// How long a question may take.
+    answer_within: Duration,
 }
 
 /// A whole answer.
@@ -80,7 +82,13 @@ pub(super) struct Answer {
 impl Calls {
     pub(super) fn new(config: &Config) -> Self {
         let (address, limits) = (config.engine.url.0.clone(), &config.limits);
-        Self { client: Arc::new(Client::new(address, limits.connect_timeout, limits.idle_connections)) }
+        let client = Arc::new(Client::new(address, limits.connect_timeout, limits.idle_connections));
+        Self { client, answer_within: ANSWER_WITHIN }
+    }
+
+    /// The same engine, asked what a request waits for: that may take as long as its first token.
+    pub(super) fn patient(&self, limits: &Limits) -> Self {
+        Self { answer_within: limits.first_token_timeout, ..self.clone() }
     }
 
     pub(super) async fn health(&self) -> Result<(), EngineError> {
@@ -105,7 +113,7 @@ impl Calls {
     }
 
     pub(super) async fn get(&self, path: &'static str) -> Result<Answer, HttpError> {
-        within(ANSWER_WITHIN, async {
+        within(self.answer_within, async {
             let response = self.client.get(path).await?;
             let status = response.status;
             Ok(Answer { status, body: response.whole(MAX_ANSWER).await?, path })
@@ -114,7 +122,7 @@ impl Calls {
     }
 
     pub(super) async fn post(&self, path: &'static str, question: &impl Serialize) -> Result<Answer, HttpError> {
-        self.post_within(ANSWER_WITHIN, path, question).await
+        self.post_within(self.answer_within, path, question).await
     }
 
     pub(super) async fn post_within(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cloudach_proto::v1::{ErrorCode, Failed, RequestContext};
 use tokio::time::{Instant, timeout_at};
 
-use super::http::HttpError;
+use super::{failure::not_tokenized, http::HttpError};
 
 /// The end of a request's time, when it has one.
 #[derive(Debug, Clone, Copy)]
@@ -37,11 +37,29 @@ impl Deadline {
         limit: Duration,
         work: impl Future<Output = Result<T, Failed>>,
     ) -> Result<T, Failed> {
+        self.or_else(limit, work, Failed::from).await
+    }
+
+    /// The same for what its tokenizer does.
+    pub(super) async fn tokenizes_within<T>(
+        self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, Failed>>,
+    ) -> Result<T, Failed> {
+        self.or_else(limit, work, not_tokenized).await
+    }
+
+    async fn or_else<T>(
+        self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, Failed>>,
+        silent: impl FnOnce(HttpError) -> Failed,
+    ) -> Result<T, Failed> {
         match timeout_at(self.before(Instant::now() + limit), work).await {
             Ok(done) => done,
             Err(_) => {
                 self.check()?;
-                Err(HttpError::Silent(limit).into())
+                Err(silent(HttpError::Silent(limit)))
             }
         }
     }

@@ -74,6 +74,16 @@ pub(super) fn constraint_param(constraint: Option<&Constraint>) -> &'static str 
     }
 }
 
+/// The engine's tokenizer did not answer. One that is slow has much to read: its engine has come to no harm.
+pub(super) fn not_tokenized(error: HttpError) -> Failed {
+    match error {
+        HttpError::Silent(limit) => {
+            Failed::retryable(ErrorCode::Overloaded, format!("the engine's tokenizer was silent for {limit:?}"))
+        }
+        error => error.into(),
+    }
+}
+
 impl From<HttpError> for Failed {
     fn from(error: HttpError) -> Self {
         lost(error)

@@ -149,7 +149,13 @@ impl Generation {
 
     /// The event before all others, with what is known by now.
     pub(crate) fn start(&mut self, replica: String) -> Started {
-        Started { replica, prompt_tokens: self.prompt_tokens.tell(), prompt: self.prompt.take(), ..Started::default() }
+        Started {
+            replica,
+            prompt_tokens: self.prompt_tokens.tell(),
+            prompt: self.prompt.take(),
+            kept_tokens: self.resume.as_ref().map(|resume| resume.kept()),
+            ..Started::default()
+        }
     }
 
     /// The next event; after the last one this is not to be called again.

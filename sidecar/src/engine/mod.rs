@@ -38,7 +38,7 @@ pub(crate) use self::{
 };
 use self::{deadline::Deadline, prompt::Input, resume::Penalties};
 use crate::{
-    config::{Config, Dialect},
+    config::{Config, Dialect, Limits},
     death::Death,
 };
 
@@ -101,12 +101,21 @@ impl Engine {
     pub(crate) async fn generate(&self, mut request: GenerateRequest, model: &ModelInfo) -> Result<Generation, Failed> {
         sampling::check(&request)?;
         prompt::begin(&mut request, model);
+        let deadline = Deadline::of(request.context.as_ref());
         if request.resumed.is_some() && !resume::is_replayed(&request) {
-            self.go_on(&mut request, model).await?;
+            let limit = self.limits().first_token_timeout;
+            deadline.tokenizes_within(limit, self.go_on(&mut request, model)).await?;
         }
         match self {
-            Self::Vllm(engine) => engine.generate(request, model).await,
-            Self::LlamaCpp(engine) => engine.generate(request, model).await,
+            Self::Vllm(engine) => engine.generate(request, model, deadline).await,
+            Self::LlamaCpp(engine) => engine.generate(request, model, deadline).await,
+        }
+    }
+
+    fn limits(&self) -> &Limits {
+        match self {
+            Self::Vllm(engine) => &engine.limits,
+            Self::LlamaCpp(engine) => &engine.limits,
         }
     }
 

@@ -30,6 +30,14 @@ impl Resume {
         })
     }
 
+    /// How many of the answer's tokens stay as the caller has them.
+    pub(super) fn kept(&self) -> u32 {
+        match self {
+            Self::GoingOn(kept) => *kept,
+            Self::Replaying(replay) => replay.had,
+        }
+    }
+
     /// The prompt's tokens without those that are the answer's.
     pub(super) fn prompt_tokens(&self, counted: u32) -> u32 {
         match self {
@@ -137,6 +145,8 @@ fn weigh_down(sampling: &mut Sampling, kept: &[u32]) {
 /// An answer that is written again: what of it the caller has.
 #[derive(Debug)]
 pub(super) struct Replay {
+    /// How many tokens those were at first.
+    had: u32,
     tokens: vec::IntoIter<u32>,
     text_bytes: u64,
     logprobs: u32,
@@ -145,6 +155,7 @@ pub(super) struct Replay {
 impl Replay {
     fn of(resumed: &Resumed) -> Self {
         Self {
+            had: count(&resumed.token_ids),
             tokens: resumed.token_ids.clone().into_iter(),
             text_bytes: resumed.text_bytes,
             logprobs: resumed.logprobs,
@@ -244,7 +255,7 @@ mod tests {
     fn counts_are_those_of_the_whole_answer() {
         let resumed = going_on(Sampling::default(), &[5, 6, 5], Penalties::OfAll).unwrap();
         let resume = Resume::of(&resumed).unwrap();
-        assert_eq!(resume.prompt_tokens(5), 2);
+        assert_eq!((resume.prompt_tokens(5), resume.kept()), (2, 3));
         let usage = |prompt_tokens, completion_tokens, cached_tokens| {
             let usage = Some(TokenUsage { prompt_tokens, completion_tokens, cached_tokens });
             Finished { reason: FinishReason::Stop.into(), usage, ..Finished::default() }
@@ -268,6 +279,7 @@ mod tests {
                 GenerateRequest { constraint: Some(schema.clone()), resumed: Some(resumed), ..Default::default() };
             for size in 1..=whole.len() {
                 let mut resume = Resume::of(&request).unwrap();
+                assert_eq!(resume.kept() as usize, cut);
                 let mut left = Delta::default();
                 for part in whole.chunks(size) {
                     let ids: Vec<u32> = part.iter().map(|token| token.0).collect();

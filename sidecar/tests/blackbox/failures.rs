@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use cloudach_fake_engine::vocabulary;
 use cloudach_fake_engine::{Dialect as FakeDialect, FakeEngine, Fault, FrontEnd, Script};
-use cloudach_proto::v1::{ErrorCode, GenerateRequest, Sampling};
+use cloudach_proto::v1::{ErrorCode, GenerateRequest, RequestContext, Resumed, Sampling};
 use cloudach_sidecar::config::{Dialect as Spoken, EngineConfig};
 use tokio::time::timeout;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -162,6 +163,43 @@ async fn an_engine_that_is_not_there_is_waited_for() {
         assert!(sidecar.run(ask("hi")).await.finished.is_some());
         drop(again);
         sidecar.stopped().await;
+    }
+}
+
+/// A request whose answer another replica began.
+fn ask_on(prompt: &str) -> GenerateRequest {
+    let resumed = Resumed { token_ids: vec![vocabulary::word(7)], text_bytes: 5, logprobs: 0 };
+    GenerateRequest { resumed: Some(resumed), ..ask(prompt) }
+}
+
+/// Many answers move together when a replica dies, and those that take them have to read all their prompts at once.
+#[tokio::test]
+async fn a_busy_tokenizer_is_waited_for_as_a_first_token_is() {
+    let slow = async |script: Script| {
+        let rig = Rig::start(script.clone()).await;
+        rig.engine.set_script(Script { tokenizer_delay: Duration::from_millis(5500), ..script });
+        let answer = rig.sidecar.run(ask_on("Go on")).await;
+        assert!(answer.finished.is_some(), "{:?}", answer.failed);
+        assert_eq!(answer.started.unwrap().kept_tokens, Some(1));
+    };
+    let [vllm, rust, llama_cpp] = engines();
+    tokio::join!(slow(vllm), slow(rust), slow(llama_cpp));
+}
+
+#[tokio::test]
+async fn a_tokenizer_that_is_too_slow_is_no_lost_engine() {
+    for script in engines() {
+        let limit = Duration::from_millis(300);
+        let rig = Rig::start_with(script.clone(), |config| config.limits.first_token_timeout = limit).await;
+        rig.engine.set_script(Script { tokenizer_delay: Duration::from_secs(1), ..script.clone() });
+        let failed = rig.sidecar.run(ask_on("Go on")).await.failed.unwrap();
+        assert_eq!((failed.code(), failed.retryable), (ErrorCode::Overloaded, true), "{failed:?}");
+        let in_a_hurry = RequestContext { timeout_ms: 100, ..RequestContext::default() };
+        let request = GenerateRequest { context: Some(in_a_hurry), ..ask_on("Go on") };
+        let failed = rig.sidecar.run(request).await.failed.unwrap();
+        assert_eq!((failed.code(), failed.retryable), (ErrorCode::DeadlineExceeded, false), "{failed:?}");
+        rig.engine.set_script(script);
+        rig.sidecar.ready().await;
     }
 }
 

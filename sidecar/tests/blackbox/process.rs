@@ -313,6 +313,34 @@ async fn routers_unload_and_load_it() {
     attachment.until_phase(ModelPhase::Ready).await;
 }
 
+/// Those that have not ended by then are handed over, and none is lost.
+#[tokio::test]
+async fn what_runs_on_is_given_back_when_its_model_is_unloaded() {
+    let mut process = Process::with_fake_engine().await;
+    let mut attachment = process.attachment().await;
+    attachment.until_phase(ModelPhase::Ready).await;
+    let address = Address::Unix(process.folder.path().join("sidecar.sock"));
+    let channel = grpc::endpoint(&address).unwrap().connect().await.unwrap();
+    let client = cloudach_proto::v1::inference_client::InferenceClient::new(channel);
+    let run = async |prompt| {
+        let events = client.clone().generate(ask(prompt)).await.unwrap().into_inner();
+        timeout(SOON, Answer::read(tokio_stream::StreamExt::map(events, Result::unwrap))).await.unwrap()
+    };
+    let unload = async {
+        // When all of them are in the engine.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        attachment.order(1, 1, Order::Unload(UnloadModel { model: "the-model".into() })).await.unwrap();
+    };
+    let (soon, long, silent, ()) =
+        tokio::join!(run("hi"), run("[[tokens=900]][[delay=20ms]]"), run("[[first=60s]]"), unload);
+    assert!(soon.finished.is_some());
+    assert!(long.ids().len() > 10, "it had its time");
+    for given_back in [long, silent] {
+        let failed = given_back.failed.unwrap();
+        assert_eq!((failed.code(), failed.retryable), (ErrorCode::ShuttingDown, true), "{failed:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_engine_that_cannot_start_is_told() {
     let mut process = Process::start("llama_cpp", &["/nowhere/llama-server"], "").await;

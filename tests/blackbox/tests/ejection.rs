@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloudach_blackbox::{Fleet, Plan, Replica, chat, eventually};
+use cloudach_blackbox::{Fleet, Plan, Replica, chat, eventually, with};
 use cloudach_fake_engine::Script;
 use serde_json::json;
 
@@ -59,6 +59,31 @@ fn who_is_well_again_is_taken_back() {
     (0..10).for_each(|_| assert!(is_out(0.0)));
     assert!(fleet.engines[0].requests().len() >= met + 4, "it has its share again");
     assert_eq!(fleet.routers[0].logged(&["replica is well again"]).len(), 1);
+}
+
+/// An answer may take minutes: the first of it says that the replica is well.
+#[test]
+fn who_answers_is_taken_back_before_the_answer_ends() {
+    let fleet = fleet(2, 1, "200ms");
+    let client = fleet.client();
+    let is_out = |out: f64| figure(&fleet, "replicas_ejected") == Some(out);
+    eventually(PATIENCE, "it is left out", || {
+        assert_eq!(client.post(CHAT, &chat("hi")).head.status, 200);
+        is_out(1.0)
+    });
+    fleet.engines[0].set_script(Script::vllm());
+    let long = with(chat("[[tokens=100000]][[delay=50ms]]"), json!({ "stream": true }));
+    let mut streams = Vec::new();
+    eventually(PATIENCE, "it is taken back", || {
+        let mut stream = client.stream(CHAT, &long);
+        (0..2).for_each(|_| drop(stream.chunk()));
+        streams.push(stream);
+        is_out(0.0)
+    });
+    assert_eq!(fleet.running(), streams.len(), "all of them run");
+    let met = fleet.engines[0].requests().len();
+    (0..10).for_each(|_| assert_eq!(client.post(CHAT, &chat("hi")).head.status, 200));
+    assert!(fleet.engines[0].requests().len() >= met + 4, "it has its share again");
 }
 
 #[test]

@@ -248,6 +248,30 @@ fn of_two_routers_one_orders_and_the_other_takes_over() {
     fleet.assert_well();
 }
 
+/// A Redis that is full throws away what has no time to live first: the epoch, and not the lease.
+#[test]
+fn who_orders_goes_on_when_redis_has_forgotten_the_epoch() {
+    const EPOCH: &str = "{cloudach:placement}:epoch";
+    let redis = Redis::start();
+    let lease = json!({ "settle": "100ms", "lease": { "url": redis.url(), "time": "2s" } });
+    let fleet = fleet_of(1, 1, json!({ "one": model(json!({ "min": 1 })) }), lease);
+    let client = fleet.client();
+    served(&client, "one");
+    let epoch = || {
+        let answer = redis.command(&["GET", EPOCH]).unwrap();
+        answer.lines().nth(1).and_then(|line| line.parse::<u64>().ok()).unwrap_or_default()
+    };
+    let before = epoch();
+    assert!(before > 0);
+    redis.command(&["DEL", EPOCH]).unwrap();
+    eventually(SOON, "it is told anew", || epoch() >= before);
+    let [engine] = engines(&fleet)[..] else { panic!("one engine") };
+    assert!(std::process::Command::new("kill").args(["-KILL", &engine.to_string()]).status().unwrap().success());
+    eventually(SOON, "it is loaded again", || decided(&fleet) == ["load one", "load one"]);
+    served(&client, "one");
+    assert!(!fleet.sidecars[0].log().contains("is over"), "no epoch was refused");
+}
+
 #[test]
 fn what_is_loaded_outlives_its_router() {
     let mut fleet = fleet(1, json!({ "one": model(json!({})) }), json!({ "settle": "4s" }));

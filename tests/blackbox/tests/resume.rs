@@ -3,7 +3,9 @@
 
 #![expect(clippy::print_stdout, reason = "says what was compared")]
 
-use cloudach_blackbox::{Client, Fleet, Plan, Replica, chat, with};
+use std::{thread, time::Duration};
+
+use cloudach_blackbox::{Client, Fleet, Link, Plan, Replica, chat, eventually, with};
 use cloudach_fake_engine::{Answer, Break, Fault, FaultRule, Script};
 use serde_json::{Value, json};
 
@@ -13,13 +15,21 @@ const COMPLETIONS: &str = "/v1/completions";
 /// Whole answers are broken at one token in so many: they are the same answer, asked once at its end.
 const WHOLE: u32 = 9;
 
-/// Two replicas of a model that calls in its own notation.
-fn fleet(script: &Script) -> Fleet {
+/// Two replicas of a model that calls in its own notation, of which so many may be lost under a request, less one.
+fn fleet(script: &Script, losses: u32) -> Fleet {
     Fleet::start(Plan {
         replicas: vec![Replica::fake(script.clone()), Replica::fake(script.clone())],
         models: json!({ "fake-model": { "tool_format": "hermes" } }),
+        router: json!({ "relay": { "losses": losses } }),
         ..Plan::default()
     })
+}
+
+/// The next requests die after so many tokens: the first one after the first number, and so on.
+fn strike(fleet: &Fleet, script: &Script, at: &[u32]) {
+    let rule = |&at: &u32| FaultRule::from(Fault::After(at, Break::Reset)).times(1);
+    let script = at.iter().map(rule).fold(script.clone(), Script::fault);
+    fleet.engines.iter().for_each(|engine| engine.set_script(script.clone()));
 }
 
 /// What a client is told, put together: of a stream it does not matter in which pieces it came.
@@ -131,14 +141,11 @@ fn streamed(client: &Client, path: &str, request: &Value) -> Seen {
 
 /// Kills the replica at every token of the answer, and compares.
 fn every_token(name: &str, script: &Script, path: &str, request: &Value, tokens: u32) {
-    let fleet = fleet(script);
+    let fleet = fleet(script, 2);
     let client = fleet.client();
     let undisturbed = streamed(&client, path, request);
     assert_eq!(whole(&client, path, request), undisturbed, "streamed as whole");
-    let strike = |at: u32| {
-        let rule = FaultRule::from(Fault::After(at, Break::Reset)).times(1);
-        fleet.engines.iter().for_each(|engine| engine.set_script(script.clone().fault(rule.clone())));
-    };
+    let strike = |at: u32| strike(&fleet, script, &[at]);
     let moved = || -> f64 {
         let count = |name| fleet.routers[0].metric(name).unwrap_or_default();
         count("cloudach_router_resumptions_total") + count("cloudach_router_retries_total")
@@ -186,6 +193,95 @@ fn characters_in_parts_survive_with_their_log_probabilities() {
     // What the script says its tokenizer knows.
     let script = Script { answer: Answer::cut(&said, 1), ..Script::vllm() };
     every_token("characters, vLLM", &script, CHAT, &request, tokens);
+}
+
+/// The second replica generates the first part of a character again, and what the third one is told holds it once: tokens
+/// that come one by one, and several together.
+#[test]
+fn characters_in_parts_survive_two_deaths() {
+    let said = "é日本🦀 and 👩‍👩‍👧";
+    let tokens = u32::try_from(said.len()).expect("it is short");
+    let request = with(chat("What?"), json!({ "logprobs": true, "max_tokens": tokens - 1 }));
+    for burst in [1, 3] {
+        let script = Script { answer: Answer::cut(said, 1), burst, ..Script::vllm() };
+        let fleet = fleet(&script, 3);
+        let client = fleet.client();
+        let undisturbed = streamed(&client, CHAT, &request);
+        for first in 0..tokens {
+            for second in first + 1..first + 5 {
+                strike(&fleet, &script, &[first, second]);
+                let seen = streamed(&client, CHAT, &request);
+                assert_eq!(seen, undisturbed, "broken at {first} and {second}, {burst} at a time");
+            }
+            // What nobody looks at is told in few pieces.
+            strike(&fleet, &script, &[first, first + 2]);
+            assert_eq!(whole(&client, CHAT, &request), undisturbed, "whole, from {first} on, {burst} at a time");
+        }
+        fleet.assert_well();
+    }
+}
+
+/// What the edge has of an answer is what its router has, also where that one has moved it: another router goes on with it.
+#[test]
+fn characters_in_parts_survive_a_replica_and_then_a_router() {
+    // From the first character on: before it the prompt would be read again, and what it says of faults too.
+    const FIRST: u32 = 2;
+    const STREAMS: u32 = 12;
+    let script = Script { answer: Answer::cut(&"é日本🦀 and 👩‍👩‍👧 ".repeat(3), 1), ..Script::vllm() };
+    let mut fleet = Fleet::start(Plan {
+        routers: 2,
+        replicas: vec![Replica::fake(script.clone()), Replica::fake(script)],
+        link: Link::Tcp,
+        ..Plan::default()
+    });
+    let client = fleet.client();
+    let seen = |client: &Client, prompt: &str| {
+        let seen = streamed(client, CHAT, &chat(prompt));
+        (seen.choices, seen.usage["completion_tokens"].clone())
+    };
+    let undisturbed = seen(&client, "What?");
+    let streams: Vec<_> = (FIRST..FIRST + STREAMS)
+        .map(|at| {
+            let client = client.clone();
+            // What begins alike goes to one router.
+            thread::spawn(move || seen(&client, &format!("{at} [[delay=30ms]][[fault:die_after={at}]]")))
+        })
+        .collect();
+    let figure = |fleet: &Fleet, router: usize, name: &str| fleet.routers[router].metric(name).unwrap_or_default();
+    eventually(Duration::from_secs(10), "all of them have moved", || {
+        let names = ["cloudach_router_resumptions_total", "cloudach_router_retries_total"];
+        let moved: f64 = (0..2).flat_map(|router| names.map(|name| figure(&fleet, router, name))).sum();
+        moved >= f64::from(STREAMS)
+    });
+    let open = |router| figure(&fleet, router, "cloudach_router_requests_open");
+    let busier = usize::from(open(1) > open(0));
+    assert!(open(busier) >= 3.0, "they are under way");
+    fleet.routers[busier].kill();
+    for (at, stream) in (FIRST..).zip(streams) {
+        assert_eq!(stream.join().expect("it is read"), undisturbed, "broken at token {at} first");
+    }
+    fleet.restart_router(busier);
+}
+
+/// What is written again under its schema is held against tokens that the caller has once.
+#[test]
+fn a_schema_survives_two_deaths() {
+    let format = json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "one", "strict": true,
+        "schema": { "type": "object", "properties": { "word": { "type": "string", "enum": ["日本🦀"] } },
+            "required": ["word"], "additionalProperties": false } } }, "seed": 7 });
+    let request = with(chat("[[cut=1]]"), format);
+    let script = Script::vllm();
+    let fleet = fleet(&script, 3);
+    let client = fleet.client();
+    let undisturbed = streamed(&client, CHAT, &request);
+    assert!(undisturbed.choices[0].text.contains("日本🦀"), "{undisturbed:?}");
+    for first in 0..20 {
+        for second in first + 1..first + 5 {
+            strike(&fleet, &script, &[first, second]);
+            assert_eq!(streamed(&client, CHAT, &request), undisturbed, "broken at {first} and {second}");
+        }
+    }
+    fleet.assert_well();
 }
 
 #[test]

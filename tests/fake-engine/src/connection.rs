@@ -49,6 +49,9 @@ async fn answer(call: Option<Call>, socket: &Socket, shared: &Arc<Shared>) -> io
     };
     let persistent = call.persistent;
     let script = shared.script();
+    if matches!(call.path.as_str(), "/tokenize" | "/detokenize") {
+        tokio::time::sleep(script.tokenizer_delay).await;
+    }
     let reply = match script.dialect {
         Dialect::Vllm(front_end) => vllm::route(&call, &script, front_end, shared),
         Dialect::LlamaCpp => llama_cpp::route(&call, &script, shared),

@@ -41,6 +41,8 @@ pub struct Script {
     pub kv_cache_tokens: u32,
     /// How long the engine needs for each token of a prompt that its prefix cache does not have.
     pub prefill: Duration,
+    /// How long its tokenizer takes to answer, in either direction.
+    pub tokenizer_delay: Duration,
     /// Reports `prompt_tokens_details.cached_tokens` (vLLM's `--enable-prompt-tokens-details`).
     pub prompt_tokens_details: bool,
     /// Serves `/sleep`, `/wake_up` and `/is_sleeping` (vLLM's `VLLM_SERVER_DEV_MODE=1`).
@@ -123,6 +125,7 @@ impl Default for Script {
             max_queued: None,
             kv_cache_tokens: 262_144,
             prefill: Duration::ZERO,
+            tokenizer_delay: Duration::ZERO,
             prompt_tokens_details: false,
             dev_mode: false,
             deaf: false,

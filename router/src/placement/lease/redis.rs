@@ -9,15 +9,18 @@ const HOLDER: &str = "{cloudach:placement}:holder";
 const EPOCH: &str = "{cloudach:placement}:epoch";
 
 /// Takes the lease if it is free, or prolongs it. Gives the epoch, or 0 when another holds it. A new holder's epoch is higher
-/// than all before, and at least the time, so that it is higher also after Redis has forgotten everything.
+/// than all before, and at least the time, so that it is higher also after Redis has forgotten everything. Where it has
+/// forgotten the epoch alone, the holder's is set anew, never below the one that the holder was given.
 const HOLD: &str = r"
 local holder = redis.call('GET', KEYS[1])
-if holder == ARGV[1] then
+if holder and holder ~= ARGV[1] then return 0 end
+local told = tonumber(redis.call('GET', KEYS[2]) or 0)
+local now, mine = tonumber(ARGV[3]), tonumber(ARGV[4])
+if holder and told > 0 then
     redis.call('PEXPIRE', KEYS[1], ARGV[2])
-    return tonumber(redis.call('GET', KEYS[2]) or 0)
+    return told
 end
-if holder then return 0 end
-local epoch = math.max(tonumber(redis.call('GET', KEYS[2]) or 0) + 1, tonumber(ARGV[3]))
+local epoch = holder and math.max(now, mine) or math.max(now, mine + 1, told + 1)
 redis.call('SET', KEYS[2], string.format('%.0f', epoch))
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return epoch
@@ -37,6 +40,8 @@ pub struct Redis {
     /// This router, among those that want it.
     me: String,
     time: Duration,
+    /// The last epoch that it was given. 0: none.
+    epoch: u64,
 }
 
 impl Redis {
@@ -47,7 +52,7 @@ impl Redis {
     pub fn at(url: &str, me: String, time: Duration) -> RedisResult<Self> {
         // One that was chosen before is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Ok(Self { client: Client::open(url)?, connection: None, me, time })
+        Ok(Self { client: Client::open(url)?, connection: None, me, time, epoch: 0 })
     }
 
     /// Takes the lease, or prolongs it.
@@ -63,9 +68,11 @@ impl Redis {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let time = u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX);
         let script = Script::new(HOLD);
-        let epoch =
-            script.key(HOLDER).key(EPOCH).arg(&self.me).arg(time).arg(now).invoke_async(&mut connection).await?;
+        let mut call = script.key(HOLDER);
+        call.key(EPOCH).arg(&self.me).arg(time).arg(now).arg(self.epoch);
+        let epoch: u64 = call.invoke_async(&mut connection).await?;
         self.connection = Some(connection);
+        self.epoch = self.epoch.max(epoch);
         Ok(epoch)
     }
 

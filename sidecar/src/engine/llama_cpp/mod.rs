@@ -54,7 +54,7 @@ pub(crate) struct LlamaCpp {
     pub(super) calls: Calls,
     served_name: Option<String>,
     engine: EngineConfig,
-    limits: Limits,
+    pub(super) limits: Limits,
     slots: Slots,
     sharing: Sharing,
     /// How often it has told its figures.
@@ -92,18 +92,22 @@ impl LlamaCpp {
         })
     }
 
-    pub(super) async fn generate(&self, request: GenerateRequest, model: &ModelInfo) -> Result<Generation, Failed> {
+    pub(super) async fn generate(
+        &self,
+        request: GenerateRequest,
+        model: &ModelInfo,
+        deadline: Deadline,
+    ) -> Result<Generation, Failed> {
         request::check(&request)?;
         schema::check(request.constraint.as_ref()).await?;
-        let deadline = Deadline::of(request.context.as_ref());
         let limit = self.limits.first_token_timeout;
-        let tokenizer = Tokenizer::new(self.calls.clone());
+        let tokenizer = self.tokenizer();
         let input = Input::of(request.prompt.as_ref())?;
         vocabulary::check(input, model.vocabulary)?;
         let ids = match input {
             Input::Ids(ids) => ids.to_vec(),
             Input::Text { text, add_special_tokens } => {
-                deadline.within(limit, tokenizer.ids(text, add_special_tokens)).await?
+                deadline.tokenizes_within(limit, tokenizer.ids(text, add_special_tokens)).await?
             }
         };
         let prompt_tokens = u32::try_from(ids.len()).unwrap_or(u32::MAX);
@@ -113,7 +117,7 @@ impl LlamaCpp {
         }
         let echo = match Echo::of(&request) {
             Some(echo) => {
-                let text = deadline.within(limit, prompt_text(&request, &tokenizer)).await?;
+                let text = deadline.tokenizes_within(limit, prompt_text(&request, &tokenizer)).await?;
                 Some((echo, echo::prompt(text)?))
             }
             None => None,
@@ -124,7 +128,8 @@ impl LlamaCpp {
         let salt = request.sampling.as_ref().and_then(|sampling| sampling.cache_salt.as_deref()).unwrap_or_default();
         let cache_prompt = self.sharing.admit(salt);
         let body = request::completion(&request, &ids, model.context_length, cache_prompt)?;
-        let reader = events::Reader::new(&request, tokenizer);
+        // In the middle of an answer its tokenizer is to be as quick as with any question.
+        let reader = events::Reader::new(&request, Tokenizer::new(self.calls.clone()));
         let resume = Resume::of(&request);
         let headers = headers::of(&request.request_id, request.context.as_ref());
         drop((request, ids));
@@ -142,7 +147,12 @@ impl LlamaCpp {
 
     /// The tokens of a text.
     pub(super) async fn tokenize(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, Failed> {
-        Tokenizer::new(self.calls.clone()).ids(text, add_special_tokens).await
+        self.tokenizer().ids(text, add_special_tokens).await
+    }
+
+    /// For what a request waits for.
+    fn tokenizer(&self) -> Tokenizer {
+        Tokenizer::new(self.calls.patient(&self.limits))
     }
 
     pub(super) async fn embed(&self, request: EmbedRequest, model: &ModelInfo) -> Result<Embeddings, Failed> {
@@ -153,8 +163,9 @@ impl LlamaCpp {
             // The server adds them to text by itself.
             true => embeddings::request(&request, &model.served_name)?,
             false => {
-                let tokenizer = Tokenizer::new(self.calls.clone());
-                embeddings::request(&tokenizer.without_special_tokens(&request).await?, &model.served_name)?
+                let (tokenizer, limit) = (self.tokenizer(), self.limits.first_token_timeout);
+                let ids = deadline.tokenizes_within(limit, tokenizer.without_special_tokens(&request)).await?;
+                embeddings::request(&ids, &model.served_name)?
             }
         };
         let page = self.ask("/v1/embeddings", &request.request_id, request.context.as_ref(), body).await?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         call::{Calls, EngineError},
-        failure::invalid,
+        failure::{invalid, not_tokenized},
         marks,
         prompt::Input,
     },
@@ -52,7 +52,7 @@ impl Tokenizer {
     /// The ids of a rendered prompt, whose special tokens are written out in it.
     pub(super) async fn ids(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, Failed> {
         let question = json!({ "content": text, "add_special": add_special_tokens, "parse_special": true });
-        let answer = self.calls.post("/tokenize", &question).await?;
+        let answer = self.calls.post("/tokenize", &question).await.map_err(not_tokenized)?;
         if !answer.status.is_success() {
             return Err(errors::failed(answer.status, &answer.body, ""));
         }
@@ -70,7 +70,7 @@ impl Tokenizer {
 
     /// What the ids say, special tokens written out.
     pub(super) async fn text(&self, ids: &[u32]) -> Result<String, Failed> {
-        let answer = self.calls.post("/detokenize", &json!({ "tokens": ids })).await?;
+        let answer = self.calls.post("/detokenize", &json!({ "tokens": ids })).await.map_err(not_tokenized)?;
         if !answer.status.is_success() {
             return Err(errors::failed(answer.status, &answer.body, ""));
         }

@@ -71,7 +71,7 @@ pub(crate) struct Vllm {
     pub(super) calls: Calls,
     served_name: Option<String>,
     engine: EngineConfig,
-    limits: Limits,
+    pub(super) limits: Limits,
     adapters: Mutex<Slots>,
 }
 
@@ -98,7 +98,12 @@ impl Vllm {
         })
     }
 
-    pub(super) async fn generate(&self, mut request: GenerateRequest, model: &ModelInfo) -> Result<Generation, Failed> {
+    pub(super) async fn generate(
+        &self,
+        mut request: GenerateRequest,
+        model: &ModelInfo,
+        deadline: Deadline,
+    ) -> Result<Generation, Failed> {
         if self.engine.priority {
             request.sampling.get_or_insert_default().priority = Some(priority::within_class(&request));
         }
@@ -109,13 +114,12 @@ impl Vllm {
         vocabulary::check(input, model.vocabulary)?;
         let prompt_tokens = input.known_tokens();
         let headers = headers::of(&request.request_id, request.context.as_ref());
-        let deadline = Deadline::of(request.context.as_ref());
         let constraint = constraint_param(request.constraint.as_ref());
         let limit = self.limits.first_token_timeout;
         let resume = Resume::of(&request);
         let echo = match Echo::of(&request) {
             Some(echo) => {
-                let text = deadline.within(limit, self.prompt_text(&request, model)).await?;
+                let text = deadline.tokenizes_within(limit, self.prompt_text(&request, model)).await?;
                 Some((echo, echo::prompt(text)?))
             }
             None => None,
@@ -134,6 +138,11 @@ impl Vllm {
         .map_err(|failed| with_lengths(failed, model, prompt_tokens))
     }
 
+    /// For what a request waits for.
+    fn patient(&self) -> Calls {
+        self.calls.patient(&self.limits)
+    }
+
     /// The prompt as the engine reads it.
     async fn prompt_text(&self, request: &GenerateRequest, model: &ModelInfo) -> Result<String, Failed> {
         match Input::of(request.prompt.as_ref())? {
@@ -143,7 +152,7 @@ impl Vllm {
                 let message = format!("the prompt has {} tokens, the context {}", ids.len(), model.context_length);
                 Err(too_long(message, model.context_length, u32::try_from(ids.len()).unwrap_or(u32::MAX)))
             }
-            Input::Ids(ids) => tokenize::text_of(&self.calls, ids).await,
+            Input::Ids(ids) => tokenize::text_of(&self.patient(), ids).await,
         }
     }
 
@@ -154,15 +163,16 @@ impl Vllm {
         add_special_tokens: bool,
         model: &ModelInfo,
     ) -> Result<Vec<u32>, Failed> {
-        tokenize::ids_of(&self.calls, &model.served_name, text, add_special_tokens).await
+        tokenize::ids_of(&self.patient(), &model.served_name, text, add_special_tokens).await
     }
 
     /// Takes the tokens off the end that are the beginning of a character: behind them the engine would show the text of
     /// the whole prompt.
     pub(super) async fn cut_to_whole_characters(&self, ids: &mut Vec<u32>) -> Result<(), Failed> {
+        let calls = self.patient();
         for _ in 0..MOST_OF_A_CHARACTER {
             let last = &ids[ids.len().saturating_sub(MOST_OF_A_CHARACTER + 1)..];
-            if last.is_empty() || !tokenize::text_of(&self.calls, last).await?.ends_with(char::REPLACEMENT_CHARACTER) {
+            if last.is_empty() || !tokenize::text_of(&calls, last).await?.ends_with(char::REPLACEMENT_CHARACTER) {
                 break;
             }
             ids.pop();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     super::{
         call::Calls,
-        failure::{invalid, lost},
+        failure::{invalid, lost, not_tokenized},
     },
     errors,
 };
@@ -84,8 +84,8 @@ pub(super) async fn ids_of(
     prompt: &str,
     add_special_tokens: bool,
 ) -> Result<Vec<u32>, Failed> {
-    let answer =
-        calls.post("/tokenize", &Words { model, prompt, add_special_tokens, return_token_strs: false }).await?;
+    let question = Words { model, prompt, add_special_tokens, return_token_strs: false };
+    let answer = calls.post("/tokenize", &question).await.map_err(not_tokenized)?;
     if !answer.status.is_success() {
         return Err(errors::failed(answer.status, &answer.body, ""));
     }
@@ -96,7 +96,8 @@ pub(super) async fn ids_of(
 /// What the ids say, special tokens written out. Ids that the model does not have say nothing here; the completion
 /// refuses them.
 pub(super) async fn text_of(calls: &Calls, ids: &[u32]) -> Result<String, Failed> {
-    let answer = calls.post("/detokenize", &Question { model: None, tokens: ids }).await?;
+    let question = Question { model: None, tokens: ids };
+    let answer = calls.post("/detokenize", &question).await.map_err(not_tokenized)?;
     if !answer.status.is_success() {
         return Err(errors::failed(answer.status, &answer.body, ""));
     }
