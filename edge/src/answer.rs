@@ -311,6 +311,9 @@ impl<R: Reply> Answer<R> {
                 if let Some(prompt) = started.prompt.take() {
                     choice.prompt(prompt, sink);
                 }
+                if let Some(kept) = started.kept_tokens {
+                    choice.goes_on_behind(kept.into());
+                }
                 sink.meter.started(number, started);
                 if let Some(tokens) = sink.meter.prompt_tokens() {
                     sink.reply.started(tokens);

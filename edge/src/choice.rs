@@ -147,6 +147,15 @@ impl Choice {
         }
     }
 
+    /// Its generation goes on elsewhere, behind so many of its tokens: what followed them showed nothing, and comes again.
+    pub fn goes_on_behind(&mut self, kept: u64) {
+        let Some(watch) = &mut self.watch else { return };
+        let read = watch.goes_on_behind(kept);
+        if let Some(gathered) = &mut self.gathered {
+            gathered.tokens = gathered.tokens.min(kept - read);
+        }
+    }
+
     /// Takes what was generated; it is read with the next [`Choice::read_gathered`].
     pub fn gather(&mut self, delta: Delta) {
         let gathered = self.gathered.get_or_insert_default();

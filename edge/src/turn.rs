@@ -112,6 +112,13 @@ impl Watch {
         Some(&text[..self.rest.bytes.saturating_sub(before)])
     }
 
+    /// Tokens behind so many come again. Gives how many of those that it has seen stay.
+    pub fn goes_on_behind(&mut self, kept: u64) -> u64 {
+        self.tokens = self.tokens.min(kept);
+        self.rest.tokens = self.rest.tokens.min(kept);
+        self.tokens
+    }
+
     /// Whether the turn is where the engine has ended.
     pub fn look_at_end(&mut self, reader: &OutputReader) -> bool {
         let mut ahead = reader.clone();

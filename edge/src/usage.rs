@@ -212,6 +212,10 @@ impl Meter {
         self.queued.get_or_insert_with(|| self.arrived.elapsed());
         self.replica = started.replica;
         if let Some(choice) = self.choices.get_mut(choice as usize) {
+            // Where it goes on elsewhere, the tokens behind these are generated again.
+            if let Some(kept) = started.kept_tokens {
+                choice.tokens_seen = choice.tokens_seen.min(kept.into());
+            }
             choice.note_prompt(started.prompt_tokens);
         }
     }
