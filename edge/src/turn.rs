@@ -197,4 +197,16 @@ mod tests {
             assert_eq!(seen, expected, "after {tokens} tokens and {gone} ms");
         }
     }
+
+    /// The token that comes again takes nothing twice from what the client allowed.
+    #[test]
+    fn tokens_that_come_again_are_counted_once() {
+        let (request, begun) = (GenerateRequest::default(), Instant::now());
+        let continuation = Continuation { at: At::Answer, request, begun, reader: Reader::Plain };
+        let mut watch = Watch::new(Arc::new(continuation));
+        (watch.tokens, watch.rest) = (10, Rest { bytes: 0, tokens: 9 });
+        for (kept, stay) in [(20, 10), (8, 8), (0, 0), (3, 0)] {
+            assert_eq!((watch.goes_on_behind(kept), watch.rest.tokens), (stay, stay.min(9)), "behind {kept}");
+        }
+    }
 }
