@@ -178,7 +178,9 @@ impl Meter {
     /// The request goes on, and another meter is started for it: this one records nothing.
     pub fn hand_over(&mut self) -> Permit {
         self.handed_over = true;
-        self.permit.take()
+        let permit = self.permit.take();
+        permit.note_unrecorded();
+        permit
     }
 
     /// The request's id.

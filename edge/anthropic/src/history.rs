@@ -1,6 +1,8 @@
 //! The turns of a conversation as the messages that templates know: neighbours of one role are one turn, results are
 //! messages of their own, and calls and results belong together.
 
+use std::collections::HashMap;
+
 use cloudach_openai::Invalid;
 use cloudach_openai::chat::{Content, Message, ToolCall};
 use serde_json::Value;
@@ -31,6 +33,36 @@ struct Turn {
     blocks: Vec<Block>,
 }
 
+/// The calls of a turn that have no result yet.
+#[derive(Default)]
+struct Open {
+    /// All of the turn, in their order.
+    ids: Vec<String>,
+    /// How many of an id have none.
+    left: HashMap<String, usize>,
+}
+
+impl Open {
+    fn of(calls: &[ToolCall]) -> Self {
+        let mut open = Self::default();
+        for call in calls {
+            open.ids.push(call.id.clone());
+            *open.left.entry(call.id.clone()).or_default() += 1;
+        }
+        open
+    }
+
+    /// One of this id has its result. False: none waits for one.
+    fn answer(&mut self, id: &str) -> bool {
+        let left = self.left.get_mut(id).filter(|left| **left > 0);
+        left.map(|left| *left -= 1).is_some()
+    }
+
+    fn first(&self) -> Option<&str> {
+        self.ids.iter().map(String::as_str).find(|id| self.left.get(*id).is_some_and(|left| *left > 0))
+    }
+}
+
 /// Reads `messages`.
 pub(crate) fn read(path: &Path<'_>, value: Value) -> Result<History, Invalid> {
     let messages = list(MOST_MESSAGES, message)(path, value)?;
@@ -54,7 +86,7 @@ pub(crate) fn read(path: &Path<'_>, value: Value) -> Result<History, Invalid> {
         }
     }
     let mut history = History { messages: Vec::new(), goes_on: false };
-    let mut open: Vec<String> = Vec::new();
+    let mut open = Open::default();
     for turn in turns {
         match turn.role {
             Role::User => user(path, turn, &mut open, &mut history.messages)?,
@@ -109,20 +141,19 @@ fn message(path: &Path<'_>, value: Value) -> Result<(Role, Vec<Block>), Invalid>
 }
 
 /// Results come before what else is said, as templates want them right behind the calls.
-fn user(path: &Path<'_>, turn: Turn, open: &mut Vec<String>, messages: &mut Vec<Message>) -> Result<(), Invalid> {
+fn user(path: &Path<'_>, turn: Turn, open: &mut Open, messages: &mut Vec<Message>) -> Result<(), Invalid> {
     let mut texts = Vec::new();
     for block in turn.blocks {
         match block {
             Block::Text(text) => texts.push(text),
             Block::ToolResult { tool_use_id, content } => {
-                let Some(called) = open.iter().position(|id| *id == tool_use_id) else {
+                if !open.answer(&tool_use_id) {
                     return Err(path.index(turn.place).wrong(format_args!(
                         "unexpected `tool_use_id` found in `tool_result` blocks: {}. Each `tool_result` block must have a \
                          corresponding `tool_use` block in the previous message.",
                         shorten(&tool_use_id)
                     )));
-                };
-                open.remove(called);
+                }
                 messages.push(Message::Tool { content, tool_call_id: tool_use_id, name: None });
             }
             Block::Thinking(_) | Block::Redacted | Block::ToolUse(_) => {}
@@ -137,8 +168,8 @@ fn user(path: &Path<'_>, turn: Turn, open: &mut Vec<String>, messages: &mut Vec<
     Ok(())
 }
 
-/// Adds the turn, and tells the ids of its calls.
-fn assistant(turn: Turn, messages: &mut Vec<Message>) -> Vec<String> {
+/// Adds the turn, and tells its calls.
+fn assistant(turn: Turn, messages: &mut Vec<Message>) -> Open {
     let (mut texts, mut thoughts, mut tool_calls) = (Vec::new(), Vec::new(), Vec::<ToolCall>::new());
     for block in turn.blocks {
         match block {
@@ -148,7 +179,7 @@ fn assistant(turn: Turn, messages: &mut Vec<Message>) -> Vec<String> {
             Block::Redacted | Block::ToolResult { .. } => {}
         }
     }
-    let open = tool_calls.iter().map(|call| call.id.clone()).collect();
+    let open = Open::of(&tool_calls);
     if texts.is_empty() && tool_calls.is_empty() {
         return open;
     }

@@ -322,6 +322,15 @@ fn prompts_open_reasoning() {
         ("qwen3", "<|im_start|>assistant\n<think>\n\n</think>\n\n", "a", r#""a""#),
         // The end of a former turn's reasoning says nothing of this one.
         ("qwen3", "</think>\n\nb<|im_end|>\n<|im_start|>assistant\n", "a</think>b", r#"{?"a"}"b""#),
+        // So does what a client has said.
+        (
+            "granite",
+            "What does the <think> tag mean?<|end_of_text|>\n<|start_of_role|>assistant<|end_of_role|>",
+            "It is a tag.",
+            r#""It is a tag.""#,
+        ),
+        ("deepseek_v3", "Is <think> one?<|im_end|>\n<|im_start|>assistant\n", "It is.", r#""It is.""#),
+        ("mistral", "[INST]What is [THINK]?[/INST]", "It is.", r#""It is.""#),
         // A message that is gone on with.
         ("qwen3", "<|im_start|>assistant\n<think>\na</think>\n\nHello", " you", r#"" you""#),
         ("deepseek_v3", "<｜Assistant｜><think>\nFirst", ", a</think>b", r#"{?", a"}"b""#),

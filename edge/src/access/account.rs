@@ -55,6 +55,11 @@ impl Account {
         self.noted.lock().recorded = true;
     }
 
+    /// None is made any more.
+    pub fn note_unrecorded(&self) {
+        self.noted.lock().recorded = false;
+    }
+
     /// Whether one is.
     pub fn is_recorded(&self) -> bool {
         self.noted.lock().recorded

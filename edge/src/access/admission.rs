@@ -193,6 +193,11 @@ impl Permit {
         self.account.note_recorded();
     }
 
+    /// No record of it is made any more, unless another one is begun.
+    pub fn note_unrecorded(&self) {
+        self.account.note_unrecorded();
+    }
+
     /// The place that it has.
     pub fn place(&self) -> Place {
         self.place.clone()

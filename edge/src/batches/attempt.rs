@@ -13,7 +13,7 @@ use cloudach_openai::{
 };
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::pause::{Said, Verdict, verdict};
 use crate::{
@@ -49,13 +49,7 @@ pub struct Question<'a> {
 }
 
 /// What a client can have only that waits for its answer.
-#[derive(Deserialize)]
-struct Waited {
-    #[serde(default)]
-    stream: Value,
-    #[serde(default)]
-    background: Value,
-}
+const WAITED: [&str; 2] = ["stream", "background"];
 
 /// Asks a line for its caller.
 pub async fn ask(api: &Api, caller: &Arc<Caller>, links: &Links, question: &Question<'_>) -> Asked {
@@ -122,9 +116,9 @@ fn id() -> String {
 }
 
 fn refused(line: &Line<'_>) -> Option<Invalid> {
-    let waited: Waited = serde_json::from_str(line.body).ok()?;
-    let wanted = [("stream", waited.stream), ("background", waited.background)];
-    wanted.iter().find(|(_, value)| *value == Value::Bool(true)).map(|(name, _)| Invalid::not_in_a_batch(name))
+    // As who answers it reads it: of two with the same name the later one is meant.
+    let body: Map<String, Value> = serde_json::from_str(line.body).ok()?;
+    WAITED.into_iter().find(|name| body.get(*name) == Some(&Value::Bool(true))).map(Invalid::not_in_a_batch)
 }
 
 fn code(body: &[u8]) -> Option<String> {

@@ -38,6 +38,9 @@ const LOOKED: Duration = Duration::from_secs(1);
 /// How often it is looked whether the key may still do what it asked for.
 const KEY_LOOKED: Duration = Duration::from_secs(10);
 
+/// How long a store that was away when more lines were to be read is left alone.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
 /// An edge that can ask no router for so long leaves its batches to others, which may.
 const ALONE: Duration = Duration::from_secs(5);
 
@@ -100,22 +103,33 @@ pub async fn run(runner: &Arc<Runner>, place: &Place, found: &Found) -> Result<S
     // Dropped, it ends them all.
     let mut asked = JoinSet::new();
     let (mut is_read, mut is_leaving) = (false, false);
+    // Where the store was away when more was to be read, and when it is asked again.
+    let mut unread: Option<(Away, Instant)> = None;
     let mut looks = interval(LOOKED);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut key_looked, mut was_ready) = (Instant::now(), Instant::now());
     loop {
-        while !is_read && !is_leaving && asked.len() < most {
+        let may_read = unread.as_ref().is_none_or(|(_, again)| Instant::now() >= *again);
+        while may_read && !is_read && !is_leaving && asked.len() < most {
             match input.undone().await {
                 Ok(Some((number, text))) => {
+                    unread = None;
                     let line = line(shared.clone(), number, text);
                     asked.spawn(edge.running.requests.track_future(line));
                 }
-                Ok(None) => is_read = true,
+                Ok(None) => (is_read, unread) = (true, None),
                 Err(Unread::Gone) => return Ok(Stopped::Failed(no_input())),
-                Err(Unread::Away(away)) => return Err(away),
+                // It ends none of those that are asked.
+                Err(Unread::Away(away)) => {
+                    unread = Some((away, Instant::now() + READ_AGAIN));
+                    break;
+                }
             }
         }
         if asked.is_empty() {
+            if let Some((away, _)) = unread.filter(|_| !is_leaving) {
+                return Err(away);
+            }
             return Ok(if is_leaving { Stopped::Leaving } else { Stopped::Done });
         }
         tokio::select! {

@@ -10,6 +10,7 @@ pub mod key;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use cloudach_service::stop::Running;
+use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
@@ -28,6 +29,9 @@ const LEASE: Duration = Duration::from_secs(30);
 
 /// A third of it.
 const RENEWED: Duration = Duration::from_secs(10);
+
+/// Renewals under way at once, so that one that is slow does not keep the others until they lapse.
+const RENEWALS: usize = 64;
 
 /// Which requests with a key run in this edge. Clones share it.
 #[derive(Debug, Clone)]
@@ -113,10 +117,11 @@ impl Idempotency {
         loop {
             ticks.tick().await;
             let open: Vec<_> = self.0.open.lock().iter().map(|(owner, place)| (owner.clone(), place.clone())).collect();
-            for (owner, place) in open {
+            let renew = async |(owner, place): (String, Place)| {
                 // Where it fails, the claim lapses: at worst the request runs twice.
                 let _ = self.0.store.renew_claim(&place, &owner, LEASE).await;
-            }
+            };
+            stream::iter(open).for_each_concurrent(RENEWALS, renew).await;
         }
     }
 }

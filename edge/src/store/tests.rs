@@ -173,11 +173,13 @@ fn what_is_reserved_is_settled_once() {
         let ask = ask(&[key], 400_000, 70);
         let left = |decision: Decision| decision.standing.tokens.unwrap().remaining / 100_000;
         assert_eq!(left(store.reserve(&"a".into(), &ask).await.unwrap().0), 6);
-        assert_eq!(left(store.reserve(&"b".into(), &ask).await.unwrap().0), 2);
-        let third = store.reserve(&"c".into(), &ask).await.unwrap().0;
-        assert_eq!(third.exceeded.unwrap().measure, crate::access::limits::Measure::Concurrent);
         // Only a store that is asked over a network may be told twice.
         let times = if matches!(store, Store::Embedded(_)) { 1 } else { 2 };
+        for _ in 0..times {
+            assert_eq!(left(store.reserve(&"b".into(), &ask).await.unwrap().0), 2);
+        }
+        let third = store.reserve(&"c".into(), &ask).await.unwrap().0;
+        assert_eq!(third.exceeded.unwrap().measure, crate::access::limits::Measure::Concurrent);
         for _ in 0..times {
             store.settle(&"a".into(), &ask, &used(100_000, 5)).await.unwrap();
         }

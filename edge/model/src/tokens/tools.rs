@@ -1,5 +1,7 @@
 //! Offered tools as OpenAI's models read them: a TypeScript namespace. Only its length matters here.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 /// What the namespace costs beside its text.
@@ -40,7 +42,8 @@ fn description(schema: &Value) -> Option<String> {
 }
 
 fn members(schema: &Value, properties: &Map<String, Value>, depth: usize) -> String {
-    let required = schema.get("required").and_then(Value::as_array);
+    let required: HashSet<&str> =
+        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let indent = " ".repeat(depth * 2);
     let mut lines = Vec::new();
     for (name, member) in properties {
@@ -50,8 +53,7 @@ fn members(schema: &Value, properties: &Map<String, Value>, depth: usize) -> Str
         {
             lines.push(format!("{indent}{description}"));
         }
-        let optional =
-            if required.is_some_and(|names| names.iter().any(|required| required == name)) { "" } else { "?" };
+        let optional = if required.contains(name.as_str()) { "" } else { "?" };
         lines.push(format!("{indent}{name}{optional}: {},", type_of(member, depth)));
     }
     lines.join("\n")

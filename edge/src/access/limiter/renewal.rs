@@ -2,13 +2,17 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use futures_util::{StreamExt, stream};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Limiter;
-use crate::store::now;
+use crate::{access::limits::Now, store::now};
 
 /// A third of the time for which a lease holds.
 const EVERY: Duration = Duration::from_secs(10);
+
+/// Tenants whose leases are renewed at once, so that those of one that is slow do not keep the others until they lapse.
+const TENANTS: usize = 16;
 
 /// Leases in one call.
 const MOST_AT_ONCE: usize = 500;
@@ -19,14 +23,23 @@ pub async fn renew_all(limiter: Limiter) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        limiter.0.share.lock().forget_unused(now());
-        for (tenant, leases) in due(&limiter) {
+        renew_share(&limiter, now());
+        let renew = async |(tenant, leases): (Arc<str>, Vec<Arc<str>>)| {
             for leases in leases.chunks(MOST_AT_ONCE) {
                 // Where it fails, the leases lapse: their requests are settled all the same.
                 let _ = limiter.0.store.renew(&tenant, leases).await;
             }
-        }
+        };
+        stream::iter(due(&limiter)).for_each_concurrent(TENANTS, renew).await;
     }
+}
+
+/// What is held of this edge's share is renewed, too: who is admitted while the store is away may run for long.
+fn renew_share(limiter: &Limiter, now: Now) {
+    let leases: Vec<_> = limiter.0.open.lock().keys().cloned().collect();
+    let mut share = limiter.0.share.lock();
+    share.renew(now, &leases);
+    share.forget_unused(now);
 }
 
 /// The leases of requests that are older than a round, by tenant.

@@ -53,7 +53,7 @@ pub struct Ledger {
     tallies: Tenants,
     leases: HashMap<Arc<str>, Lease>,
     ends: BTreeSet<(i64, Arc<str>)>,
-    /// How long settled leases are remembered, in milliseconds. 0: nobody settles one twice, as within a process.
+    /// How long settled leases are remembered, in milliseconds. 0: nobody asks for one or settles it twice, as within a process.
     remembers: i64,
 }
 
@@ -71,10 +71,13 @@ impl Ledger {
         Self { remembers: SETTLED_MS, ..Self::default() }
     }
 
-    /// Counts a request and holds what it needs under the name `lease`.
+    /// Counts a request and holds what it needs under the name `lease`. Asked twice, it does so once, where it may be asked twice.
     pub fn reserve(&mut self, now: Now, lease: &Arc<str>, ask: &Ask) -> Decision {
         self.give_back_lapsed(now);
         let tallies = tallies(&mut self.tallies, ask);
+        if self.remembers > 0 && matches!(self.leases.get(lease), Some(Lease { held: Some(_), .. })) {
+            return Decision { standing: standing(tallies, now, ask), exceeded: None };
+        }
         let mut exceeded = first(tallies, ask, |tally, scope| tally.check_request(scope, now, ask.amounts.cost).err());
         if exceeded.is_none() {
             each(tallies, ask, |tally, scope| tally.count(scope, now));

@@ -7,17 +7,19 @@ use cloudach_openai::{Invalid, batches, files::Purpose, ids};
 
 use crate::{
     Edge,
-    access::caller::Caller,
+    access::{admission::Permit, caller::Caller},
     error::ApiError,
     files::not_found,
     http::{body::Whole, files::json},
     idempotency::Place,
 };
 
-pub async fn create(State(edge): State<Edge>, caller: Arc<Caller>, Whole(body): Whole) -> Result<Response, ApiError> {
-    if caller.suspended {
-        return Err(ApiError::Suspended);
-    }
+pub async fn create(
+    State(edge): State<Edge>,
+    caller: Arc<Caller>,
+    _permit: Permit,
+    Whole(body): Whole,
+) -> Result<Response, ApiError> {
     let create = batches::parse(&body)?;
     let id = &create.input_file_id;
     if !ids::is_file(id) {

@@ -68,6 +68,8 @@ end
 
 if lease ~= '' then give_back_lapsed(leases, held, now) end
 local tallies = load_tallies(ask, now)
+-- It is asked again where the answer to the first time was lost, as a client of a cluster does.
+if lease ~= '' and (redis.call('HGET', held, lease) or '') ~= '' then return answer(tallies, nil) end
 local refused = first(tallies, check_request)
 if refused then return answer(tallies, refused) end
 

@@ -44,7 +44,11 @@ fn a_file_is_there_when_it_is_whole() {
         assert_eq!(add(&store, &here, 1, b"x", &config).await, Added::Gone, "it has no beginning");
         assert!(!store.keep_file(&here, "x", later()).await.unwrap());
         for (number, piece) in (0..).zip(&pieces) {
-            assert_eq!(add(&store, &here, number, piece, &config).await, Added::Added);
+            // As where the answer to the first time was lost on its way.
+            let times = if matches!(store, Store::Embedded(_)) { 1 } else { 2 };
+            for _ in 0..times {
+                assert_eq!(add(&store, &here, number, piece, &config).await, Added::Added);
+            }
         }
         assert_eq!(store.file(&here).await.unwrap(), None);
         assert!(store.files("acme", "", 9, true).await.unwrap().is_empty());

@@ -6,7 +6,7 @@ use super::marker::{Found, Pending, find};
 use super::space;
 
 /// What stands between the turns of some prompt: a mark behind it is of the turn that the model continues.
-const TURNS: &[&str] = &["<|", "<｜", "]~", "[INST]", "<seed:bos>", "<start_of_turn>"];
+const TURNS: &[&str] = &["<|", "<｜", "]~", "[INST]", "[/INST]", "<seed:bos>", "<start_of_turn>"];
 
 /// How a format marks reasoning.
 #[derive(Debug)]
@@ -263,9 +263,11 @@ fn opening(marks: &Marks, prompt_end: &str) -> (Opening, bool) {
         let ends = all.iter().filter_map(|mark| prompt_end.rfind(mark.trim()).map(|at| at + mark.trim().len()));
         ends.max()
     };
+    // Marks before it may be a client's own words.
+    let is_of_turn = |at: usize| !TURNS.iter().any(|turn| prompt_end[at..].contains(turn));
     match (last(marks.start), last(marks.end)) {
-        (Some(start), end) if end.is_none_or(|end| end < start) => (Opening::Reasoning, false),
-        (_, Some(end)) if !TURNS.iter().any(|turn| prompt_end[end..].contains(turn)) => (Opening::Answer, true),
+        (Some(start), end) if end.is_none_or(|end| end < start) && is_of_turn(start) => (Opening::Reasoning, false),
+        (_, Some(end)) if is_of_turn(end) => (Opening::Answer, true),
         (..) => (marks.opening, false),
     }
 }

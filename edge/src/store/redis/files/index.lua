@@ -34,9 +34,9 @@ local function hold(id, until_when)
   for _, key in ipairs({ records, order, ends, sizes }) do redis.call('PEXPIREAT', key, last + 60000) end
 end
 
--- Content is added to a file, which takes its room.
+-- Content is added to a file, which takes its room. A client of a cluster asks again where the first answer was lost.
 local function fill(id, number, text)
-  redis.call('HSET', base .. 'file:' .. id, number, text)
+  if redis.call('HSET', base .. 'file:' .. id, number, text) == 0 then return end
   redis.call('HINCRBY', sizes, id, #text)
   redis.call('HINCRBY', sizes, 'total', #text)
 end
