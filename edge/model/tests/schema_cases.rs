@@ -367,6 +367,8 @@ fn hostile() -> Vec<(&'static str, Value)> {
             json!({"pattern": "(a{1,1000}){1,1000}b".repeat(50), "enum": ["a".repeat(5_000)]}),
         ),
         ("a pattern that backtracks", json!({"pattern": "^(a|aa)*$", "enum": ["a".repeat(2_000) + "b"]})),
+        ("a long pattern", json!({"type": "string", "pattern": format!("^{}$", "a".repeat(200_000))})),
+        ("a long pattern in many ways", json!({"pattern": "(^|a)".repeat(8) + &"a".repeat(200_000)})),
         ("a pattern of parentheses", json!({"pattern": "(".repeat(5_000)})),
         (
             "many members",
