@@ -369,6 +369,18 @@ fn hostile() -> Vec<(&'static str, Value)> {
         ("a pattern that backtracks", json!({"pattern": "^(a|aa)*$", "enum": ["a".repeat(2_000) + "b"]})),
         ("a long pattern", json!({"type": "string", "pattern": format!("^{}$", "a".repeat(200_000))})),
         ("a long pattern in many ways", json!({"pattern": "(^|a)".repeat(8) + &"a".repeat(200_000)})),
+        (
+            "a pattern of parts that may be missing",
+            json!({"type": "string", "pattern": format!("^{}$", "a?".repeat(9_990)), "enum": ["a"]}),
+        ),
+        (
+            "parts that may be missing in parts that may be missing",
+            json!({"pattern": format!("^({0}b|({0})?)*$", "(a?|b)".repeat(2_000)), "enum": ["a".repeat(5_000)]}),
+        ),
+        (
+            "two patterns of parts that may be missing",
+            json!({"type": "string", "allOf": [{"pattern": format!("^{}$", "a?".repeat(5_000))}, {"pattern": "^b?a*$"}]}),
+        ),
         ("a pattern of parentheses", json!({"pattern": "(".repeat(5_000)})),
         (
             "many members",

@@ -127,7 +127,7 @@ impl Regex {
     pub(super) fn matches(&self, text: &str, budget: &mut Budget, path: &str) -> Result<bool, SchemaError> {
         let mut rest = self.clone();
         for character in text.chars() {
-            budget.spend(rest.checked_size(path)?, path)?;
+            budget.spend(rest.checked_size(path)?.max(rest.steps()), path)?;
             rest = rest.after(character.into());
         }
         Ok(rest.takes_empty())
@@ -199,6 +199,25 @@ impl Regex {
                 let rest = Self::repeat((**inner).clone(), least.saturating_sub(1), most.map(|most| most - 1));
                 Self::sequence(vec![inner.after(character), rest])
             }
+        }
+    }
+
+    /// What `after` makes at most, in parts: a sequence goes on behind each part that may be empty.
+    fn steps(&self) -> usize {
+        match self {
+            Self::Class(_) => 1,
+            Self::Sequence(parts) => {
+                let mut steps = 1;
+                for (position, part) in parts.iter().enumerate() {
+                    steps += part.steps() + parts.len() - position;
+                    if !part.takes_empty() {
+                        break;
+                    }
+                }
+                steps
+            }
+            Self::Either(parts) => 1 + parts.iter().map(Self::steps).sum::<usize>(),
+            Self::Repeat(inner, ..) => 1 + inner.steps(),
         }
     }
 
@@ -300,12 +319,12 @@ fn some_string(
             return Err(SchemaError::TooLarge { path: path.to_owned(), reason: "its patterns are hard to compare" });
         }
         let mut starts = BTreeSet::from([0]);
-        let mut size = 0;
+        let mut work = 0;
         for rest in &rests {
+            work += rest.checked_size(path)?.max(rest.steps());
             rest.class_starts(&mut starts);
-            size += rest.checked_size(path)?;
         }
-        budget.spend(size * starts.len(), path)?;
+        budget.spend(work * starts.len(), path)?;
         for character in starts {
             open.push(rests.iter().map(|rest| rest.after(character)).collect());
         }
