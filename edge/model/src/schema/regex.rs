@@ -102,6 +102,7 @@ impl Regex {
             (_, 1, Some(1)) => inner,
             (Self::Sequence(parts), ..) if parts.is_empty() => inner,
             (Self::Class(ranges), 0, _) if ranges.is_empty() => Self::empty(),
+            (Self::Class(ranges), ..) if ranges.is_empty() => inner,
             _ => Self::Repeat(inner.into(), least, most),
         }
     }
@@ -145,7 +146,8 @@ impl Regex {
         Ok(!some_string(vec![self.clone(), other.clone()], only_first, is_lost, budget, path)?)
     }
 
-    /// Whether each class keeps to characters that JSON strings hold without an escape.
+    /// Whether each class keeps to characters that JSON strings hold without an escape, and nothing that may be empty
+    /// is repeated without end, where grammars of llama.cpp's recurse without end.
     pub(super) fn is_plain(&self) -> bool {
         let needs_escape = [(0, 0x1F), (0x22, 0x22), (0x5C, 0x5C), (0x7F, 0x7F)];
         match self {
@@ -153,7 +155,7 @@ impl Regex {
                 ranges.iter().all(|(first, last)| needs_escape.iter().all(|(low, high)| last < low || first > high))
             }
             Self::Sequence(parts) | Self::Either(parts) => parts.iter().all(Self::is_plain),
-            Self::Repeat(inner, ..) => inner.is_plain(),
+            Self::Repeat(inner, _, most) => inner.is_plain() && (most.is_some() || !inner.takes_empty()),
         }
     }
 
@@ -389,30 +391,38 @@ fn write_class(ranges: &[(u32, u32)], text: &mut String) {
     }
     if let [(only, last)] = ranges
         && only == last
+        && let Some(plain) = char::from_u32(*only).filter(|plain| is_literal(*plain))
     {
-        return write_character(*only, text);
+        return text.push(plain);
     }
     // The rest of all characters is told by what is missing.
     let rest = ranges.last().is_some_and(|(_, last)| *last == CHARACTERS[1].1).then(|| outside(ranges));
     text.push_str(if rest.is_some() { "[^" } else { "[" });
     for (first, last) in rest.as_deref().unwrap_or(ranges) {
-        write_character(*first, text);
+        write_in_class(*first, text);
         if last > first {
             if *last > first + 1 {
                 text.push('-');
             }
-            write_character(*last, text);
+            write_in_class(*last, text);
         }
     }
     text.push(']');
 }
 
-fn write_character(code: u32, text: &mut String) {
+/// Whether a character stands for itself outside of classes, also before a `?` or the like. All others are a class of
+/// their own: llama.cpp's own converter takes an escape for a part of the text before it, or knows it not at all, and
+/// repeats the last byte only of a character that is longer.
+fn is_literal(character: char) -> bool {
+    character.is_ascii_alphanumeric() || " !\"#%&',-/:;<=>@_`~".contains(character)
+}
+
+/// In classes all readers know `\x..` and `\u....`, but each has signs of its own that it lets a backslash precede.
+fn write_in_class(code: u32, text: &mut String) {
     match char::from_u32(code) {
-        Some(plain) if plain.is_ascii_alphanumeric() || (!plain.is_ascii() && !plain.is_control()) => text.push(plain),
-        Some(sign) if " !\"#%&',:;<=>@_`~".contains(sign) => text.push(sign),
+        Some('\\' | '[' | ']' | '^' | '-') => put(text, format_args!(r"\x{code:02x}")),
         Some(control) if control.is_ascii_control() => put(text, format_args!(r"\x{code:02x}")),
-        Some(sign) if sign.is_ascii() => put(text, format_args!(r"\{sign}")),
+        Some(plain) if !plain.is_control() => text.push(plain),
         _ => put(text, format_args!(r"\u{code:04x}")),
     }
 }
