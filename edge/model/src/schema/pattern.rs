@@ -40,6 +40,7 @@ pub(super) fn read(pattern: &str, budget: &mut Budget, path: &str) -> Result<Vec
             SchemaError::Invalid { path: path.to_owned(), reason: "this is no regular expression of ECMA-262".into() }
         }
         Fault::Unsupported(reason) => SchemaError::Unsupported { path: path.to_owned(), reason },
+        Fault::Costly(error) => error,
     })
 }
 
@@ -55,6 +56,7 @@ pub(super) fn read_one(pattern: &str, budget: &mut Budget, path: &str) -> Result
 enum Fault {
     Malformed,
     Unsupported(&'static str),
+    Costly(SchemaError),
 }
 
 const LOOK: Fault = Fault::Unsupported("look-around, back references and word boundaries are not regular");
@@ -97,7 +99,7 @@ impl Reader<'_> {
         while let (Some('('), Some('?'), Some('=')) = (ahead.next(), ahead.next(), ahead.next()) {
             self.rest = ahead;
             let looked_at = self.alternatives()?;
-            conditions.push(whole(&Node::Sequence(vec![Node::Start, looked_at]))?);
+            conditions.push(whole(&Node::Sequence(vec![Node::Start, looked_at]), budget, path)?);
             if self.rest.next() != Some(')') || matches!(self.rest.peek(), Some('*' | '+' | '?' | '{')) {
                 return Err(Fault::Malformed);
             }
@@ -105,10 +107,13 @@ impl Reader<'_> {
         }
         if conditions.is_empty() {
             let node = self.alternatives()?;
-            return if self.rest.next().is_some() { Err(Fault::Malformed) } else { Ok(vec![whole(&node)?]) };
+            return match self.rest.next() {
+                None => Ok(vec![whole(&node, budget, path)?]),
+                Some(_) => Err(Fault::Malformed),
+            };
         }
         let rest = self.sequence()?;
-        conditions.push(whole(&Node::Sequence(vec![Node::Start, rest]))?);
+        conditions.push(whole(&Node::Sequence(vec![Node::Start, rest]), budget, path)?);
         match self.rest.next() {
             None if anchored => Ok(conditions),
             None => floating(conditions, budget, path),
@@ -344,9 +349,9 @@ fn floating(conditions: Vec<Regex>, budget: &mut Budget, path: &str) -> Result<V
 }
 
 /// The whole strings in which an anchored or floating pattern is found.
-fn whole(node: &Node) -> Result<Regex, Fault> {
+fn whole(node: &Node, budget: &mut Budget, path: &str) -> Result<Regex, Fault> {
     let mut options = Vec::new();
-    for way in ways(node)? {
+    for way in ways(node, budget, path)? {
         let mut parts = Vec::new();
         let (mut starts, mut ends) = (false, false);
         for node in way {
@@ -372,21 +377,32 @@ fn whole(node: &Node) -> Result<Regex, Fault> {
 }
 
 /// Every way through the alternatives that hold anchors.
-fn ways(node: &Node) -> Result<Vec<Vec<Node>>, Fault> {
-    let found = match node {
-        Node::Start | Node::End | Node::Set(_) => vec![vec![node.clone()]],
-        Node::Either(options) => options.iter().map(ways).collect::<Result<Vec<_>, _>>()?.concat(),
+fn ways(node: &Node, budget: &mut Budget, path: &str) -> Result<Vec<Vec<Node>>, Fault> {
+    let mut found = Vec::new();
+    match node {
+        Node::Start | Node::End | Node::Set(_) => found.push(vec![node.clone()]),
+        Node::Either(options) => {
+            for option in options {
+                found.extend(ways(option, budget, path)?);
+            }
+        }
         Node::Sequence(parts) => {
-            let mut found = vec![Vec::new()];
+            found.push(Vec::new());
             for part in parts {
-                let next = ways(part)?;
+                let next = ways(part, budget, path)?;
                 if found.len() * next.len() > MAX_WAYS {
                     return Err(ODD_ANCHOR);
                 }
-                found = found.iter().flat_map(|way| next.iter().map(|part| [&way[..], part].concat())).collect();
+                let made: usize = next.iter().map(|next| found.len() * next.len()).sum();
+                let copied = found.iter().map(Vec::len).sum::<usize>() * (next.len() - 1);
+                budget.spend(made + copied, path).map_err(Fault::Costly)?;
+                if let [only] = &next[..] {
+                    found.iter_mut().for_each(|way| way.extend_from_slice(only));
+                } else {
+                    found = found.iter().flat_map(|way| next.iter().map(|part| [&way[..], part].concat())).collect();
+                }
             }
-            found
         }
-    };
+    }
     if found.len() > MAX_WAYS { Err(ODD_ANCHOR) } else { Ok(found) }
 }

@@ -102,6 +102,7 @@ impl Regex {
             (_, 1, Some(1)) => inner,
             (Self::Sequence(parts), ..) if parts.is_empty() => inner,
             (Self::Class(ranges), 0, _) if ranges.is_empty() => Self::empty(),
+            (Self::Class(ranges), ..) if ranges.is_empty() => inner,
             _ => Self::Repeat(inner.into(), least, most),
         }
     }
@@ -127,7 +128,7 @@ impl Regex {
     pub(super) fn matches(&self, text: &str, budget: &mut Budget, path: &str) -> Result<bool, SchemaError> {
         let mut rest = self.clone();
         for character in text.chars() {
-            budget.spend(rest.checked_size(path)?, path)?;
+            budget.spend(rest.checked_size(path)?.max(rest.steps()), path)?;
             rest = rest.after(character.into());
         }
         Ok(rest.takes_empty())
@@ -145,7 +146,8 @@ impl Regex {
         Ok(!some_string(vec![self.clone(), other.clone()], only_first, is_lost, budget, path)?)
     }
 
-    /// Whether each class keeps to characters that JSON strings hold without an escape.
+    /// Whether each class keeps to characters that JSON strings hold without an escape, and nothing that may be empty
+    /// is repeated without end, where grammars of llama.cpp's recurse without end.
     pub(super) fn is_plain(&self) -> bool {
         let needs_escape = [(0, 0x1F), (0x22, 0x22), (0x5C, 0x5C), (0x7F, 0x7F)];
         match self {
@@ -153,7 +155,7 @@ impl Regex {
                 ranges.iter().all(|(first, last)| needs_escape.iter().all(|(low, high)| last < low || first > high))
             }
             Self::Sequence(parts) | Self::Either(parts) => parts.iter().all(Self::is_plain),
-            Self::Repeat(inner, ..) => inner.is_plain(),
+            Self::Repeat(inner, _, most) => inner.is_plain() && (most.is_some() || !inner.takes_empty()),
         }
     }
 
@@ -199,6 +201,25 @@ impl Regex {
                 let rest = Self::repeat((**inner).clone(), least.saturating_sub(1), most.map(|most| most - 1));
                 Self::sequence(vec![inner.after(character), rest])
             }
+        }
+    }
+
+    /// What `after` makes at most, in parts: a sequence goes on behind each part that may be empty.
+    fn steps(&self) -> usize {
+        match self {
+            Self::Class(_) => 1,
+            Self::Sequence(parts) => {
+                let mut steps = 1;
+                for (position, part) in parts.iter().enumerate() {
+                    steps += part.steps() + parts.len() - position;
+                    if !part.takes_empty() {
+                        break;
+                    }
+                }
+                steps
+            }
+            Self::Either(parts) => 1 + parts.iter().map(Self::steps).sum::<usize>(),
+            Self::Repeat(inner, ..) => 1 + inner.steps(),
         }
     }
 
@@ -300,12 +321,12 @@ fn some_string(
             return Err(SchemaError::TooLarge { path: path.to_owned(), reason: "its patterns are hard to compare" });
         }
         let mut starts = BTreeSet::from([0]);
-        let mut size = 0;
+        let mut work = 0;
         for rest in &rests {
+            work += rest.checked_size(path)?.max(rest.steps());
             rest.class_starts(&mut starts);
-            size += rest.checked_size(path)?;
         }
-        budget.spend(size * starts.len(), path)?;
+        budget.spend(work * starts.len(), path)?;
         for character in starts {
             open.push(rests.iter().map(|rest| rest.after(character)).collect());
         }
@@ -370,30 +391,38 @@ fn write_class(ranges: &[(u32, u32)], text: &mut String) {
     }
     if let [(only, last)] = ranges
         && only == last
+        && let Some(plain) = char::from_u32(*only).filter(|plain| is_literal(*plain))
     {
-        return write_character(*only, text);
+        return text.push(plain);
     }
     // The rest of all characters is told by what is missing.
     let rest = ranges.last().is_some_and(|(_, last)| *last == CHARACTERS[1].1).then(|| outside(ranges));
     text.push_str(if rest.is_some() { "[^" } else { "[" });
     for (first, last) in rest.as_deref().unwrap_or(ranges) {
-        write_character(*first, text);
+        write_in_class(*first, text);
         if last > first {
             if *last > first + 1 {
                 text.push('-');
             }
-            write_character(*last, text);
+            write_in_class(*last, text);
         }
     }
     text.push(']');
 }
 
-fn write_character(code: u32, text: &mut String) {
+/// Whether a character stands for itself outside of classes, also before a `?` or the like. All others are a class of
+/// their own: llama.cpp's own converter takes an escape for a part of the text before it, or knows it not at all, and
+/// repeats the last byte only of a character that is longer.
+fn is_literal(character: char) -> bool {
+    character.is_ascii_alphanumeric() || " !\"#%&',-/:;<=>@_`~".contains(character)
+}
+
+/// In classes all readers know `\x..` and `\u....`, but each has signs of its own that it lets a backslash precede.
+fn write_in_class(code: u32, text: &mut String) {
     match char::from_u32(code) {
-        Some(plain) if plain.is_ascii_alphanumeric() || (!plain.is_ascii() && !plain.is_control()) => text.push(plain),
-        Some(sign) if " !\"#%&',:;<=>@_`~".contains(sign) => text.push(sign),
+        Some('\\' | '[' | ']' | '^' | '-') => put(text, format_args!(r"\x{code:02x}")),
         Some(control) if control.is_ascii_control() => put(text, format_args!(r"\x{code:02x}")),
-        Some(sign) if sign.is_ascii() => put(text, format_args!(r"\{sign}")),
+        Some(plain) if !plain.is_control() => text.push(plain),
         _ => put(text, format_args!(r"\u{code:04x}")),
     }
 }
