@@ -394,7 +394,7 @@ fn ways(node: &Node, budget: &mut Budget, path: &str) -> Result<Vec<Vec<Node>>, 
                     return Err(ODD_ANCHOR);
                 }
                 let made: usize = next.iter().map(|next| found.len() * next.len()).sum();
-                let copied = found.iter().map(Vec::len).sum::<usize>() * (next.len() - 1);
+                let copied = found.iter().map(Vec::len).sum::<usize>() * next.len().saturating_sub(1);
                 budget.spend(made + copied, path).map_err(Fault::Costly)?;
                 if let [only] = &next[..] {
                     found.iter_mut().for_each(|way| way.extend_from_slice(only));
